@@ -1,0 +1,64 @@
+"""Annotated text dialogues (JSONL, plain or gzipped): turns with emotions and, where annotated, causes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from harken.errors import DataError
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One turn of a dialogue."""
+
+    number: int
+    speaker: str
+    text: str
+    emotion: str | None
+    causes: tuple[str, ...]
+    """Annotated cause spans, each found in the dialogue so far; empty where none or only background."""
+    strategy: str | None = None
+    """What a supporter does here (ESConv), where annotated."""
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    id: str
+    split: str
+    group: str
+    turns: tuple[Utterance, ...]
+
+    def before(self, number: int) -> tuple[Utterance, ...]:
+        """The turns before turn `number`."""
+        return tuple(turn for turn in self.turns if turn.number < number)
+
+
+def read_dialogues(path: Path) -> list[Dialogue]:
+    """Dialogues with `turns[{turn, speaker, text, emotion?, cause_spans?}]`, one JSON object a line.
+
+    Raises:
+        DataError: the file is missing, or a row is not of that form (the message names it).
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist", "name a JSONL file of annotated dialogues")
+    dialogues = []
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                turns = tuple(
+                    Utterance(
+                        t["turn"], t["speaker"], t["text"], t.get("emotion"),
+                        tuple(span for span in t.get("cause_spans", ()) if span != "b"), t.get("strategy"),
+                    )
+                    for t in row["turns"]
+                )  # fmt: skip
+                dialogues.append(Dialogue(row["id"], row["split"], row["group"], turns))
+            except (json.JSONDecodeError, KeyError) as error:
+                raise DataError(
+                    f"{path} row {number}: {error!r}", "each row needs id, split, group, turns"
+                ) from None
+    return dialogues

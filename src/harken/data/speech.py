@@ -1,0 +1,109 @@
+"""Transcribed speech on disk, read as one stream of clips, whatever layout it lies in.
+
+Two layouts: a *pack* (`manifest.jsonl.gz` beside uncompressed tar files, a user's turn and a reply in each row) and a
+*render* (a folder of audio files beside `manifest*.jsonl`, one turn a row, as `harken data render` writes it). Reading
+people's annotated emotion is left to `harken.training.readout`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harken.errors import DataError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One spoken turn and the words in it."""
+
+    id: str
+    text: str
+    lang: str
+    split: str  # train or dev
+    role: str  # user or reply
+    seconds: float
+    voice: str
+    emotion: str | None
+    group: str
+    source: str
+    file: Path  # a tar file, or the audio file itself
+    member: str | None  # the name inside the tar
+
+    def samples(self) -> NDArray[np.float32]:
+        """Mono samples at 16 kHz, (N,)."""
+        from harken.audio.io import read
+
+        if self.member is None:
+            return read(self.file).samples
+        handle = _open_tar(self.file).extractfile(self.member)
+        if handle is None:
+            raise DataError(f"{self.file.name} has no member {self.member!r}", "fetch the pack again")
+        return read(io.BytesIO(handle.read())).samples
+
+
+def clips(folder: Path) -> list[Clip]:
+    """All clips of a pack or a render, in a stable order.
+
+    Raises:
+        DataError: the folder holds neither, or a row lacks a field (the message names file and row).
+    """
+    if (folder / "manifest.jsonl.gz").exists():
+        return list(_pack(folder))
+    manifests = sorted(folder.glob("manifest*.jsonl"))
+    if not manifests:
+        raise DataError(
+            f"{folder} holds no manifest.jsonl.gz and no manifest*.jsonl",
+            "name a speech pack, or a folder that `harken data render` wrote",
+        )
+    return sorted((clip for path in manifests for clip in _render(path)), key=lambda clip: clip.id)
+
+
+def _pack(folder: Path) -> Iterator[Clip]:
+    for row in _rows(folder / "manifest.jsonl.gz"):
+        tar = folder / row["tar"]
+        common = (row["group"], row["source"], tar)
+        yield Clip(
+            f"{row['id']}-user", row["user_text"], row["lang"], row["split"], "user", row["user_seconds"],
+            row["user_voice"], row["user_emotion"], *common, f"{row['id']}-user.ogg",
+        )  # fmt: skip
+        if row.get("reply_text") and row.get("reply_seconds"):
+            yield Clip(
+                f"{row['id']}-reply", row["reply_text"], row["lang"], row["split"], "reply", row["reply_seconds"],
+                row["reply_voice"], None, *common, f"{row['id']}-reply.ogg",
+            )  # fmt: skip
+
+
+def _render(manifest: Path) -> Iterator[Clip]:
+    for row in _rows(manifest):
+        yield Clip(
+            row["id"], row["text"], row["lang"], row["split"], "user", row["seconds"], row["voice"],
+            row.get("emotion"), row["group"], row["source"], manifest.parent / f"{row['id']}.ogg", None,
+        )  # fmt: skip
+
+
+def _rows(manifest: Path) -> Iterator[dict[str, Any]]:
+    opened = gzip.open(manifest, "rt") if manifest.suffix == ".gz" else manifest.open()
+    with opened as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"{manifest} row {number} is not JSON: {error}", "mend or remove the row"
+                ) from None
+
+
+@lru_cache(maxsize=8)
+def _open_tar(path: Path) -> tarfile.TarFile:
+    return tarfile.open(path)

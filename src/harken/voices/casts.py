@@ -1,0 +1,66 @@
+"""Which synthetic voices may be heard in training, which in development and which only in judging.
+
+A model that has heard a voice in training looks better on that voice than on people it will meet: the casts
+share no voice, and whatever renders speech asks `check_cast` first. Names are Kokoro-82M's: a = American, b =
+British, z = Mandarin; f = female, m = male.
+"""
+
+from __future__ import annotations
+
+from harken.errors import DataError
+
+DEV_VOICES = ("af_nova", "am_puck", "bf_lily", "bm_lewis", "zf_xiaoni", "zm_yunxi")
+JUDGING_VOICES = ("af_sky", "am_echo", "bf_emma", "bm_fable", "zf_xiaoyi", "zm_yunyang")
+TRAINING_VOICES = (
+    *(
+        "af_alloy",
+        "af_aoede",
+        "af_bella",
+        "af_heart",
+        "af_jessica",
+        "af_kore",
+        "af_nicole",
+        "af_river",
+        "af_sarah",
+    ),
+    *("am_adam", "am_eric", "am_fenrir", "am_liam", "am_michael", "am_onyx", "am_santa"),
+    *("bf_alice", "bf_isabella", "bm_daniel", "bm_george"),
+    *("zf_xiaobei", "zf_xiaoxiao", "zm_yunjian", "zm_yunxia"),
+)
+REPLY_VOICES = {"en": "af_heart", "zh": "zf_xiaoxiao"}
+"""The assistant's own voice in each language."""
+
+CASTS = {"train": TRAINING_VOICES, "dev": DEV_VOICES, "test": JUDGING_VOICES}
+_LANGUAGES = {"a": "en", "b": "en", "z": "zh"}
+
+
+def language(voice: str) -> str:
+    """`en` or `zh`. Raises DataError for a voice of neither."""
+    if voice[:1] not in _LANGUAGES:
+        raise DataError(
+            f"voice {voice!r} speaks neither English nor Chinese", f"take one of {', '.join(TRAINING_VOICES)}"
+        )
+    return _LANGUAGES[voice[0]]
+
+
+def cast(split: str, lang: str) -> list[str]:
+    """The voices that may speak in a split, sorted. Raises DataError where there are none."""
+    if split not in CASTS:
+        raise DataError(f"no voices are cast for split {split!r}", f"splits: {', '.join(CASTS)}")
+    voices = sorted(voice for voice in CASTS[split] if language(voice) == lang)
+    if not voices:
+        raise DataError(f"no voice of split {split!r} speaks {lang!r}", "languages: en, zh")
+    return voices
+
+
+def check_cast(split: str, voice: str) -> None:
+    """Raises DataError unless `voice` may be heard in `split`."""
+    if split not in CASTS:
+        raise DataError(f"no voices are cast for split {split!r}", f"splits: {', '.join(CASTS)}")
+    if voice in CASTS[split]:
+        return
+    role = next((f"kept for {name}" for name, voices in CASTS.items() if voice in voices), "in no cast")
+    raise DataError(
+        f"voice {voice!r} may not be heard in split {split!r}: it is {role}",
+        f"one of {', '.join(CASTS[split])}",
+    )

@@ -1,0 +1,127 @@
+"""Text to the phonemes that Kokoro reads: sentences, then symbols of `symbols.SYMBOL_IDS`.
+
+English goes through phonemizer and espeak-ng (GPL-3.0, the extra `kokoro`); Chinese through misaki where it
+is installed. What nobody says aloud (emoji, scripts that the voice does not speak) is left out; numbers are
+read out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import unicodedata
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from harken.errors import InputError, MissingExtra
+from harken.voices.symbols import SYMBOL_IDS
+
+LONGEST_LINE = 500
+"""Symbols that Kokoro speaks at once; it has no style for more than 510."""
+
+_SHORTEST_SENTENCE = 12  # characters: a shorter one joins the next, for on its own it is clipped or mumbled
+_ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|[A-Z])\.$")
+_TITLE = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St)\.")  # its full stop would be heard as a pause
+_SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+["”’）]*\s*|\n+""")
+_CLAUSE_END = re.compile(r"[,;:.!?—…] ")
+_LOCK = threading.Lock()  # espeak-ng keeps state of its own
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`, without surrounding white space; very short ones joined to what follows."""
+    pieces, start = [], 0
+    for end in _SENTENCE_END.finditer(text):
+        piece = text[start : end.end()].strip()
+        shortest = _SHORTEST_SENTENCE // (
+            3 if piece[-1:] in "。！？”" else 1
+        )  # a Chinese character is a syllable
+        if len(piece) >= shortest and not _ABBREVIATION.search(piece):
+            pieces.append(piece)
+            start = end.end()
+    rest = text[start:].strip()
+    return [*pieces, rest] if rest else pieces
+
+
+def phonemes(text: str, accent: str) -> str:
+    """The symbols to speak; empty where nothing in `text` can be spoken.
+
+    `accent` is `en-us`, `en-gb` or `zh`. Raises MissingExtra where what it needs is not installed, and
+    InputError for any other accent.
+    """
+    if accent not in ("en-us", "en-gb", "zh"):
+        raise InputError(f"accent {accent!r} cannot be spoken", "accents: en-us, en-gb, zh")
+    spoken = " ".join("".join(c if _is_spoken(c, accent) else " " for c in text).split())
+    if not any(c.isalnum() for c in spoken):
+        return ""
+    line = _mandarin(spoken) if accent == "zh" else _english(spoken, accent)
+    line = "".join(c for c in line if c in SYMBOL_IDS).strip()
+    return line if any(c.isalpha() for c in line) else ""
+
+
+def lines(text: str, accent: str) -> list[str]:
+    """`text` as lines of phonemes, one or more a sentence, each of 1 to `LONGEST_LINE` symbols."""
+    return [line for sentence in sentences(text) for line in _fit(phonemes(sentence, accent)) if line]
+
+
+def _fit(line: str) -> list[str]:
+    """Splits a line after the last clause that fits, else after the last word, else where it must."""
+    fitting = []
+    while len(line) > LONGEST_LINE:
+        head = line[: LONGEST_LINE + 1]
+        cut = max((end.end() for end in _CLAUSE_END.finditer(head, LONGEST_LINE // 3)), default=0)
+        cut = min(cut or head.rfind(" ") + 1 or LONGEST_LINE, LONGEST_LINE)
+        fitting.append(line[:cut].strip())
+        line = line[cut:].strip()
+    return [*fitting, line]
+
+
+def _is_spoken(character: str, accent: str) -> bool:
+    """Latin letters, digits, punctuation and signs like $ and %; Han characters too in Chinese."""
+    category = unicodedata.category(character)
+    if category[0] == "L":
+        name = unicodedata.name(character, "")
+        return name.startswith(("LATIN", "GREEK")) or (accent == "zh" and name.startswith("CJK"))
+    if category in ("So", "Sk"):
+        return character in "°©®™^`"
+    return category[0] in "MNPSZ" and not 0xFE00 <= ord(character) <= 0xFE0F  # variation selectors of emoji
+
+
+def _english(text: str, accent: str) -> str:
+    with _LOCK:
+        spoken: list[str] = _espeak(accent).phonemize([_TITLE.sub(r"\1", text)], strip=True)
+    return spoken[0] if spoken else ""
+
+
+def _mandarin(text: str) -> str:
+    spoken = _misaki()(text)
+    return str(spoken[0] if isinstance(spoken, tuple) else spoken)
+
+
+@cache
+def _espeak(accent: str) -> Any:
+    try:
+        import espeakng_loader
+        from phonemizer.backend import EspeakBackend
+        from phonemizer.backend.espeak.wrapper import EspeakWrapper
+    except ImportError:
+        raise MissingExtra("speaking English with Kokoro", "kokoro") from None
+    EspeakWrapper.set_library(espeakng_loader.get_library_path())
+    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+    quiet = logging.getLogger("harken.voices.phonemes")
+    quiet.setLevel(logging.ERROR)  # it warns of every foreign word
+    return EspeakBackend(
+        accent, preserve_punctuation=True, with_stress=True, language_switch="remove-flags", logger=quiet
+    )
+
+
+@cache
+def _misaki() -> Any:
+    try:
+        chinese = import_module("misaki.zh")
+    except ImportError:
+        missing = MissingExtra("speaking Chinese with Kokoro", "kokoro")
+        missing.hint = "pip install 'misaki[zh]'"
+        raise missing from None
+    return chinese.ZHG2P()

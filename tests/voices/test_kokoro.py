@@ -1,0 +1,83 @@
+"""Kokoro on its real weights, and what it says of weights that are not right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harken.errors import InputError, WeightsError
+from harken.voices.kokoro import WEIGHTS, KokoroVoice
+from harken.voices.styles import user_style
+from harken.weights.store import ensure
+
+TEXT = "I finally got the job I wanted."
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """The weights, fetched where they are not there yet."""
+    for needed in ("onnxruntime", "phonemizer", "espeakng_loader"):
+        pytest.importorskip(needed, reason="the extra kokoro is not installed")
+    return ensure(WEIGHTS)
+
+
+def said(voice: KokoroVoice, emotion: str | None, text: str = TEXT) -> np.ndarray:
+    return np.concatenate(list(voice.speak(text, user_style(emotion))))
+
+
+def pitch_range_hz(samples: np.ndarray) -> float:
+    """Spread (10th to 90th percentile) of the pitch of loud 40 ms frames, by autocorrelation."""
+    frames = samples[: samples.size // 960 * 960].reshape(-1, 960)
+    loud = frames[np.square(frames).mean(axis=1) > 0.1 * np.square(frames).mean(axis=1).max()]
+    spectrum = np.fft.rfft(loud, 2048)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:, 60:400]  # 60 to 400 Hz at 24 kHz
+    low, high = np.percentile(24_000 / (60 + correlation.argmax(axis=1)), [10, 90])
+    return float(high - low)
+
+
+@pytest.mark.weights
+def test_sad_is_slower_quieter_and_flatter_than_happy(folder: Path) -> None:
+    voice = KokoroVoice(folder, "af_bella")
+    sad, happy = said(voice, "sad"), said(voice, "happy")
+    assert sad.dtype == np.float32 and np.isfinite(sad).all() and np.abs(happy).max() <= 1.0
+    assert 1.0 < happy.size / voice.sample_rate < sad.size / voice.sample_rate < 6.0
+    assert np.sqrt(np.square(sad).mean()) < 0.8 * np.sqrt(np.square(happy).mean())
+    assert pitch_range_hz(sad) < pitch_range_hz(happy)
+
+
+@pytest.mark.weights
+def test_speaks_sentence_by_sentence(folder: Path) -> None:
+    chunks = list(
+        KokoroVoice(folder, "am_michael").speak("This is the first. 😀 And this is the second one!")
+    )
+    assert len(chunks) == 2 and all(chunk.ndim == 1 and chunk.size > 12_000 for chunk in chunks)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("text", ["", "😀", "... !?", "你好"])
+def test_what_cannot_be_spoken_gives_no_sound(folder: Path, text: str) -> None:
+    assert list(KokoroVoice(folder).speak(text)) == []
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["af_nobody", "ff_siwis", "", "../af_heart"])
+def test_voices_that_are_not_there_are_named_with_those_that_are(folder: Path, name: str) -> None:
+    with pytest.raises(InputError, match="no voice") as error:
+        KokoroVoice(folder, name)
+    assert "af_heart" in error.value.hint
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra kokoro is not installed")
+    (tmp_path / "voices").mkdir()
+    styles = tmp_path / "voices" / "af_heart.bin"
+    styles.write_bytes(bytes(1000))
+    with pytest.raises(WeightsError, match=r"af_heart.bin is damaged \(1000 bytes\)"):
+        KokoroVoice(tmp_path)
+    styles.write_bytes(bytes(510 * 1024))
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        KokoroVoice(tmp_path)
+    (tmp_path / "kokoro-quantized.onnx").write_bytes(b"not a network")
+    with pytest.raises(WeightsError, match="cannot be loaded") as error:
+        KokoroVoice(tmp_path)
+    assert "harken weights pull" in error.value.hint

@@ -1,0 +1,122 @@
+"""Text to lines of symbols: whatever is written, what comes out can be spoken."""
+
+import builtins
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harken.errors import InputError, MissingExtra
+from harken.voices import phonemes as module
+from harken.voices.phonemes import LONGEST_LINE, lines, phonemes, sentences
+from harken.voices.symbols import SYMBOL_IDS
+
+
+@pytest.fixture
+def english() -> None:
+    pytest.importorskip("phonemizer", reason="the extra kokoro is not installed")
+    pytest.importorskip("espeakng_loader", reason="the extra kokoro is not installed")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("  \n ", []),
+        ("I am here. You are not there!", ["I am here. You are not there!"]),
+        ("I have waited. You never came!", ["I have waited.", "You never came!"]),
+        ("Oh. I did not know that. Tell me more.", ["Oh. I did not know that.", "Tell me more."]),
+        ("Mary, this is Mr. Wu. He is a friend.", ["Mary, this is Mr. Wu.", "He is a friend."]),
+        ("It costs 3.50 in all. Fine?", ["It costs 3.50 in all.", "Fine?"]),
+        ('She said "go away." Then she left.', ['She said "go away."', "Then she left."]),
+        ("The first line\nand the second", ["The first line", "and the second"]),
+        ("我今天很难过。你呢？我不知道。", ["我今天很难过。", "你呢？我不知道。"]),
+    ],
+)
+def test_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@given(st.text())
+def test_sentences_lose_nothing_but_space(text: str) -> None:
+    assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+def test_symbols_are_one_to_one() -> None:
+    assert len(SYMBOL_IDS) == 114 == len(set(SYMBOL_IDS.values()))
+    assert (
+        SYMBOL_IDS[" "] == 16 and SYMBOL_IDS["ə"] == 83 and SYMBOL_IDS["ˈ"] == 156 and SYMBOL_IDS["ᵻ"] == 177
+    )
+
+
+@pytest.mark.usefixtures("english")
+class TestEnglish:
+    def test_words(self) -> None:
+        assert phonemes("Hello, Mr. Wu!", "en-us") == "həlˈoʊ, mˈɪstɚ wˈuː!"
+        assert phonemes("dance", "en-gb") != phonemes("dance", "en-us")
+
+    @pytest.mark.parametrize(
+        "text", ["", "   ", "...", "?!", "😀🎉", "👍🏽❤️", "你好", "\x00", "¯\\_(ツ)_/¯", "привет"]
+    )
+    def test_nothing_to_speak(self, text: str) -> None:
+        assert lines(text, "en-us") == []
+
+    def test_digits_are_read_and_emoji_are_not(self) -> None:
+        assert phonemes("42", "en-us") == phonemes("forty two", "en-us") == phonemes("42 😀", "en-us")
+
+    @pytest.mark.parametrize(
+        "text", ["word and another, " * 200, "supercalifragilistic " * 90, "a" * 3000, "ok " * 900]
+    )
+    def test_long_text_is_split_whole(self, text: str) -> None:
+        made = lines(text, "en-us")
+        assert len(made) > 1 and all(0 < len(line) <= LONGEST_LINE for line in made)
+        assert "".join(made).replace(" ", "") == phonemes(text, "en-us").replace(" ", "")
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.text(max_size=200))
+    def test_any_text_gives_lines_that_can_be_spoken(self, text: str) -> None:
+        for line in lines(text, "en-us"):
+            assert 0 < len(line) <= LONGEST_LINE and set(line) <= set(SYMBOL_IDS)
+
+
+def test_chinese() -> None:
+    pytest.importorskip("misaki", reason="misaki[zh] is not installed")
+    assert lines("我今天很难过。", "zh")
+
+
+def test_unknown_accent() -> None:
+    with pytest.raises(InputError, match="accent 'fr'"):
+        phonemes("Bonjour", "fr")
+
+
+@pytest.fixture
+def without_extra(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    real = builtins.__import__
+
+    def absent(name: str, *arguments: Any, **options: Any) -> Any:
+        if name.split(".")[0] in ("phonemizer", "espeakng_loader"):
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    def no_module(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setattr(module, "import_module", no_module)
+    module._espeak.cache_clear()
+    module._misaki.cache_clear()
+    yield
+    module._espeak.cache_clear()
+    module._misaki.cache_clear()
+
+
+@pytest.mark.usefixtures("without_extra")
+def test_missing_extra_is_named() -> None:
+    with pytest.raises(MissingExtra) as english:
+        phonemes("Hello", "en-us")
+    assert english.value.hint == "pip install 'harken[kokoro]'"
+    with pytest.raises(MissingExtra) as chinese:
+        phonemes("你好", "zh")
+    assert "misaki" in chinese.value.hint
