@@ -1,0 +1,143 @@
+"""The language model that Harken reasons with, split at layer n into Think (below) and Write (above).
+
+Any transformers causal LM of the Llama, Qwen2 or Qwen3 family fits. Splitting changes nothing: running Think and then
+Write gives the whole model's logits (tests/model/test_core.py, on real weights). Low-rank updates that we train are
+folded into the weights on load (`fold_low_rank`).
+
+Design: GOAT-SLM (arXiv 2507.18119), where Think's layers are shared by the text and the speech branch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harken.errors import RecipeError
+from harken.model.layer_stack import StackState
+from harken.model.think import Think
+from harken.model.write import Write
+
+FAMILIES = ("llama", "qwen2", "qwen3")
+
+
+@dataclass
+class CoreState:
+    """What the core has read so far, for a batch of rows of unequal length."""
+
+    think: StackState
+    write: StackState
+
+    @classmethod
+    def empty(cls) -> CoreState:
+        return cls(StackState(), StackState())
+
+    @property
+    def length(self) -> int:
+        return self.think.length
+
+    def fork(self) -> CoreState:
+        """A second branch from the same past."""
+        return CoreState(self.think.fork(), self.write.fork())
+
+    def rollback(self, length: int) -> CoreState:
+        return CoreState(self.think.rollback(length), self.write.rollback(length))
+
+    def rows(self, index: Tensor) -> CoreState:
+        return CoreState(self.think.rows(index), self.write.rows(index))
+
+    @staticmethod
+    def join(states: list[CoreState]) -> CoreState:
+        return CoreState(
+            StackState.join([s.think for s in states]), StackState.join([s.write for s in states])
+        )
+
+
+class Core(nn.Module):
+    """Embeddings, Think and Write of one causal LM."""
+
+    def __init__(self, causal_lm: Any, split: int) -> None:
+        """Args: causal_lm: a transformers *ForCausalLM; split: how many bottom layers are Think's (0 < split < all)."""
+        super().__init__()
+        config, model = causal_lm.config, causal_lm.model
+        if config.model_type not in FAMILIES:
+            raise RecipeError(
+                f"the core is a {config.model_type!r} model", f"use a model of one of: {', '.join(FAMILIES)}"
+            )
+        if not 0 < split < config.num_hidden_layers:
+            raise RecipeError(
+                f"split {split} leaves Think or Write empty", f"choose 1 to {config.num_hidden_layers - 1}"
+            )
+        if getattr(config, "use_sliding_window", False):
+            raise RecipeError("the core uses sliding-window attention", "choose a core with full attention")
+        self.config = config
+        self.embed = model.embed_tokens
+        self.think = Think(model.layers[:split], model.rotary_emb)
+        self.write = Write(model.layers[split:], model.rotary_emb, model.norm, causal_lm.lm_head)
+
+    @property
+    def width(self) -> int:
+        """D, the width of the shared hidden space."""
+        return int(self.config.hidden_size)
+
+    def embedding_rms(self) -> float:
+        """Root mean square of an average token embedding: the scale that Listen has to speak at."""
+        return float(self.embed.weight.detach().float().pow(2).mean().sqrt())
+
+    def forward(
+        self, inputs: Tensor, state: CoreState | None = None, valid: Tensor | None = None
+    ) -> CoreOutput:
+        """Read embeddings (B, T, D) after `state`; valid (B, T) bool marks the real ones."""
+        state = state or CoreState.empty()
+        shared, think = self.think(inputs, state.think, valid)
+        hidden, write = self.write(shared, state.write, valid)
+        return CoreOutput(shared, hidden, CoreState(think, write))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Write's hidden states (..., D) -> logits over the vocabulary (..., V)."""
+        return self.write.logits(hidden)
+
+
+@dataclass
+class CoreOutput:
+    """What one reading gives: `shared` feeds Speak, `hidden` feeds the text head."""
+
+    shared: Tensor  # (B, T, D) after Think
+    hidden: Tensor  # (B, T, D) after Write, normalised
+    state: CoreState
+
+
+def load_core(folder: Path, split: int, dtype: torch.dtype = torch.float32) -> Core:
+    """Load a causal LM in transformers' layout and split it at layer `split`."""
+    from transformers import AutoModelForCausalLM
+
+    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), split)
+
+
+def fold_low_rank(core: Core, update: dict[str, Tensor]) -> None:
+    """Add trained low-rank differences to the core's weights, in place.
+
+    Args:
+        update: `<module>.down` (R, in) and `<module>.up` (out, R) for each changed linear module, where `<module>` is
+            its name inside the core; the scale is already in `up`.
+
+    Raises:
+        RecipeError: a module is not in this core, or its shape differs.
+    """
+    for name in sorted({key.rsplit(".", 1)[0] for key in update}):
+        try:
+            linear = core.get_submodule(name)
+        except AttributeError:
+            raise RecipeError(f"the low-rank update changes {name!r}, which this core lacks") from None
+        delta = update[f"{name}.up"].float() @ update[f"{name}.down"].float()  # (out, in)
+        weight = linear.weight
+        assert isinstance(weight, Tensor)
+        if delta.shape != weight.shape:
+            raise RecipeError(
+                f"the update of {name!r} is {tuple(delta.shape)}, the core has {tuple(weight.shape)}"
+            )
+        with torch.no_grad():
+            weight += delta.to(weight)

@@ -1,0 +1,70 @@
+"""The Whisper encoder, run on the real length of a recording and giving every layer's states.
+
+Whisper pads each recording to 30 s; a spoken turn is 2 to 10 s, so running on the real length saves most of the time.
+Words read the last layer, affect a learned mix of the others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+FRAMES_HZ = 50
+"""States a second; the mel features have twice as many frames."""
+
+
+class SpeechEncoder(nn.Module):
+    """Log-mel features -> the hidden states of all encoder layers, 50 a second."""
+
+    def __init__(self, whisper_encoder: Any) -> None:
+        """Args: whisper_encoder: transformers' WhisperEncoder."""
+        super().__init__()
+        self.whisper = whisper_encoder
+
+    @property
+    def width(self) -> int:
+        return int(self.whisper.config.d_model)
+
+    @property
+    def layers(self) -> int:
+        return int(self.whisper.config.encoder_layers)
+
+    def forward(self, mel: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode up to 30 s a row.
+
+        Args:
+            mel: (B, 80, 2T) log-mel features, 100 a second, zero-padded at the end.
+            frames: (B,) int64 mel frames that are real, or None where all are.
+
+        Returns:
+            states: (B, T, L + 1, D): the convolutional stem, then each layer; the last one is normalised.
+            valid: (B, T) bool.
+        """
+        whisper = self.whisper
+        hidden = nn.functional.gelu(whisper.conv1(mel))
+        hidden = nn.functional.gelu(whisper.conv2(hidden)).transpose(1, 2)  # (B, T, D)
+        length = hidden.shape[1]
+        hidden = hidden + whisper.embed_positions.weight[:length]
+        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+        mask = None
+        if frames is not None:
+            valid = torch.arange(length, device=hidden.device)[None] < (frames[:, None] + 1) // 2
+            mask = valid[:, None, None, :].expand(-1, 1, length, -1)  # (B, 1, T, T): nobody looks at padding
+        states = [hidden]
+        for layer in whisper.layers:
+            output = layer(hidden, mask)
+            hidden = output[0] if isinstance(output, tuple) else output
+            states.append(hidden)
+        states[-1] = whisper.layer_norm(states[-1])
+        return torch.stack(states, dim=2), valid
+
+
+def load_encoder(folder: Path) -> SpeechEncoder:
+    """Load the encoder of a Whisper model in transformers' layout; frozen, in evaluation mode."""
+    from transformers import WhisperModel
+
+    encoder = SpeechEncoder(WhisperModel.from_pretrained(folder).encoder)
+    return encoder.requires_grad_(False).eval()

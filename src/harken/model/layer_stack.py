@@ -1,0 +1,136 @@
+"""A run of decoder layers with explicit, batchable state: what Think, Write and (later) Speak are made of.
+
+The layers are transformers' own (Llama, Qwen2 and Qwen3 families); this file replaces only the loop around them, so that
+the caller holds the key-value cache as a value: rows of unequal length, forks for a second branch, and roll-backs are
+plain operations on `StackState`. Sampling, embeddings and output heads live elsewhere.
+
+Shapes: B rows, T new positions, S positions in all (past + new), D model width, H key-value heads, C head width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class StackState:
+    """Keys and values of the layers already run, and which positions of each row are real.
+
+    Tensors are never written in place, so `fork` is free: both copies go on from the same past.
+    """
+
+    keys: dict[int, Tensor] = field(default_factory=dict)  # layer -> (B, H, S, C)
+    values: dict[int, Tensor] = field(default_factory=dict)  # layer -> (B, H, S, C)
+    valid: Tensor | None = None  # (B, S) bool
+
+    @property
+    def length(self) -> int:
+        """Positions held per row, gaps included."""
+        return 0 if self.valid is None else self.valid.shape[1]
+
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Append new keys and values (B, H, T, C); the call that transformers' attention makes on its cache."""
+        if layer in self.keys:
+            key = torch.cat([self.keys[layer], key], dim=2)
+            value = torch.cat([self.values[layer], value], dim=2)
+        self.keys[layer], self.values[layer] = key, value
+        return key, value
+
+    def fork(self) -> StackState:
+        """A second state that goes on from here without disturbing this one."""
+        return StackState(dict(self.keys), dict(self.values), self.valid)
+
+    def rollback(self, length: int) -> StackState:
+        """The state as it was when it held `length` positions."""
+        assert 0 <= length <= self.length, f"cannot roll back from {self.length} to {length}"
+        if self.valid is None:
+            return self.fork()
+        return StackState(
+            {i: k[:, :, :length] for i, k in self.keys.items()},
+            {i: v[:, :, :length] for i, v in self.values.items()},
+            self.valid[:, :length],
+        )
+
+    def rows(self, index: Tensor) -> StackState:
+        """Select (or repeat) rows: index (B',) int64."""
+        assert self.valid is not None, "an empty state has no rows"
+        return StackState(
+            {i: k[index] for i, k in self.keys.items()},
+            {i: v[index] for i, v in self.values.items()},
+            self.valid[index],
+        )
+
+    @staticmethod
+    def join(states: list[StackState]) -> StackState:
+        """One batch from several states; shorter ones are padded at the end with positions that nobody attends to."""
+        longest = max(s.length for s in states)
+        layers = states[0].keys.keys()
+
+        def pad(x: Tensor) -> Tensor:  # (B, H, S, C) -> (B, H, longest, C)
+            return nn.functional.pad(x, (0, 0, 0, longest - x.shape[2]))
+
+        return StackState(
+            {i: torch.cat([pad(s.keys[i]) for s in states]) for i in layers},
+            {i: torch.cat([pad(s.values[i]) for s in states]) for i in layers},
+            torch.cat([nn.functional.pad(cast(Tensor, s.valid), (0, longest - s.length)) for s in states]),
+        )
+
+
+class LayerStack(nn.Module):
+    """Consecutive decoder layers of one language model, run on hidden states."""
+
+    def __init__(self, layers: nn.ModuleList, rotary: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+        self.rotary = rotary
+
+    def forward(
+        self, hidden: Tensor, state: StackState | None = None, valid: Tensor | None = None
+    ) -> tuple[Tensor, StackState]:
+        """Run new positions through the layers.
+
+        Args:
+            hidden: (B, T, D).
+            state: the past, or None at the start; it is not changed.
+            valid: (B, T) bool, False where a row has no token here (padding on either side or in the middle).
+
+        Returns:
+            hidden (B, T, D) after the last layer, and the state that now holds S + T positions.
+        """
+        state = StackState() if state is None else state.fork()
+        past = state.length
+        if valid is None:
+            valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+        state.valid = valid if state.valid is None else torch.cat([state.valid, valid], dim=1)  # (B, S)
+        positions = (state.valid.cumsum(1) - 1).clamp(min=0)[:, past:]  # (B, T)
+        mask = attention_mask(state.valid, past)
+        rope = self.rotary(hidden, position_ids=positions)
+        for layer in self.layers:
+            hidden = layer(
+                hidden,
+                attention_mask=mask,
+                position_ids=positions,
+                position_embeddings=rope,
+                past_key_values=state,
+                use_cache=True,
+            )
+        return hidden, state
+
+
+def attention_mask(valid: Tensor, past: int) -> Tensor | None:
+    """Who may attend to whom: (B, 1, T, S) bool, causal and real; None where one new token sees everything.
+
+    A position that is itself padding sees itself alone, so that no softmax is taken over nothing.
+    """
+    total = valid.shape[1]
+    if total - past == 1 and bool(valid.all()):
+        return None
+    key = torch.arange(total, device=valid.device)
+    query = key[past:, None]  # (T, 1)
+    causal = key[None, :] <= query  # (T, S)
+    itself = key[None, :] == query
+    return ((causal & valid[:, None, :]) | itself)[:, None]  # (B, 1, T, S)

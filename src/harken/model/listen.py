@@ -1,0 +1,67 @@
+"""Listen: a recording becomes vectors that the core reads, and a reading of who spoke and how.
+
+Three views of one run of the speech encoder: the words (the bridge, on the last layer), the affect (the readout, on a
+learned mix of layers), and one or more affect vectors in the core's space, gated so that they start at nothing. Long
+recordings, languages and the conversation are handled above.
+
+Shapes: B rows, T encoder frames (50 a second), L + 1 states a frame, E encoder width, N heard pieces, K affect vectors,
+D core width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from harken.model.affect_readout import AffectReading, AffectReadout
+from harken.model.ctc_bridge import CtcBridge, SoftTokens
+from harken.model.encoder import SpeechEncoder
+
+
+class Heard(NamedTuple):
+    """What Listen makes of a batch of recordings."""
+
+    words: SoftTokens  # (B, N, …)
+    log_probs: Tensor  # (B, U, P + 1) of the bridge, 25 frames a second, blank last
+    affect: AffectReading
+    affect_vectors: Tensor  # (B, K, D)
+
+
+class AffectPrefix(nn.Module):
+    """The readout's bottleneck vector -> K vectors in the core's space."""
+
+    def __init__(self, affect_width: int, count: int, core_width: int, scale: float) -> None:
+        """Args: scale: root mean square of the core's embeddings, which the vectors are brought to."""
+        super().__init__()
+        self.count, self.core_width = count, core_width
+        self.norm = nn.LayerNorm(affect_width)
+        self.project = nn.Linear(affect_width, count * core_width)
+        self.gate = nn.Parameter(torch.zeros(count, 1))
+        nn.init.normal_(self.project.weight, std=scale / affect_width**0.5)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """(B, V) -> (B, K, D)."""
+        projected: Tensor = self.project(self.norm(vector))
+        return projected.view(-1, self.count, self.core_width) * self.gate.tanh()
+
+
+class Listen(nn.Module):
+    """Encoder, bridge, readout and affect prefix."""
+
+    def __init__(
+        self, encoder: SpeechEncoder, bridge: CtcBridge, readout: AffectReadout, prefix: AffectPrefix
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.bridge = bridge
+        self.readout = readout
+        self.prefix = prefix
+
+    def forward(self, mel: Tensor, frames: Tensor | None = None) -> Heard:
+        """mel (B, 80, 2T) at 100 frames a second, up to 30 s; frames (B,) real ones. See SpeechEncoder."""
+        states, valid = self.encoder(mel, frames)  # (B, T, L + 1, E)
+        log_probs, bridged = self.bridge(states[:, :, -1], valid)
+        affect = self.readout(states, valid)
+        return Heard(self.bridge.collapse(log_probs, bridged), log_probs, affect, self.prefix(affect.vector))

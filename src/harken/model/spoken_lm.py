@@ -1,0 +1,106 @@
+"""The spoken language model: Listen, Think and Write joined, with the tokenizer, ready to hear and to be read on.
+
+`hear` turns recordings into what the core reads; `read` runs the core on embeddings with explicit state. What a
+conversation looks like to the core, and the loop that writes a reply, are `harken.dialogue`'s. Where the weights come
+from is `harken.api`'s.
+
+Shapes: B rows, T positions, N heard tokens, K affect vectors, D core width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from harken.affect.labels import GENDERS, heard_scores
+from harken.audio.features import log_mel
+from harken.audio.windows import last_window_start, windows
+from harken.model.core import Core, CoreState
+from harken.model.listen import Heard, Listen
+from harken.model.lexicon import Lexicon
+from harken.model.pieces import Pieces
+from harken.model.speller import Speller
+from harken.recipes import Recipe
+
+SAMPLE_RATE_HZ = 16000
+
+
+@dataclass
+class HeardTurn:
+    """One recording as the model heard it."""
+
+    embeddings: Tensor  # (K + N, D) affect vectors, then one vector a heard token
+    transcript: str
+    confidence: float
+    """Mean probability of the heard pieces, 0 to 1; 0 where no word was heard."""
+    emotion: dict[str, float]
+    """Label -> probability over `harken.affect`'s labels, sums to 1."""
+    gender: dict[str, float]
+    affect: Tensor  # (V,) the readout's bottleneck
+    seconds: float
+    words_from_s: float
+    """Where the part begins that the core reads: 0 unless the recording is longer than the limit."""
+
+
+class SpokenLM(nn.Module):
+    """All that `mini` is, apart from its voice."""
+
+    def __init__(self, recipe: Recipe, listen: Listen, core: Core, tokenizer: Any, pieces: Pieces) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.listen = listen
+        self.core = core
+        self.tokenizer = tokenizer
+        self.speller = Speller(pieces, Lexicon(pieces))
+
+    @torch.no_grad()
+    def hear(self, samples: NDArray[np.float32]) -> HeardTurn:
+        """Listen to a recording of any length.
+
+        Args: samples: (N,) float32 at 16 kHz. Affect is read over all of it; words over the last 5 minutes.
+        """
+        parts = windows(samples)
+        first = last_window_start(parts)
+        heard = [self._hear_window(samples[part]) for part in parts]
+        weights = torch.tensor([float(part.stop - part.start) for part in parts])
+        weights = weights / weights.sum()  # (windows,)
+        emotion = weights @ torch.cat([h.affect.emotion_logits.softmax(-1) for h in heard])  # (8,)
+        gender = weights @ torch.cat([h.affect.gender_logits.softmax(-1) for h in heard])  # (2,)
+        affect = weights @ torch.cat([h.affect.vector for h in heard])  # (V,)
+        prefix = self.listen.prefix(affect[None])[0]  # (K, D)
+        tokens = [self.tokens(h) for h in heard[first:]]
+        spoken = torch.cat([h.words.confidence[0] for h in heard[first:]])
+        return HeardTurn(
+            embeddings=torch.cat([prefix, *(vectors for vectors, _ in tokens)]),
+            transcript=" ".join(text for _, text in tokens if text),
+            confidence=float(spoken.mean()) if len(spoken) else 0.0,
+            emotion=heard_scores(emotion.tolist()),
+            gender=dict(zip(GENDERS, gender.tolist(), strict=True)),
+            affect=affect,
+            seconds=len(samples) / SAMPLE_RATE_HZ,
+            words_from_s=parts[first].start / SAMPLE_RATE_HZ,
+        )
+
+    def _hear_window(self, samples: NDArray[np.float32]) -> Heard:
+        heard: Heard = self.listen(torch.from_numpy(log_mel(samples))[None])
+        return heard
+
+    def tokens(self, heard: Heard, row: int = 0) -> tuple[Tensor, str]:
+        """One row of what was heard -> vectors (N, D) for the core, and the transcript."""
+        words = self.speller.words(heard.words, heard.log_probs, row)
+        return self.speller.vectors(words, heard.words, self.embed, row), self.speller.transcript(words)
+
+    def embed(self, ids: list[int]) -> Tensor:
+        """Token ids -> embeddings (T, D)."""
+        embedded: Tensor = self.core.embed(torch.tensor(ids, dtype=torch.long))
+        return embedded
+
+    def read(self, inputs: Tensor, state: CoreState | None = None) -> tuple[Tensor, CoreState]:
+        """Read embeddings (B, T, D) after `state`; gives the logits of what comes next (B, V) and the new state."""
+        output = self.core(inputs, state)
+        return self.core.logits(output.hidden[:, -1]), output.state
