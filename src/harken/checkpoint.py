@@ -1,0 +1,188 @@
+"""A model on disk: our trained parts beside the recipe they belong to, joined with the weights that they build on.
+
+A folder of trained parts holds `listen.safetensors` (bridge and affect prefix), `affect_readout.safetensors`,
+`core_update.safetensors` (low-rank differences), `pieces.json`, `recipe.json` and `card.md`. Harken ships `mini`'s in
+`harken/trained/mini/`. The pretrained weights come from `harken.weights`.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harken.errors import RecipeError
+from harken.recipes import CtcBridgeConfig, Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harken.model.core import Core
+    from harken.model.ctc_bridge import CtcBridge
+    from harken.model.listen import AffectPrefix
+    from harken.model.pieces import Pieces
+    from harken.model.spoken_lm import SpokenLM
+
+LISTEN, READOUT, UPDATE = "listen.safetensors", "affect_readout.safetensors", "core_update.safetensors"
+PIECES, RECIPE = "pieces.json", "recipe.json"
+
+
+def shipped(name: str) -> Path:
+    """The folder of the trained parts that ship with Harken. Raises RecipeError where a recipe has none."""
+    folder = Path(str(files("harken") / "trained" / name))
+    if not (folder / RECIPE).exists():
+        raise RecipeError(
+            f"no trained parts ship for the recipe {name!r}",
+            "train them (`harken train`) and name the folder: --checkpoint DIR",
+        )
+    return folder
+
+
+def stored_recipe(folder: Path) -> Recipe:
+    """The recipe that a folder of trained parts belongs to. Raises RecipeError where the folder holds none."""
+    path = folder / RECIPE
+    if not path.exists():
+        raise RecipeError(f"{folder} holds no {RECIPE}", "name a folder that `harken train` wrote")
+    return Recipe.model_validate_json(path.read_text())
+
+
+def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
+    """The whole model in evaluation mode, pretrained weights and trained parts.
+
+    Args: folder: trained parts; None takes those that ship with Harken.
+
+    Raises:
+        RecipeError: the parts were trained by another recipe (the message shows what differs), or one is missing.
+        WeightsError: pretrained weights cannot be had.
+    """
+    from harken.model.affect_readout import load_readout
+    from harken.model.core import fold_low_rank
+    from harken.model.encoder import load_encoder
+    from harken.model.listen import Listen
+    from harken.model.spoken_lm import SpokenLM
+    from harken.weights.store import ensure
+
+    folder = folder or shipped(recipe.name)
+    check_recipe(stored_recipe(folder), recipe, folder)
+    tokenizer, core = load_text_side(recipe)
+    if (folder / UPDATE).exists():
+        fold_low_rank(core, _tensors(folder / UPDATE))
+    pieces = load_pieces(folder, tokenizer)
+    readout = load_readout(_part(folder, READOUT))
+    listen = Listen(
+        load_encoder(ensure(recipe.listen.encoder)),
+        load_bridge(recipe, folder, core, pieces),
+        readout,
+        load_prefix(recipe, folder, core, readout.config.bottleneck),
+    )
+    model = SpokenLM(recipe, listen, core, tokenizer, pieces)
+    return model.requires_grad_(False).eval()
+
+
+def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
+    """The recipe's tokenizer and core, as they were pretrained."""
+    from transformers import AutoTokenizer
+
+    from harken.model.core import load_core
+    from harken.weights.store import ensure
+
+    weights = ensure(recipe.core.weights)
+    return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core.split)
+
+
+def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Pieces) -> CtcBridge:
+    """The trained bridge."""
+    bridge = new_bridge(recipe, core, pieces)
+    bridge.load_state_dict(_under("bridge.", folder))
+    return bridge
+
+
+def load_prefix(recipe: Recipe, folder: Path, core: Core, affect_width: int) -> AffectPrefix:
+    """The trained affect prefix."""
+    prefix = new_prefix(recipe, core, affect_width)
+    prefix.load_state_dict(_under("prefix.", folder))
+    return prefix
+
+
+def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge:
+    """An untrained bridge of the recipe's sizes, onto the core's own embeddings."""
+    import torch
+
+    from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
+
+    config = recipe.listen.bridge
+    if not isinstance(config, CtcBridgeConfig):
+        raise RecipeError(
+            f"the recipe {recipe.name!r} has a {config.kind!r} bridge", "this release trains and loads 'ctc'"
+        )
+    sizes = CtcBridgeSizes(
+        recipe.listen.encoder_width, config.width, config.layers, config.heads, config.kernel, config.dropout
+    )
+    return CtcBridge(sizes, core.embed(torch.tensor(pieces.ids)).detach().float())  # table (P, D)
+
+
+def new_prefix(recipe: Recipe, core: Core, affect_width: int) -> AffectPrefix:
+    """An untrained affect prefix, gated shut."""
+    from harken.model.listen import AffectPrefix
+
+    return AffectPrefix(affect_width, recipe.listen.affect_vectors, core.width, core.embedding_rms())
+
+
+def load_pieces(folder: Path, tokenizer: Any) -> Pieces:
+    from harken.model.pieces import Pieces
+
+    return Pieces(tokenizer, json.loads(_part(folder, PIECES).read_text()))
+
+
+def save_listen(folder: Path, bridge: CtcBridge, prefix: AffectPrefix | None = None) -> None:
+    """Write the trained tensors of Listen as float16; renamed when whole."""
+    tensors = {f"bridge.{k}": v for k, v in bridge.state_dict().items()}
+    if prefix is not None:
+        tensors |= {f"prefix.{k}": v for k, v in prefix.state_dict().items()}
+    save_tensors(folder / LISTEN, tensors)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors as float16 safetensors; renamed when whole."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    save_file({name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}, unfinished)
+    unfinished.replace(path)
+
+
+def check_recipe(stored: Recipe, wanted: Recipe, folder: Path) -> None:
+    """Refuse parts that were trained by a recipe with other sizes or weights; texts and limits may differ."""
+    have, want = ({"listen": r.listen.model_dump(), "core": r.core.model_dump()} for r in (stored, wanted))
+    different = [
+        f"{part}.{key}: {have[part][key]!r} there, {want[part][key]!r} here"
+        for part in have
+        for key in have[part]
+        if have[part][key] != want[part][key]
+    ]
+    if different:
+        raise RecipeError(
+            f"{folder} was trained by another recipe: {'; '.join(different)}",
+            "load it without naming a recipe",
+        )
+
+
+def _part(folder: Path, name: str) -> Path:
+    if not (folder / name).exists():
+        raise RecipeError(f"{folder} lacks {name}", "the folder is incomplete: train or copy that part")
+    return folder / name
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Tensor] = load_file(path)
+    return tensors
+
+
+def _under(name: str, folder: Path) -> dict[str, Tensor]:
+    """The tensors of Listen whose names begin so, without it."""
+    tensors = _tensors(_part(folder, LISTEN))
+    return {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}

@@ -1,0 +1,91 @@
+"""The command line: options in, exit codes out (0 done, 1 some input failed, 2 wrong use, 130 interrupted).
+
+One file a group of commands; each command is a frozen dataclass that `tyro` fills and `run` does. What they
+do is in the rooms below; here are only options, output and errors. Results go to standard output, all else to
+standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any, Union
+
+from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
+from harken.cli.recipes import ListRecipes, ShowRecipe
+from harken.cli.reply import Reply
+from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
+from harken.cli.work import Bench, Data, Evaluate, Train
+
+__all__ = ["main"]
+
+ABOUT = "Harken hears how something is said and why, and answers in words and in a voice that fit."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own) and give its exit code."""
+    _never_fail_to_print()
+    try:
+        return _run(_parse(arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(command: Command) -> int:
+    try:
+        return command.run()
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as error:
+        if command.debug:
+            traceback.print_exc()
+        say_error(error)
+        return WRONG_USE if isinstance(error, WrongUse) else FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> Command:
+    """Exits with code 2 where the arguments are not understood, and with 0 after `--help`."""
+    import tyro
+    from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes
+
+    command: Command = tyro.cli(
+        _commands(),
+        prog="harken",
+        description=ABOUT,
+        args=list(sys.argv[1:] if arguments is None else arguments),
+        config=(FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes),
+    )
+    return command
+
+
+def _commands() -> Any:
+    """All commands, as the type that tyro parses into."""
+    from tyro.conf import subcommand
+
+    def named(name: str, *commands: Any, about: str | None = None) -> Any:
+        return Annotated[Union[commands], subcommand(name, description=about)]  # noqa: UP007
+
+    weights = (named("list", ListWeights), named("pull", PullWeights), named("verify", VerifyWeights))
+    recipes = (named("list", ListRecipes), named("show", ShowRecipe))
+    groups = (
+        named("reply", Reply),
+        named("weights", *weights, about="List, fetch and check weights."),
+        named("recipes", *recipes, about="List and show recipes."),
+        named("train", Train),
+        named("evaluate", Evaluate),
+        named("bench", Bench),
+        named("data", Data),
+    )
+    return Union[groups]  # noqa: UP007
+
+
+def _never_fail_to_print() -> None:
+    """File names may hold anything; a terminal's encoding may not."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,60 @@
+"""What every command of the command line has in common: it is a frozen set of options that runs and gives an
+exit code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+from harken.errors import HarkenError, RecipeError
+from harken.recipes import Recipe, recipe
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+class WrongUse(HarkenError):
+    """Options that do not fit together or name what is not there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of one command."""
+
+    debug: bool = field(default=False)
+    """Show stack traces of what goes wrong."""
+
+    def run(self) -> int:
+        """Do it; gives the exit code. Raises HarkenError where it cannot be done at all."""
+        raise AssertionError(f"{type(self).__name__} has no run()")
+
+
+def named_recipe(name: str) -> Recipe:
+    """A recipe that was named in an option."""
+    try:
+        return recipe(name)
+    except RecipeError as error:
+        raise WrongUse(error.message, error.hint) from None
+
+
+def say(text: str) -> None:
+    """A line for the user, beside the output: on standard error."""
+    print(f"harken: {text}", file=sys.stderr, flush=True)
+
+
+def say_error(error: BaseException, about: str = "") -> None:
+    """What went wrong, without a stack trace; `about` is put before a message that does not name it."""
+    if isinstance(error, HarkenError):
+        prefix = f"{about}: " if about and about not in error.message else ""
+        say(prefix + _one_line(error.message))
+        if error.hint:
+            print(f"  hint: {_one_line(error.hint)}", file=sys.stderr, flush=True)
+        return
+    prefix = f"{about}: " if about else ""
+    say(
+        f"{prefix}unexpected {type(error).__name__}: {_one_line(str(error))}; "
+        "run again with --debug for the stack trace"
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,143 @@
+"""`harken train`, `evaluate`, `bench` and `data`: options for what is done in the rooms of those names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from harken.cli.command import DONE, FAILED, Command, WrongUse, named_recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Train one stage of a recipe; it goes on by itself from the last checkpoint in --out."""
+
+    stage: Positional[str]
+    """Which stage, for example: words, affect, align."""
+    recipe: str = "mini"
+    """What is trained."""
+    data: Path | None = None
+    """The folder of training data."""
+    out: Path | None = None
+    """Where checkpoints and measurements go."""
+    steps: int | None = None
+    """Train so many steps instead of the stage's own number."""
+    resume: bool = False
+    """Go on from the checkpoint in --out, and fail where there is none."""
+    dry_run: bool = False
+    """Print the resolved stage; needs neither data nor weights."""
+
+    def run(self) -> int:
+        from harken.training import stages
+
+        if not self.dry_run and (self.data is None or self.out is None):
+            raise WrongUse("training needs --data and --out", "or --dry-run, to see what would be trained")
+        stages.run(
+            self.stage,
+            recipe=named_recipe(self.recipe),
+            data=self.data,
+            out=self.out,
+            steps=self.steps,
+            resume=self.resume,
+            dry_run=self.dry_run,
+        )
+        return DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Score a system by one benchmark."""
+
+    benchmark: Positional[str]
+    """Which benchmark, for example: affect, words, alignment, attribution."""
+    data: tuple[Path, ...]
+    """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues."""
+    recipe: str = "mini"
+    """What is scored."""
+    checkpoint: Path | None = None
+    """A folder of trained parts, instead of those that ship with Harken."""
+    out: Path | None = None
+    """A folder for the figures, as JSON lines and as Markdown."""
+    limit: int | None = None
+    """Score so many items at most."""
+    seed: int = 0
+    """Draws items and bootstrap samples."""
+    json: bool = False
+    """Print the figures as JSON lines and nothing else on standard output."""
+
+    def run(self) -> int:
+        from harken import evaluation
+
+        evaluation.run(
+            self.benchmark,
+            recipe=named_recipe(self.recipe),
+            data=self.data,
+            checkpoint=self.checkpoint,
+            out=self.out,
+            limit=self.limit,
+            seed=self.seed,
+            json=self.json,
+        )
+        return DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Command):
+    """Measure time and memory, side by side with a named alternative."""
+
+    name: Positional[str]
+    """What is measured: latency (warm) or cold (from the start of the process)."""
+    recipe: str = "mini"
+    """The system."""
+    checkpoint: Path | None = None
+    """A folder of trained parts, instead of those that ship with Harken."""
+    json: bool = False
+    """Print one JSON object and nothing else on standard output."""
+    runs: int | None = None
+    """Measure so often, instead of the bench's own number."""
+
+    def run(self) -> int:
+        from harken import bench
+
+        chosen = named_recipe(self.recipe)
+        bench.run(self.name, recipe=chosen, checkpoint=self.checkpoint, json=self.json, runs=self.runs)
+        return DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Command):
+    """Make training data; `render` speaks annotated dialogues in many voices, going on where it stopped."""
+
+    step: Positional[Literal["render"]]
+    """What to do."""
+    source: tuple[str, ...]
+    """Dialogues to speak, as NAME=FILE, one or more."""
+    out: Path
+    """The folder of recordings and their manifest."""
+    split: Literal["train", "dev"] = "train"
+    """Whose turns, and in which voices."""
+    hours: float = 1.0
+    """Stop when the folder holds so much speech."""
+    workers: int = 1
+    """Processes, each on one core at low priority."""
+    seed: int = 0
+    """Deals out voices and paces."""
+
+    def run(self) -> int:
+        from harken.data.render import render
+
+        wrong = [source for source in self.source if not all(source.partition("="))]
+        if wrong:
+            raise WrongUse(
+                f"--source {wrong[0]!r} is not NAME=FILE", "for example: --source reccon=reccon.jsonl.gz"
+            )
+        sources = {name: Path(path) for name, _, path in (source.partition("=") for source in self.source)}
+        done = render(sources, self.out, self.split, self.hours, self.workers, self.seed)
+        print(
+            f"{done.turns} turns rendered; "
+            f"{self.out} holds {done.seconds / 3600:.2f} h of {self.split} speech"
+        )
+        return FAILED if done.interrupted else DONE

@@ -1,0 +1,129 @@
+"""From logits to text, piece by piece: the inner loop of a reply and of a trace.
+
+A piece goes out as soon as it can no longer change: never half a character, never the beginning of what may
+turn out to be a stop mark. What the pieces become (events, speech) is `harken.dialogue.reply`'s.
+
+Shapes: T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from harken.dialogue.sampling import Sampler
+
+if TYPE_CHECKING:
+    from harken.model.core import CoreState
+    from harken.model.spoken_lm import SpokenLM
+
+STOP_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
+_UNFINISHED = "\ufffd"
+"""What decoding gives for a character whose bytes are not all there."""
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", '."', '!"', '?"')
+
+
+class Opening(NamedTuple):
+    """Where writing can begin: what the core expects next, and what it has read."""
+
+    logits: Tensor  # (V,)
+    state: CoreState
+
+
+class TextStream:
+    """Tokens in, text out, without white space at either end."""
+
+    def __init__(self, tokenizer: Any, stop: str | None = None) -> None:
+        """Args: stop: text that ends the stream and is not part of it."""
+        self.ids: list[int] = []
+        self.stopped = False
+        self._tokenizer = tokenizer
+        self._stop = stop
+        self._sent = ""
+
+    @property
+    def text(self) -> str:
+        """All that has gone out."""
+        return self._sent
+
+    def push(self, token: int) -> str:
+        """The text that this token settles; often empty."""
+        self.ids.append(token)
+        text = self._decoded()
+        if self._stop and self._stop in text:
+            self.stopped = True
+            return self._send(text[: text.index(self._stop)])
+        return self._send(text[: len(text) - _overlap(text, self._stop or "")])
+
+    def end(self) -> str:
+        """What was held back, when nothing more comes."""
+        return "" if self.stopped else self._send(self._decoded())
+
+    def _decoded(self) -> str:
+        text: str = self._tokenizer.decode(
+            self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.lstrip().rstrip(_UNFINISHED)
+
+    def _send(self, settled: str) -> str:
+        settled = settled.rstrip()
+        if len(settled) <= len(self._sent):
+            return ""
+        new, self._sent = settled[len(self._sent) :], settled
+        return new
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` may be the beginning of `stop`."""
+    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
+
+
+def write(
+    model: SpokenLM,
+    opening: Opening,
+    sampler: Sampler,
+    stream: TextStream,
+    most: int,
+    to_sentence_end: bool = False,
+) -> Iterator[str]:
+    """Write from `opening` to a stop token, the stream's stop text, or `most` tokens; yields settled text.
+
+    At least one token is written. With `to_sentence_end`, a text that nears `most` ends with its sentence.
+    """
+    stops = stop_ids(model.tokenizer)
+    logits, state = opening
+    for written in range(most):
+        token = sampler.choose(logits, stream.ids, _not_first(model.tokenizer, stops) if written == 0 else ())
+        if token in stops:
+            break
+        delta = stream.push(token)
+        if delta:
+            yield delta
+        full = to_sentence_end and written >= 0.75 * most and stream.text.endswith(_SENTENCE_ENDS)
+        if stream.stopped or full or written + 1 == most:
+            break
+        logits, state = read(model, [token], state)
+    rest = stream.end()
+    if rest:
+        yield rest
+
+
+@torch.no_grad()
+def read(model: SpokenLM, ids: list[int], state: CoreState) -> Opening:
+    """Read token ids after `state`."""
+    logits, state = model.read(model.embed(ids)[None], state)
+    return Opening(logits[0], state)
+
+
+def stop_ids(tokenizer: Any) -> set[int]:
+    """The tokens that end a turn."""
+    spelled = (tokenizer.encode(token, add_special_tokens=False) for token in STOP_TOKENS)
+    return {ids[0] for ids in spelled if len(ids) == 1} | ({tokenizer.eos_token_id} - {None})
+
+
+def _not_first(tokenizer: Any, stops: set[int]) -> set[int]:
+    """What no text begins with: its own end, or a think block, which the loop alone opens."""
+    return stops | {tokenizer.encode("<think>", add_special_tokens=False)[0]}

@@ -1,0 +1,118 @@
+"""How well a system does, each benchmark by one command: `harken evaluate NAME --data DIR...`.
+
+Every evaluation gives a `harken.evaluation.report.Report`; this file finds data and model for it. Times and memory are
+`harken.bench`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harken.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from harken.data.dialogues import Dialogue
+    from harken.evaluation.report import Report
+    from harken.recipes import Recipe
+
+BENCHMARKS = ("affect", "words", "alignment", "attribution")
+RECCON = "reccon.jsonl.gz"
+
+
+def run(
+    benchmark: str,
+    *,
+    recipe: Recipe,
+    data: Sequence[Path],
+    checkpoint: Path | None = None,
+    out: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> Report:
+    """Measure, print the figures (with `json` as JSON lines) and write them under `out`.
+
+    Args:
+        benchmark: one of BENCHMARKS.
+        data: folders. affect: emotional speech; words: speech packs, renders, people reading; alignment: packs and
+            renders; attribution: packs and renders, and one folder that holds RECCON.
+        checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
+        limit: so many clips (of each set) or turns at most.
+
+    Raises: InputError for a benchmark that there is not, DataError for data that do not fit it.
+    """
+    if benchmark not in BENCHMARKS:
+        raise InputError(f"there is no benchmark {benchmark!r}", f"choose one of: {', '.join(BENCHMARKS)}")
+    for folder in data:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder", "name the folders of evaluation data after --data")
+    from harken import __version__
+    from harken.evaluation.report import hardware
+
+    measure = _affect if benchmark == "affect" else _with_model
+    report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
+        harken=__version__,
+        recipe=recipe.name,
+        checkpoint=str(checkpoint or "shipped"),
+        seed=seed,
+        hardware=hardware(),
+    )
+    print(report.json_lines()) if json else report.print()
+    if out is not None:
+        report.save(out)
+    return report
+
+
+def _affect(
+    benchmark: str, recipe: Recipe, data: list[Path], checkpoint: Path | None, limit: int | None, seed: int
+) -> Report:
+    """The readout, trained anew in every protocol: neither checkpoint nor limit plays a part."""
+    from harken.evaluation.affect import evaluate_affect
+    from harken.evaluation.report import Report
+    from harken.weights.store import ensure
+
+    made = evaluate_affect(data[0], ensure(recipe.listen.encoder), seed)
+    method = "readout trained anew on each protocol's clips, beside a linear probe on the same"
+    return Report(benchmark, {"checkpoint": "none", "method": method}, tuple(made.rows()))
+
+
+def _with_model(
+    benchmark: str, recipe: Recipe, data: list[Path], checkpoint: Path | None, limit: int | None, seed: int
+) -> Report:
+    from harken.checkpoint import load_model
+    from harken.evaluation import alignment, attribution, words
+    from harken.evaluation.cascade import WhisperDecoder
+    from harken.evaluation.clips import dev_turns, drawn, evaluation_clips
+    from harken.evaluation.writing import Writer
+    from harken.weights.store import ensure
+
+    if benchmark == "attribution":
+        annotated, spoken = _reccon(data)
+        clips = [clip for folder in spoken for clip in dev_turns(folder)]
+        turns = attribution.spoken_turns(annotated, clips)
+        return attribution.evaluate_attribution(
+            Writer(load_model(recipe, checkpoint)), drawn(turns, limit, seed), seed
+        )
+    sets = evaluation_clips(data, limit if benchmark == "words" else None, seed)
+    writer = Writer(load_model(recipe, checkpoint))
+    whisper = WhisperDecoder(ensure(recipe.listen.encoder))
+    if benchmark == "words":
+        return words.evaluate_words(writer, whisper, sets, seed)
+    together = [clip for chosen in sets.values() for clip in chosen]
+    return alignment.evaluate_alignment(writer, whisper, together, limit or alignment.MOST_TURNS, seed)
+
+
+def _reccon(data: list[Path]) -> tuple[list[Dialogue], list[Path]]:
+    """RECCON's dialogues, and the other folders."""
+    from harken.data.dialogues import read_dialogues
+
+    holding = [folder for folder in data if (folder / RECCON).exists()]
+    if not holding or len(holding) == len(data):
+        found = "no folder" if not holding else "no folder of speech"
+        raise DataError(
+            f"{found} in {', '.join(map(str, data))}",
+            f"name a folder that holds {RECCON}, and packs or renders",
+        )
+    return read_dialogues(holding[0] / RECCON), [folder for folder in data if folder not in holding]

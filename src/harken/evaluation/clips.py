@@ -1,0 +1,79 @@
+"""The recordings that evaluations listen to: dev users' turns of spoken dialogues, and people reading.
+
+Both come as `harken.data.speech.Clip`. What is measured on them is left to the evaluations.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from harken.data.speech import Clip, clips
+from harken.errors import DataError
+
+Item = TypeVar("Item")
+
+
+def evaluation_clips(folders: list[Path], limit: int | None = None, seed: int = 0) -> dict[str, list[Clip]]:
+    """The English clips that may score a system, by where they come from.
+
+    Args:
+        folders: speech packs and renders (see `harken.data.speech`), of which dev users' turns are taken, and folders of
+            people reading (`manifest.jsonl.gz` with `path, corpus, text, seconds` beside `<corpus>.tar`).
+        limit: so many of each at most, drawn by `seed`.
+
+    Raises: DataError where a folder is of neither kind, or nothing is left.
+    """
+    sets: dict[str, list[Clip]] = {}
+    for folder in folders:
+        if _is_reading(folder):
+            for clip in _reading(folder):
+                sets.setdefault(f"{folder.name}/{clip.source}", []).append(clip)
+        else:
+            sets[f"{folder.name} dev"] = dev_turns(folder)
+    sets = {name: drawn(chosen, limit, seed) for name, chosen in sets.items() if chosen}
+    if not sets:
+        raise DataError(
+            f"no English dev clips in {', '.join(map(str, folders))}",
+            "name a speech pack, a render or a folder of reading",
+        )
+    return sets
+
+
+def dev_turns(folder: Path) -> list[Clip]:
+    """The English dev users' turns of a speech pack or a render."""
+    return [
+        clip for clip in clips(folder) if clip.split == "dev" and clip.lang == "en" and clip.role == "user"
+    ]
+
+
+def drawn(chosen: list[Item], limit: int | None, seed: int) -> list[Item]:
+    """Up to `limit` items drawn by `seed`, in their own order; all where `limit` is None."""
+    if limit is None or limit >= len(chosen):
+        return chosen
+    places = np.random.default_rng(seed).permutation(len(chosen))[:limit]
+    return [chosen[place] for place in sorted(places)]
+
+
+def _is_reading(folder: Path) -> bool:
+    manifest = folder / "manifest.jsonl.gz"
+    if not manifest.exists():
+        return False
+    with gzip.open(manifest, "rt") as lines:
+        return '"corpus"' in lines.readline()
+
+
+def _reading(folder: Path) -> list[Clip]:
+    with gzip.open(folder / "manifest.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [
+        Clip(
+            row["path"], row["text"], "en", "dev", "user", row["seconds"], row["corpus"], None, row["path"], row["corpus"],
+            folder / f"{row['corpus']}.tar", row["path"],
+        )
+        for row in rows
+    ]  # fmt: skip

@@ -1,0 +1,238 @@
+"""Fakes, so that what is built around a model can be tested without weights, and in milliseconds.
+
+`tiny_causal_lm` and `tiny_core` are real architectures with random weights; `tiny_tokenizer` spells text byte
+by byte in ChatML; `tiny_model` hears in a made-up way and writes nonsense; `ScriptedLM` writes what a test
+tells it to; `FakeVoice` hums. All are deterministic. Harken's own tests use them, and so may anybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from harken.model.core import Core, CoreState
+from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, SpokenLM
+from harken.recipes import CoreConfig, Recipe, mini
+from harken.voices.base import NEUTRAL, Samples, Style
+
+Family = Literal["llama", "qwen2", "qwen3"]
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+WIDTH = 32
+POSITIONS = 1024
+LABELS = ("anger", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
+
+def tiny_tokenizer() -> Any:
+    """One token a byte, and ChatML's marks; as transformers hands tokenizers out."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in SPECIALS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", bos_token="<|im_start|>"
+    )
+
+
+def tiny_causal_lm(family: Family = "llama", seed: int = 0, layers: int = 4) -> Any:
+    """A whole causal LM of a family, as transformers makes it, with random weights, 32 wide."""
+    import transformers
+
+    names: dict[Family, str] = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+    config = getattr(transformers, f"{names[family]}Config")(
+        vocab_size=256 + len(SPECIALS),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=WIDTH // 4,
+        max_position_embeddings=POSITIONS,
+        initializer_range=0.2,  # far enough apart that a wrong position or mask shows
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return getattr(transformers, f"{names[family]}ForCausalLM")(config).eval()
+
+
+def tiny_core(family: Family = "llama", seed: int = 0, layers: int = 4, split: int = 2) -> Core:
+    """`tiny_causal_lm`, split into Think and Write."""
+    return Core(tiny_causal_lm(family, seed, layers), split).eval()
+
+
+def tiny_recipe(family: Family = "llama") -> Recipe:
+    """mini's recipe with a tiny core and short replies."""
+    core = CoreConfig(weights="tiny", family=family, layers=4, split=2, width=WIDTH)
+    return mini().model_copy(
+        update={
+            "name": "tiny",
+            "core": core,
+            "system": "Be kind.",
+            "max_reply_tokens": 48,
+            "max_trace_tokens": 64,
+        }
+    )
+
+
+def heard_turn(
+    transcript: str = "I lost my job.",
+    emotion: str = "sad",
+    confidence: float = 0.9,
+    seconds: float = 2.0,
+    width: int = WIDTH,
+    words_from_s: float = 0.0,
+) -> HeardTurn:
+    """What a model could have heard: one vector of affect and one a word, the same for the same arguments."""
+    words = torch.Generator().manual_seed(sum(map(ord, transcript)))
+    return HeardTurn(
+        embeddings=0.2 * torch.randn(1 + len(transcript.split()), width, generator=words),
+        transcript=transcript,
+        confidence=confidence,
+        emotion={label: 0.7 if label == emotion else 0.05 for label in LABELS},
+        gender={"female": 0.8, "male": 0.2},
+        affect=torch.zeros(4),
+        seconds=seconds,
+        words_from_s=words_from_s,
+    )
+
+
+class _Deaf(SpokenLM):
+    """A SpokenLM without Listen: what it hears is made up by `heard`, from the samples."""
+
+    heard: Callable[[NDArray[np.float32]], HeardTurn]
+
+    def _set_up(
+        self, recipe: Recipe, core: Any, heard: Callable[[NDArray[np.float32]], HeardTurn] | None
+    ) -> None:
+        nn.Module.__init__(self)
+        self.recipe, self.core, self.tokenizer = recipe, core, tiny_tokenizer()
+        width = recipe.core.width
+        self.heard = heard or (lambda samples: heard_turn(seconds=len(samples) / SAMPLE_RATE_HZ, width=width))
+
+    def hear(self, samples: NDArray[np.float32]) -> HeardTurn:
+        return self.heard(samples)
+
+
+class _TinyLM(_Deaf):
+    def __init__(
+        self, family: Family, seed: int, heard: Callable[[NDArray[np.float32]], HeardTurn] | None
+    ) -> None:
+        self._set_up(tiny_recipe(family), tiny_core(family, seed), heard)
+
+
+def tiny_model(
+    family: Family = "llama", seed: int = 0, heard: Callable[[NDArray[np.float32]], HeardTurn] | None = None
+) -> SpokenLM:
+    """A SpokenLM with a tiny random core: real state and real logits, nonsense in words.
+
+    Args: heard: what it makes of samples (N,) at 16 kHz; `heard_turn()` unless given.
+    """
+    return _TinyLM(family, seed, heard)
+
+
+@dataclass(frozen=True)
+class ScriptState:
+    """The token ids that were read so far; -1 for a heard vector."""
+
+    ids: tuple[int, ...] = ()
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    def fork(self) -> ScriptState:
+        return self
+
+    def rollback(self, length: int) -> ScriptState:
+        assert 0 <= length <= self.length, f"cannot roll back from {self.length} to {length}"
+        return ScriptState(self.ids[:length])
+
+
+class ScriptedLM(_Deaf):
+    """A SpokenLM that writes what a script says. `read_texts` has everything that it read, as text."""
+
+    def __init__(
+        self,
+        script: Callable[[str], str],
+        heard: Callable[[NDArray[np.float32]], HeardTurn] | None = None,
+        positions: int = POSITIONS,
+    ) -> None:
+        """Args:
+        script: what was read up to the opening of the assistant's turn or of its think block, as text with
+            heard vectors as "·" -> what is written from there on.
+        positions: how many the context has.
+        """
+        recipe = tiny_recipe().model_copy(
+            update={"core": CoreConfig(weights="", family="llama", layers=2, split=1, width=1)}
+        )
+        config = SimpleNamespace(max_position_embeddings=positions)
+        self._set_up(recipe, SimpleNamespace(config=config), heard)
+        self.script = script
+        self.read_texts: list[str] = []
+        self.steps = 0
+
+    def embed(self, ids: list[int]) -> Tensor:
+        return torch.tensor(ids, dtype=torch.float32)[:, None]  # (T, 1)
+
+    def read(self, inputs: Tensor, state: CoreState | None = None) -> tuple[Tensor, CoreState]:
+        past = state.ids if isinstance(state, ScriptState) else ()
+        numbers = inputs[0, :, 0].tolist()
+        new = tuple(int(n) if n >= 0 and n == int(n) else -1 for n in numbers)
+        self.steps += 1
+        self.read_texts.append(self._text(new))
+        now = ScriptState(past + new)
+        logits = torch.full((1, 256 + len(SPECIALS)), -10.0)
+        logits[0, self._next(now.ids)] = 10.0
+        return logits, cast(CoreState, now)
+
+    def _text(self, ids: tuple[int, ...]) -> str:
+        parts: list[str] = []
+        written: list[int] = []
+        for i in (*ids, -1):
+            if i >= 0:
+                written.append(i)
+                continue
+            parts.append(self.tokenizer.decode(written))
+            written = []
+        return "·".join(parts)
+
+    def _next(self, ids: tuple[int, ...]) -> int:
+        text = self._text(ids)
+        start = text.rfind("<|im_start|>assistant\n") + len("<|im_start|>assistant\n")
+        written = text[start:]
+        if written.startswith("<think>\n"):
+            closed = written.find("</think>\n\n")
+            start += len("<think>\n") if closed < 0 else closed + len("</think>\n\n")
+        answer = self.tokenizer.encode(self.script(text[:start]) + "<|im_end|>", add_special_tokens=False)
+        done = len(self.tokenizer.encode(text[start:], add_special_tokens=False))
+        return int(answer[min(done, len(answer) - 1)])
+
+
+class FakeVoice:
+    """Hums for as long as somebody would need to say the text. `spoken` has what was said, and how."""
+
+    name = "fake"
+    sample_rate = 8000
+
+    def __init__(self, chunk_s: float = 60.0) -> None:
+        """Args: chunk_s: the longest chunk; short ones make several of a sentence."""
+        self.chunk_s = chunk_s
+        self.spoken: list[tuple[str, Style]] = []
+
+    def speak(self, text: str, style: Style = NEUTRAL) -> Iterator[Samples]:
+        self.spoken.append((text, style))
+        size = int(self.chunk_s * self.sample_rate)
+        time_s = np.arange(int(len(text) / 15 * self.sample_rate)) / self.sample_rate
+        hum = (0.1 * np.sin(2 * np.pi * 200 * time_s)).astype(np.float32)
+        for start in range(0, len(hum), size):
+            yield hum[start : start + size]

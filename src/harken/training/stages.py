@@ -1,0 +1,283 @@
+"""The stages by which a recipe is trained, and what each takes and leaves: `harken train STAGE`.
+
+Stage 1-1 of the IEAT paper, in the order in which it is run here:
+
+1. `readout`: affect and gender from frozen encoder states, on people's speech.
+2. `words`: the bridge, by CTC onto the core's embeddings.
+3. `core`: the core's low-rank update, on written dialogues.
+4. `align`: self-distillation, from the core's written answers to its spoken ones.
+
+All stages of one model share `--out`: checkpoints and measurements in a folder each, and the parts themselves in
+`OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds `speech/` and `render/` (spoken dialogues),
+`dialogue/` (written ones) and `affect/` (people's speech), as far as the stage needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harken.errors import DataError, RecipeError
+from harken.recipes import Recipe
+
+if TYPE_CHECKING:
+    from harken.data.speech import Clip
+    from harken.training.loop import Schedule
+    from harken.training.states import StateCache
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a stage."""
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    steps: int | None
+
+    @property
+    def trained(self) -> Path:
+        return self.out / "trained"
+
+    def schedule(self, usual: Schedule) -> Schedule:
+        return usual if self.steps is None else replace(usual, steps=self.steps)
+
+
+@dataclass(frozen=True)
+class Stage:
+    about: str
+    trains: str
+    config: Callable[[], Any]
+    run: Callable[[Run], None]
+
+
+def run(
+    stage: str,
+    recipe: Recipe,
+    data: Path | None,
+    out: Path | None,
+    steps: int | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Run one stage, from its last checkpoint if there is one.
+
+    Raises:
+        RecipeError: there is no such stage, or `resume` was asked for and there is nothing to go on from.
+        DataError: the data folder lacks what the stage needs.
+    """
+    if stage not in STAGES:
+        raise RecipeError(f"there is no stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
+    chosen = STAGES[stage]
+    if dry_run:
+        print(json.dumps({"stage": stage, "about": chosen.about, "trains": chosen.trains}
+                         | {"config": asdict(chosen.config()), "recipe": recipe.model_dump()}, indent=2))  # fmt: skip
+        return
+    assert data is not None and out is not None
+    if resume and not (out / stage / "checkpoint.pt").exists():
+        raise RecipeError(f"{out / stage} holds no checkpoint to resume", "leave --resume out to start")
+    if not data.is_dir():
+        raise DataError(f"{data} is not a folder", "name a folder that holds speech/, dialogue/ or affect/")
+    (out / "trained").mkdir(parents=True, exist_ok=True)
+    (out / "trained" / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
+    chosen.run(Run(recipe, data, out, steps))
+
+
+def _readout(run: Run) -> None:
+    from harken.training.readout import train_readout
+    from harken.weights.store import ensure
+
+    encoder = ensure(run.recipe.listen.encoder)
+    scores = train_readout(_folder(run.data, "affect"), encoder, run.trained, cache=run.out / "readout")
+    for corpus, score in scores.items():
+        print(corpus, score)
+
+
+def _words(run: Run) -> None:
+    import torch
+
+    from harken.checkpoint import PIECES, load_pieces, load_text_side, new_bridge, save_listen
+    from harken.model.pieces import choose_pieces
+    from harken.training.words import WordsConfig, train_words
+
+    tokenizer, core = load_text_side(run.recipe)
+    cache, config = states(run), WordsConfig()
+    if not (run.trained / PIECES).exists():
+        texts = [clip.text for clip in cache.clips if clip.split == "train"]
+        chosen = choose_pieces(tokenizer, texts, config.piece_at_least)
+        (run.trained / PIECES).write_text(json.dumps(chosen.ids))
+    pieces = load_pieces(run.trained, tokenizer)
+    config = replace(config, schedule=run.schedule(config.schedule))
+    torch.manual_seed(config.schedule.seed)
+    bridge = new_bridge(run.recipe, core, pieces)
+    train_words(bridge, pieces, cache, config, run.out / "words", precision())
+    save_listen(run.trained, bridge)
+
+
+def _core(run: Run) -> None:
+    import torch
+
+    from harken.checkpoint import UPDATE, load_text_side, save_tensors
+    from harken.training.core_update import CoreUpdateConfig, add_low_rank, low_rank_update, train_core_update
+    from harken.training.samples import text_samples
+
+    tokenizer, core = load_text_side(run.recipe)
+    config = CoreUpdateConfig()
+    config = replace(config, schedule=run.schedule(config.schedule))
+    torch.manual_seed(config.schedule.seed)
+    core.to(precision())
+    add_low_rank(core, run.recipe.core.low_rank)
+    samples = text_samples(_folder(run.data, "dialogue"))
+    train_core_update(core, tokenizer, samples, run.recipe.system, config, run.out / "core")
+    save_tensors(run.trained / UPDATE, low_rank_update(core))
+
+
+def _align(run: Run) -> None:
+    from harken.checkpoint import (
+        READOUT,
+        UPDATE,
+        load_listen,
+        load_pieces,
+        load_text_side,
+        save_listen,
+        save_tensors,
+    )
+    from harken.model.core import fold_low_rank
+    from harken.model.lexicon import Lexicon
+    from harken.model.speller import Speller
+    from harken.training.affect_vectors import people_vectors
+    from harken.training.align import AlignConfig, AlignTask, Student, train_align
+    from harken.training.answers import answers
+    from harken.training.core_update import add_low_rank, load_low_rank, low_rank_update
+    from harken.training.samples import text_samples
+    from harken.weights.store import ensure
+
+    tokenizer, core = load_text_side(run.recipe)
+    pieces = load_pieces(run.trained, tokenizer)
+    bridge = load_bridge(run.recipe, run.trained, core, pieces)
+    prefix = new_prefix(run.recipe, core, affect_width(run))
+    cache, config = states(run), AlignConfig()
+    config = replace(config, schedule=run.schedule(config.schedule))
+    before = run.out / "align" / "before"  # the core that teaches: its update as the stage `core` left it
+    if not (before / UPDATE).exists():
+        before.mkdir(parents=True)
+        (before / UPDATE).write_bytes((run.trained / UPDATE).read_bytes())
+    update = _tensors(before / UPDATE)
+
+    fold_low_rank(core, update)
+    core.to(precision())
+    said = sorted({clip.text for clip in cache.clips if clip.split == "train"})
+    print(f"the core's own answers to {len(said)} turns", file=sys.stderr)
+    made = {
+        a.prompt: a
+        for a in answers(core, tokenizer, said, run.recipe.system, 40, run.out / "align" / "answers.jsonl")
+    }
+
+    _, core = load_text_side(run.recipe)
+    core.to(precision())
+    add_low_rank(core, run.recipe.core.low_rank)
+    load_low_rank(core, update)
+    student = Student(bridge.train().requires_grad_(True), prefix.requires_grad_(True), core)
+    traces = {
+        s.said: s
+        for s in text_samples(_folder(run.data, "dialogue"))
+        if s.task == "trace" and s.split == "train"
+    }
+    felt = people_vectors(
+        _folder(run.data, "affect"),
+        ensure(run.recipe.listen.encoder),
+        run.trained / READOUT,
+        run.out / "readout",
+    )
+    task = AlignTask(
+        student, Speller(pieces, Lexicon(pieces)), tokenizer, run.recipe.system, made, traces, felt, config
+    )
+    train_align(task, cache, config, run.out / "align", precision())
+    save_listen(run.trained, bridge, prefix)
+    save_tensors(run.trained / UPDATE, low_rank_update(core))
+
+
+def states(run: Run) -> StateCache:
+    """The encoder states of all spoken dialogues in the data folder; made where they are not there yet."""
+    from rich.progress import track
+
+    from harken.model.encoder import load_encoder
+    from harken.training.states import StateCache
+    from harken.weights.store import ensure
+
+    found = spoken(run.data, run.recipe.languages)
+    cache = StateCache(run.out / "states", run.recipe.listen.encoder_width)
+    have = {clip.id for clip in cache.clips}
+    missing = [clip for clip in found if clip.id not in have]
+    if missing:
+        encoder = load_encoder(ensure(run.recipe.listen.encoder))
+        for split, noisy in (("dev", 0.0), ("train", 0.4)):
+            part = [clip for clip in missing if clip.split == split]
+            for _ in track(cache.add(part, encoder, 0, noisy), f"encoding {split} speech", total=len(part)):
+                pass
+    return cache
+
+
+def spoken(data: Path, languages: tuple[str, ...]) -> list[Clip]:
+    """The clips of `speech/` and `render/` in some languages. Raises DataError where there are none."""
+    from harken.data.speech import clips
+
+    folders = [data / name for name in ("speech", "render") if (data / name).is_dir()]
+    found = [clip for folder in folders for clip in clips(folder) if clip.lang in languages]
+    if not found:
+        raise DataError(
+            f"{data} holds no spoken dialogues in {', '.join(languages)}", "put a pack in its speech/"
+        )
+    return found
+
+
+def affect_width(run: Run) -> int:
+    """Width of the readout's vector. Raises RecipeError where the readout is not trained yet."""
+    from harken.checkpoint import READOUT
+    from harken.model.affect_readout import load_readout
+
+    if not (run.trained / READOUT).exists():
+        raise RecipeError(f"{run.trained} holds no readout yet", "train it first: harken train readout")
+    return load_readout(run.trained / READOUT).config.bottleneck
+
+
+def precision() -> Any:
+    """bfloat16: two to three times as fast here as float32, and what accelerators train in."""
+    import torch
+
+    return torch.bfloat16
+
+
+def _folder(data: Path, name: str) -> Path:
+    if not (data / name).is_dir():
+        raise DataError(f"{data} has no {name}/", f"this stage needs {name}/ in the data folder")
+    return data / name
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(path))
+
+
+def _configs(module: str, name: str) -> Callable[[], Any]:
+    def build() -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(f"harken.training.{module}"), name)()
+
+    return build
+
+
+STAGES = {
+    "readout": Stage("affect and gender from encoder states", "the readout", _configs("readout", "ReadoutTraining"), _readout),
+    "words": Stage("CTC onto the core's embeddings", "the bridge", _configs("words", "WordsConfig"), _words),
+    "core": Stage("a listener's manner, from written dialogues", "the core's low-rank update",
+                  _configs("core_update", "CoreUpdateConfig"), _core),
+    "align": Stage("self-distillation from written to spoken turns", "bridge, affect prefix, the core's low-rank update",
+                   _configs("align", "AlignConfig"), _align),
+}  # fmt: skip

@@ -1,0 +1,125 @@
+"""Encoder states, computed once and kept on disk, so that training the bridge never runs the encoder again.
+
+One flat float16 file of the encoder's last layer, `(frames, E)` at 50 a second, and one line a clip that says where its
+frames lie. Caching is resumable: clips that stand are skipped, and a half-written tail is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harken.audio.features import log_mel
+from harken.data.speech import Clip
+from harken.model.encoder import SpeechEncoder
+
+STATES, INDEX = "states.f16", "index.jsonl"
+
+
+@dataclass(frozen=True)
+class CachedClip:
+    """Where one clip's states lie, and what is said in it."""
+
+    id: str
+    text: str
+    role: str
+    voice: str
+    split: str
+    source: str
+    emotion: str | None
+    seconds: float
+    start: int
+    frames: int
+    augmented: bool
+
+
+class StateCache:
+    """A folder of cached states; opens with what is there."""
+
+    def __init__(self, folder: Path, width: int) -> None:
+        self.folder, self.width = folder, width
+        self.clips = [CachedClip(**row) for row in _complete_rows(folder / INDEX)]
+
+    @property
+    def frames(self) -> int:
+        return max((clip.start + clip.frames for clip in self.clips), default=0)
+
+    def states(self) -> NDArray[np.float16]:
+        """All frames, (frames, E), mapped from disk."""
+        return np.memmap(self.folder / STATES, np.float16, "r", shape=(self.frames, self.width))
+
+    def add(
+        self, clips: list[Clip], encoder: SpeechEncoder, seed: int, noisy_share: float
+    ) -> Iterator[CachedClip]:
+        """Encode the clips that are not there yet, one by one.
+
+        A share of them is augmented once, by the clip's own random numbers: speed 0.9 to 1.1, noise at 5 to 30 dB.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        have = {clip.id for clip in self.clips}
+        start = self.frames
+        with (self.folder / STATES).open("ab") as states, (self.folder / INDEX).open("a") as index:
+            states.truncate(start * self.width * 2)
+            for clip in clips:
+                if clip.id in have:
+                    continue
+                random = np.random.default_rng([seed, zlib.crc32(clip.id.encode())])
+                samples, augmented = clip.samples(), random.random() < noisy_share
+                if augmented:
+                    samples = augment(samples, random)
+                encoded = encode(encoder, samples).numpy().astype(np.float16)  # (T, E)
+                states.write(encoded.tobytes())
+                states.flush()
+                row = CachedClip(
+                    clip.id, clip.text, clip.role, clip.voice, clip.split, clip.source, clip.emotion,
+                    round(len(samples) / 16000, 3), start, len(encoded), augmented,
+                )  # fmt: skip
+                index.write(json.dumps(row.__dict__, ensure_ascii=False) + "\n")
+                index.flush()
+                start += len(encoded)
+                self.clips.append(row)
+                yield row
+
+
+@torch.no_grad()
+def encode(encoder: SpeechEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
+    """Samples (N,) at 16 kHz, up to 30 s -> the encoder's last layer (T, E), float32."""
+    states, _ = encoder(torch.from_numpy(log_mel(samples[: 30 * 16000]))[None])
+    return states[0, :, -1]
+
+
+def augment(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Change the pace (and pitch) by up to 10 % and add noise at 5 to 30 dB below the speech."""
+    import soxr
+
+    pace = random.uniform(0.9, 1.1)
+    samples = soxr.resample(samples, 16000, round(16000 / pace)).astype(np.float32)
+    noise = coloured_noise(len(samples), random)
+    level = float(np.sqrt(np.mean(samples**2))) * 10 ** (-random.uniform(5, 30) / 20)
+    return (samples + noise * level).astype(np.float32)
+
+
+def coloured_noise(length: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Noise of unit power whose spectrum falls by 0 (white) to 1 (pink to brown) a decade, (length,)."""
+    spectrum = np.fft.rfft(random.standard_normal(length))
+    shape = np.arange(1, len(spectrum) + 1) ** -random.uniform(0, 1)
+    noise = np.fft.irfft(spectrum * shape, length)
+    return (noise / (noise.std() + 1e-9)).astype(np.float32)
+
+
+def _complete_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+        path.write_text("".join(lines))
+    return [json.loads(line) for line in lines]

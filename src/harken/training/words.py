@@ -1,0 +1,172 @@
+"""Stage 1-1, first half: Listen learns words. CTC from cached encoder states onto the core's own embeddings.
+
+No language model runs here, so it is cheap. Dev clips (other voices, other dialogues) are scored by word error rate as
+training goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from harken.evaluation.words import word_error_rate
+from harken.model.ctc_bridge import CtcBridge
+from harken.model.pieces import Pieces
+from harken.training.loop import Losses, Schedule, train
+from harken.training.states import CachedClip, StateCache
+
+
+@dataclass(frozen=True)
+class WordsConfig:
+    schedule: Schedule = Schedule(steps=3500, learning_rate=1e-3, warmup=300)
+    batch_s: float = 75.0
+    """Seconds of speech in a batch."""
+    piece_at_least: int = 6
+    """How often a token must occur in the training transcripts to be a piece."""
+    frame_dropout: float = 0.08
+    spans: int = 3
+    """How many stretches of up to 0.3 s are blanked in a clip."""
+
+
+@dataclass
+class Batch:
+    states: Tensor  # (B, T, E)
+    valid: Tensor  # (B, T) bool
+    targets: Tensor  # (sum of lengths,) pieces
+    target_lengths: Tensor  # (B,)
+
+
+class Batches:
+    """Clips of like length together; which batch a step gets depends on the seed and the step alone."""
+
+    def __init__(self, cache: StateCache, clips: list[CachedClip], pieces: Pieces, batch_s: float, seed: int):
+        self.states = cache.states()
+        self.pieces = pieces
+        self.seed = seed
+        clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
+        self.spelled = {clip.id: pieces.spell(clip.text) for clip in clips}
+        fits = [c for c in clips if 0 < len(self.spelled[c.id]) and self._shortest(c) <= (c.frames + 1) // 2]
+        self.batches: list[list[CachedClip]] = []
+        for clip in fits:
+            if not self.batches or (len(self.batches[-1]) + 1) * clip.frames > batch_s * 50:
+                self.batches.append([])
+            self.batches[-1].append(clip)
+
+    def _shortest(self, clip: CachedClip) -> int:
+        """Frames that CTC needs at least: one a piece, and a blank between equal neighbours."""
+        spelled = self.spelled[clip.id]
+        return len(spelled) + sum(a == b for a, b in zip(spelled, spelled[1:], strict=False))
+
+    def at(self, step: int) -> Batch:
+        return self.collate(self.clips_at(step))
+
+    def clips_at(self, step: int) -> list[CachedClip]:
+        epoch, place = divmod(step, len(self.batches))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.batches))
+        return self.batches[order[place]]
+
+    def collate(self, clips: list[CachedClip]) -> Batch:
+        states, valid = pad([self.states[c.start : c.start + c.frames] for c in clips])
+        spelled = [self.spelled[clip.id] for clip in clips]
+        return Batch(
+            states,
+            valid,
+            torch.tensor([n for s in spelled for n in s]),
+            torch.tensor([len(s) for s in spelled]),
+        )
+
+
+def pad(rows: list[NDArray[np.float16]]) -> tuple[Tensor, Tensor]:
+    """Rows of (T_i, E) -> (B, T, E) float32 and valid (B, T) bool."""
+    longest = max(len(row) for row in rows)
+    states = torch.zeros(len(rows), longest, rows[0].shape[1])
+    valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        states[i, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.float32))
+        valid[i, : len(row)] = True
+    return states, valid
+
+
+def mask_frames(states: Tensor, config: WordsConfig) -> Tensor:
+    """Drop single frames and short spans of (B, T, E), so that no frame is indispensable."""
+    keep = torch.rand(states.shape[:2]) >= config.frame_dropout
+    for row in keep:
+        for _ in range(config.spans):
+            start = int(torch.randint(len(row), ()))
+            row[start : start + int(torch.randint(15, ()))] = False
+    return states * keep[..., None]
+
+
+def ctc_loss(log_probs: Tensor, valid: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """Mean CTC loss a target piece; log_probs (B, U, P + 1), valid (B, U)."""
+    blank = log_probs.shape[-1] - 1
+    total = F.ctc_loss(
+        log_probs.transpose(0, 1),
+        targets,
+        valid.sum(1),
+        target_lengths,
+        blank,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return total / target_lengths.sum()
+
+
+def transcribe(bridge: CtcBridge, pieces: Pieces, states: Tensor, valid: Tensor) -> list[str]:
+    """What the bridge hears in each row of (B, T, E)."""
+    soft = bridge.collapse(*bridge(states, valid))
+    return [
+        pieces.spelled(int(n) for n in row[present]).strip()
+        for row, present in zip(soft.pieces, soft.valid, strict=True)
+    ]
+
+
+def train_words(
+    bridge: CtcBridge,
+    pieces: Pieces,
+    cache: StateCache,
+    config: WordsConfig,
+    out: Path,
+    precision: torch.dtype,
+) -> None:
+    """Train the bridge on the cache's train clips, in place; checkpoints and measurements go to `out`."""
+    train_clips = [clip for clip in cache.clips if clip.split == "train"]
+    batches = Batches(cache, train_clips, pieces, config.batch_s, config.schedule.seed)
+
+    def losses_at(step: int) -> Losses:
+        batch = batches.at(step)
+        states = mask_frames(batch.states, config)
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            log_probs, valid = bridge(states, batch.valid)
+        loss = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
+        return {"loss": loss, "clips": torch.tensor(len(batch.target_lengths))}
+
+    evaluate = words_on_dev(bridge, pieces, cache, most=200)
+    fingerprint = f"words pieces={len(pieces)} seed={config.schedule.seed}"
+    train(bridge, losses_at, config.schedule, out, fingerprint, evaluate)
+
+
+def words_on_dev(
+    bridge: CtcBridge, pieces: Pieces, cache: StateCache, most: int
+) -> Callable[[], dict[str, float]]:
+    """A measurement for the loop: word error rate on up to `most` dev clips of users' turns."""
+    dev = [
+        clip for clip in cache.clips if clip.split == "dev" and clip.role == "user" and not clip.augmented
+    ][:most]
+    states = cache.states()
+
+    def measure() -> dict[str, float]:
+        heard = []
+        for start in range(0, len(dev), 20):
+            rows, valid = pad([states[c.start : c.start + c.frames] for c in dev[start : start + 20]])
+            heard += transcribe(bridge, pieces, rows, valid)
+        return {"wer": word_error_rate([clip.text for clip in dev], heard)}
+
+    return measure

@@ -1,0 +1,180 @@
+"""The other commands: recipes, weights, and the doors to the rooms that train and measure."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from harken.cli import main
+from harken.errors import WeightsError
+from harken.recipes import RECIPES, Recipe, recipe
+from harken.weights import store
+
+COMMANDS = ("reply", "weights", "recipes", "train", "evaluate", "bench", "data")
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, standard error."""
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def test_help_names_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0 and all(command in out for command in COMMANDS)
+    for command in COMMANDS:
+        assert run(capsys, command, "--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        (),
+        ("sing",),
+        ("weights",),
+        ("weights", "pull", "nothing"),
+        ("recipes", "show", "nothing"),
+        ("data", "sing"),
+    ),
+)
+def test_wrong_use_is_exit_code_2(capsys, arguments):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "") and err
+
+
+def test_recipes_are_listed_and_shown_whole(capsys):
+    code, out, _ = run(capsys, "recipes", "list")
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == list(RECIPES)
+    for name in RECIPES:
+        code, out, _ = run(capsys, "recipes", "show", name)
+        assert code == 0 and Recipe.model_validate_json(out) == recipe(name)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """A cache of weights in which `whisper-base` is whole, `kokoro-82m` damaged, the rest not there."""
+    states = {"whisper-base": True, "kokoro-82m": False}
+    pulled = []
+
+    def status():
+        return [
+            store.Status(
+                name, f"what {name} is", "MIT", 90_000_000, tmp_path / name if name in states else None
+            )
+            for name in ("whisper-base", "smollm2-135m-instruct", "kokoro-82m")
+        ]
+
+    def verify(name):
+        if name not in states:
+            raise WeightsError(f"{name} is not in the cache", f"harken weights pull {name}")
+        return [store.FileCheck("model.bin", "aa", "aa" if states[name] else "bb")]
+
+    def pull(name, source=None, progress=None, path=None):
+        pulled.append((name, source, path))
+        if source == "hub":
+            raise WeightsError(f"{name} could not be fetched", "bring it by hand")
+        return tmp_path / name
+
+    for function in (status, verify, pull):
+        monkeypatch.setattr(store, function.__name__, function)
+    return SimpleNamespace(pulled=pulled, folder=tmp_path)
+
+
+def test_weights_list_says_what_is_here(capsys, cache):
+    code, out, _ = run(capsys, "weights", "list")
+    assert code == 0 and f"{cache.folder / 'whisper-base'}" in out
+    assert "not here" in next(line for line in out.splitlines() if line.startswith("smollm2"))
+
+
+def test_weights_pull_fetches_what_is_missing_or_damaged(capsys, cache):
+    code, out, _ = run(capsys, "weights", "pull")
+    assert code == 0 and "whisper-base: already here" in out
+    assert cache.pulled == [("smollm2-135m-instruct", None, None), ("kokoro-82m", None, None)]
+
+
+def test_weights_pull_takes_names_source_and_path(capsys, cache):
+    code, _, _ = run(capsys, "weights", "pull", "kokoro-82m", "--source", "file", "--path", "here")
+    assert code == 0 and cache.pulled == [("kokoro-82m", "file", Path("here"))]
+
+
+def test_weights_pull_tries_all_and_fails_if_one_does(capsys, cache):
+    code, _, err = run(capsys, "weights", "pull", "--source", "hub")
+    assert code == 1 and len(cache.pulled) == 2
+    assert err.count("could not be fetched") == 2 and "hint: bring it by hand" in err
+
+
+def test_weights_verify_names_both_hashes(capsys, cache):
+    code, out, err = run(capsys, "weights", "verify")
+    assert code == 1 and out == "whisper-base/model.bin: ok\nkokoro-82m/model.bin: damaged\n"
+    assert "sha256 is bb, should be aa" in err and "harken weights pull kokoro-82m" in err
+    assert run(capsys, "weights", "verify", "whisper-base")[0] == 0
+    code, _, err = run(capsys, "weights", "verify", "--recipe", "mini")
+    assert code == 1 and "smollm2-135m-instruct is not in the cache" in err
+
+
+def fake_room(monkeypatch, name):
+    """A module in the place of `name` whose `run` keeps how it was called."""
+    calls = []
+    module = ModuleType(name)
+    module.run = lambda *args, **options: calls.append((args, options))
+    parent, _, child = name.rpartition(".")
+    monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(
+        sys.modules[parent] if parent in sys.modules else __import__(parent), child, module, raising=False
+    )
+    return calls
+
+
+def test_train_dispatches_its_stage(capsys, monkeypatch):
+    import harken.training
+
+    calls = fake_room(monkeypatch, "harken.training.stages")
+    arguments = ("train", "words", "--data", "d", "--out", "o", "--steps", "7", "--resume")
+    assert run(capsys, *arguments)[0] == 0
+    ((stage,), options) = calls[0]
+    assert (stage, options["data"], options["out"], options["steps"]) == ("words", Path("d"), Path("o"), 7)
+    assert options["recipe"].name == "mini" and options["resume"] and not options["dry_run"]
+    assert run(capsys, "train", "words")[0] == 2
+    assert run(capsys, "train", "words", "--dry-run")[0] == 0 and calls[1][1]["dry_run"]
+    assert harken.training is not None
+
+
+def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
+    evaluated, benched = fake_room(monkeypatch, "harken.evaluation"), fake_room(monkeypatch, "harken.bench")
+    assert run(capsys, "evaluate", "affect", "--data", "d", "--limit", "5")[0] == 0
+    assert run(capsys, "bench", "latency", "--json")[0] == 0
+    assert evaluated[0][0] == ("affect",) and evaluated[0][1]["limit"] == 5
+    assert benched[0][0] == ("latency",) and benched[0][1]["json"] is True
+
+
+def test_data_render_takes_named_sources(capsys, monkeypatch):
+    from harken.data import render as room
+
+    calls = []
+
+    def render(*arguments):
+        calls.append(arguments)
+        return room.Rendered(turns=3, seconds=3600.0, unspeakable=0, interrupted=False)
+
+    monkeypatch.setattr(room, "render", render)
+    code, out, _ = run(capsys, "data", "render", "--source", "reccon=r.jsonl", "--out", "o", "--hours", "2")
+    assert code == 0 and "1.00 h" in out
+    assert calls == [({"reccon": Path("r.jsonl")}, Path("o"), "train", 2.0, 1, 0)]
+    assert run(capsys, "data", "render", "--source", "r.jsonl", "--out", "o")[0] == 2
+
+
+def test_an_unexpected_failure_is_one_line(capsys, monkeypatch):
+    def broken():
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(store, "status", broken)
+    code, out, err = run(capsys, "weights", "list")
+    assert (code, out) == (1, "") and err.count("\n") == 1 and "unexpected KeyError" in err

@@ -1,0 +1,142 @@
+"""What a conversation has read is what training renders, however it came about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from harken.dialogue.conversation import Conversation, Prefix, embed_segments, spoken_text
+from harken.dialogue.events import AudioChunk
+from harken.dialogue.render import AssistantTurn, UserTurn, render
+from harken.errors import InputError
+from harken.testing import ScriptedLM, heard_turn, tiny_model
+
+FAMILIES = ("llama", "qwen2", "qwen3")
+
+
+def same_segments(ours, expected):
+    assert len(ours) == len(expected)
+    for mine, theirs in zip(ours, expected, strict=True):
+        assert type(mine) is type(theirs)
+        assert torch.equal(mine, theirs) if isinstance(mine, torch.Tensor) else mine == theirs
+
+
+def sound(*chunks):
+    return [
+        AudioChunk(np.zeros(1, np.float32), 8000, start, end, text_end) for start, end, text_end in chunks
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_incremental_reading_gives_the_logits_of_reading_all_at_once(family):
+    model = tiny_model(family)
+    conversation = Conversation(model)
+    turns = [
+        UserTurn(heard_turn("My dog died.").embeddings),
+        AssistantTurn("I am so sorry."),
+        UserTurn(heard_turn("Thank you").embeddings, "Answer warmly."),
+        AssistantTurn("Of course."),
+        UserTurn("What now?"),
+    ]
+    for number, turn in enumerate(turns, 1):
+        if isinstance(turn, AssistantTurn):
+            conversation.answer(turn.text)
+            continue
+        opening, dropped = conversation.ask(turn)
+        expected = render(turns[:number], model.tokenizer, model.recipe.system)
+        logits, state = model.read(embed_segments(model, expected)[None])
+        torch.testing.assert_close(opening.logits, logits[0], rtol=1e-4, atol=1e-4)
+        assert (dropped, opening.state.length) == (0, state.length)
+        same_segments(conversation.segments, expected[:-1])
+    assert conversation.turns == turns
+
+
+def test_every_position_is_read_once():
+    model = ScriptedLM(lambda _: "Yes.")
+    conversation = Conversation(model)
+    conversation.ask(UserTurn(heard_turn("Hello there", width=1).embeddings))
+    conversation.answer("Yes.")
+    conversation.ask(UserTurn("And now?"))
+    assert model.read_texts == [
+        "<|im_start|>system\nBe kind.<|im_end|>\n",
+        "<|im_start|>user\n···<|im_end|>\n<|im_start|>assistant\n",
+        "<|im_start|>assistant\nYes.<|im_end|>\n"
+        "<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n",
+    ]
+
+
+def test_a_system_prompt_is_read_once_for_all_conversations():
+    model = ScriptedLM(lambda _: "Yes.")
+    prefix = Prefix.read(model, "Be brief.")
+    for _ in range(3):
+        Conversation(model, prefix).ask(UserTurn("Hi."))
+    assert sum("Be brief." in text for text in model.read_texts) == 1
+
+
+@torch.no_grad()
+def test_when_the_context_is_full_the_oldest_turns_go_and_the_rest_is_read_anew():
+    model = tiny_model()
+    conversation = Conversation(model, limit=400)
+    dropped = []
+    for number in range(6):
+        opening, gone = conversation.ask(UserTurn(f"This is what I say in turn number {number}."))
+        dropped.append(gone)
+        assert opening.state.length <= 400 - model.recipe.max_reply_tokens - model.recipe.max_trace_tokens
+        expected = render(conversation.turns, model.tokenizer, model.recipe.system)
+        logits, _ = model.read(embed_segments(model, expected)[None])
+        torch.testing.assert_close(opening.logits, logits[0], rtol=1e-4, atol=1e-4)
+        conversation.answer("I see.")
+    assert any(dropped) and not all(dropped[1:])  # room is made for more than one turn at a time
+    assert isinstance(conversation.turns[0], UserTurn)
+    assert conversation.turns[-2].content.endswith("number 5.")
+
+
+def test_a_turn_longer_than_the_context_is_refused_and_changes_nothing():
+    conversation = Conversation(ScriptedLM(lambda _: "Yes.", positions=300))
+    conversation.ask(UserTurn("Hi."))
+    conversation.answer("Yes.")
+    before = conversation.segments
+    with pytest.raises(InputError, match=r"tokens long, the model can read \d+"):
+        conversation.ask(UserTurn("word " * 100))
+    same_segments(conversation.segments, before)
+
+
+def test_a_failed_reading_takes_the_turn_back():
+    model = ScriptedLM(lambda _: "Yes.")
+    conversation = Conversation(model)
+    working, model.read = model.read, lambda *_: (_ for _ in ()).throw(MemoryError)
+    with pytest.raises(MemoryError):
+        conversation.ask(UserTurn("Hi."))
+    model.read = working
+    conversation.ask(UserTurn("Again."))
+    assert conversation.turns == [UserTurn("Again.")]
+
+
+def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard():
+    conversation = Conversation(ScriptedLM(lambda _: "Yes."))
+    conversation.ask(UserTurn("Hi."))
+    conversation.answer("I am here. Tell me more.", sound((0, 1000, 10), (1000, 2000, 24)))
+    assert conversation.interrupted_at(1600) == "I am here. Tell me"
+    assert conversation.turns == [UserTurn("Hi."), AssistantTurn("I am here. Tell me")]
+    assert conversation.interrupted_at(200) == "I"
+    assert conversation.interrupted_at(0) == ""
+    assert conversation.turns == [UserTurn("Hi.")]
+    assert conversation.interrupted_at(0) == ""
+
+
+@pytest.mark.parametrize(
+    ("played_ms", "heard"),
+    (
+        (0, ""),
+        (999, "I am"),
+        (1000, "I am here."),
+        (1500, "I am here. Tell"),
+        (1999, "I am here. Tell me"),
+        (5000, "I am here. Tell me more."),
+    ),
+)
+def test_what_was_spoken_by_a_moment_is_whole_words(played_ms, heard):
+    chunks = sound((0, 1000, 10), (1000, 2000, 24))
+    assert spoken_text("I am here. Tell me more.", chunks, played_ms) == heard
