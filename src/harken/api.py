@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from pydantic import ValidationError
+
 from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
 from harken.dialogue.render import AssistantTurn, Turn, UserTurn
@@ -246,17 +248,13 @@ def chosen_recipe(name: str | Recipe | None, trained: Path | None) -> Recipe:
         return name
     if name is not None or trained is None:
         return recipe(name or "mini")
-    file = trained / "recipe.json"
+    from harken.checkpoint import stored_recipe
+
     try:
-        return Recipe.model_validate_json(file.read_text())
-    except OSError:
-        raise RecipeError(
-            f"{trained} holds no recipe.json", "name a folder that `harken train` wrote"
-        ) from None
-    except ValueError as error:
-        raise RecipeError(
-            f"{file} is no recipe: {str(error).splitlines()[0]}", "name another folder"
-        ) from None
+        return stored_recipe(trained)
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise RecipeError(f"{trained} holds a damaged recipe.json: {reason}", "name another folder") from None
 
 
 def _open_voice(kind: str, speaker: str) -> Voice:

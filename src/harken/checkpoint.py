@@ -1,8 +1,8 @@
-"""A model on disk: our trained parts beside the recipe they belong to, joined with the weights that they build on.
+"""A model on disk: our trained parts, the recipe they belong to, and the weights that they build on.
 
 A folder of trained parts holds `listen.safetensors` (bridge and affect prefix), `affect_readout.safetensors`,
-`core_update.safetensors` (low-rank differences), `pieces.json`, `recipe.json` and `card.md`. Harken ships `mini`'s in
-`harken/trained/mini/`. The pretrained weights come from `harken.weights`.
+`core_update.safetensors` (low-rank differences), `pieces.json`, `recipe.json` and `card.md`. Harken ships
+`mini`'s in `harken/trained/mini/`. The pretrained weights come from `harken.weights`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def shipped(name: str) -> Path:
 
 
 def stored_recipe(folder: Path) -> Recipe:
-    """The recipe that a folder of trained parts belongs to. Raises RecipeError where the folder holds none."""
+    """The recipe that a folder of trained parts belongs to. Raises RecipeError where it holds none."""
     path = folder / RECIPE
     if not path.exists():
         raise RecipeError(f"{folder} holds no {RECIPE}", "name a folder that `harken train` wrote")
@@ -53,7 +53,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     Args: folder: trained parts; None takes those that ship with Harken.
 
     Raises:
-        RecipeError: the parts were trained by another recipe (the message shows what differs), or one is missing.
+        RecipeError: another recipe trained the parts (the message shows what differs), or one is missing.
         WeightsError: pretrained weights cannot be had.
     """
     from harken.model.affect_readout import load_readout

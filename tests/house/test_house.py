@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "recipes": {"errors"},
     **{leaf: {"errors"} for leaf in LEAVES},
+    "voices": {"errors", "weights"},  # a voice fetches its own weights
     "model": BASE | {"audio", "affect"},
     "dialogue": BASE | LEAVES | {"model"},
     "checkpoint": BASE | LEAVES | {"model"},

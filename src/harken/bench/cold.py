@@ -1,6 +1,8 @@
-"""What a user waits for who starts from nothing: `harken reply` on one file, and `import harken`, as processes of their own.
+"""What a user waits for who starts from nothing: `harken reply` on one file, and `import harken`, as
+processes of their own.
 
-Beside them, the same interpreter importing torch and transformers alone: what no program that runs this core can avoid.
+Beside them, the same interpreter importing torch and transformers alone: what no program that runs this
+core can avoid.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Warm speed of a spoken reply, beside the cascade: Whisper's decoder writes a transcript, the same core answers that.
+"""Warm speed of a spoken reply, beside the cascade: Whisper's decoder writes a transcript, the same core
+answers that.
 
-Both hear the same 5 s, run in turns with the same voice, and think after the reply. Times run from the last input sample.
-Memory is the peak of the process before the cascade is loaded.
+Both hear the same 5 s, run in turns with the same voice, and think after the reply. Times run from the
+last input sample. Memory is the peak of the process before the cascade is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The recording that benches answer: one of the examples, or a made-up one, cut or tiled to the length asked for."""
+"""The recording that benches answer: an example, or a made-up one, cut or tiled to the length asked for."""
 
 from __future__ import annotations
 

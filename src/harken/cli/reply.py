@@ -142,8 +142,11 @@ class _Run:
 
     @cached_property
     def _harken(self) -> Harken:
+        from transformers.utils import logging
+
         from harken import api
 
+        logging.disable_progress_bar()
         try:
             return api.load(self.options.recipe, trained=self.options.checkpoint)
         except HarkenError as error:

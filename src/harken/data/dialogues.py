@@ -26,6 +26,8 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Dialogue:
+    """Turns in order; dialogues of one group share a source and stay in one split."""
+
     id: str
     split: str
     group: str

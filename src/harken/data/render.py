@@ -101,12 +101,7 @@ def render(
     for sources or voices that may not be used and for rows that cannot be read, InputError where `out` cannot
     be written.
     """
-    if split not in ("train", "dev"):
-        raise DataError(
-            f"split {split!r} is not rendered", "render train or dev: judging has recordings of its own"
-        )
-    for voice in voices or ():
-        casts.check_cast(split, voice)
+    _check(split, voices)
     _make_folder(out)
     standing = _standing(out)
     progress = _Progress(sum(r["seconds"] for r in standing.values() if r["split"] == split), hours, report)
@@ -136,6 +131,15 @@ def render(
             pool.shutdown(cancel_futures=True)
     progress.tell()
     return Rendered(progress.turns, progress.seconds, unspeakable, interrupted)
+
+
+def _check(split: str, voices: Sequence[str] | None) -> None:
+    if split not in ("train", "dev"):
+        raise DataError(
+            f"split {split!r} is not rendered", "render train or dev: judging has recordings of its own"
+        )
+    for voice in voices or ():
+        casts.check_cast(split, voice)
 
 
 def turns_of(sources: Mapping[str, Path], split: str, seed: int = 0) -> list[Turn]:

@@ -1,8 +1,8 @@
 """Transcribed speech on disk, read as one stream of clips, whatever layout it lies in.
 
-Two layouts: a *pack* (`manifest.jsonl.gz` beside uncompressed tar files, a user's turn and a reply in each row) and a
-*render* (a folder of audio files beside `manifest*.jsonl`, one turn a row, as `harken data render` writes it). Reading
-people's annotated emotion is left to `harken.training.readout`.
+Two layouts: a *pack* (`manifest.jsonl.gz` beside uncompressed tar files, a user's turn and a reply in each
+row) and a *render* (a folder of audio files beside `manifest*.jsonl`, one turn a row, as `harken data render`
+writes it). Reading people's annotated emotion is left to `harken.training.readout`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harken.errors import DataError
+
+_ANY = ("id", "lang", "split", "group", "source")
+_PACK = (*_ANY, "tar", "user_text", "user_seconds", "user_voice", "user_emotion")
+_RENDER = (*_ANY, "text", "seconds", "voice")
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def clips(folder: Path) -> list[Clip]:
 
 
 def _pack(folder: Path) -> Iterator[Clip]:
-    for row in _rows(folder / "manifest.jsonl.gz"):
+    for row in _rows(folder / "manifest.jsonl.gz", _PACK):
         tar = folder / row["tar"]
         common = (row["group"], row["source"], tar)
         yield Clip(
@@ -79,29 +83,33 @@ def _pack(folder: Path) -> Iterator[Clip]:
         )  # fmt: skip
         if row.get("reply_text") and row.get("reply_seconds"):
             yield Clip(
-                f"{row['id']}-reply", row["reply_text"], row["lang"], row["split"], "reply", row["reply_seconds"],
-                row["reply_voice"], None, *common, f"{row['id']}-reply.ogg",
+                f"{row['id']}-reply", row["reply_text"], row["lang"], row["split"], "reply",
+                row["reply_seconds"], row["reply_voice"], None, *common, f"{row['id']}-reply.ogg",
             )  # fmt: skip
 
 
 def _render(manifest: Path) -> Iterator[Clip]:
-    for row in _rows(manifest):
+    for row in _rows(manifest, _RENDER):
         yield Clip(
             row["id"], row["text"], row["lang"], row["split"], "user", row["seconds"], row["voice"],
             row.get("emotion"), row["group"], row["source"], manifest.parent / f"{row['id']}.ogg", None,
         )  # fmt: skip
 
 
-def _rows(manifest: Path) -> Iterator[dict[str, Any]]:
-    opened = gzip.open(manifest, "rt") if manifest.suffix == ".gz" else manifest.open()
-    with opened as lines:
+def _rows(manifest: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    with gzip.open(manifest, "rt") if manifest.suffix == ".gz" else manifest.open() as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield json.loads(line)
+                row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise DataError(
                     f"{manifest} row {number} is not JSON: {error}", "mend or remove the row"
                 ) from None
+            if lacking := [field for field in fields if field not in row]:
+                raise DataError(
+                    f"{manifest} row {number} lacks {', '.join(lacking)}", "mend or remove the row"
+                )
+            yield row
 
 
 @lru_cache(maxsize=8)

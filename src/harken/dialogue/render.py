@@ -58,9 +58,14 @@ def render_turn(turn: Turn, tokenizer: Any) -> list[Segment]:
     return [_encode(tokenizer, opening), turn.content, _encode(tokenizer, "<|im_end|>\n")]
 
 
+def cause_opening(emotion: str) -> str:
+    """The beginning of a trace, up to where the cause is named: what the IEAT step injects."""
+    return f'The speaker feels {emotion} because: "'
+
+
 def trace(emotion: str, cause: str | None) -> str:
     """The attribution in the words that Harken is trained to think: the emotion, and what it rests on."""
-    return f"The speaker feels {emotion}" + (f' because: "{cause}"' if cause else ".")
+    return f'{cause_opening(emotion)}{cause}"' if cause else f"The speaker feels {emotion}."
 
 
 def parse_trace(text: str) -> tuple[str | None, str | None]:

@@ -1,7 +1,7 @@
 """How well a system does, each benchmark by one command: `harken evaluate NAME --data DIR...`.
 
-Every evaluation gives a `harken.evaluation.report.Report`; this file finds data and model for it. Times and memory are
-`harken.bench`'s.
+Every evaluation gives a `harken.evaluation.report.Report`; this file finds data and model for it. Times
+and memory are `harken.bench`'s.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def run(
 
     Args:
         benchmark: one of BENCHMARKS.
-        data: folders. affect: emotional speech; words: speech packs, renders, people reading; alignment: packs and
-            renders; attribution: packs and renders, and one folder that holds RECCON.
+        data: folders. affect: emotional speech; words: speech packs, renders, people reading; alignment:
+            packs and renders; attribution: packs and renders, and one folder that holds RECCON.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
         limit: so many clips (of each set) or turns at most.
 

@@ -31,8 +31,7 @@ from harken.evaluation.statistics import (
     paired_bootstrap,
     recall_ratios,
 )
-from harken.model.affect_readout import AffectReadoutConfig
-from harken.training.readout import calibrate, fit_readout, read_clips
+from harken.training.readout import calibrate, fit_readout, read_clips, readout_config
 from harken.training.readout_clips import CACHE, PooledClips, pooled_clips
 
 log = logging.getLogger(__name__)
@@ -126,7 +125,6 @@ def evaluate_affect(
     seed: int = 0,
     *,
     cache: Path = CACHE,
-    config: AffectReadoutConfig | None = None,
 ) -> AffectReport:
     """Put every protocol to the readout and to the probe.
 
@@ -134,7 +132,7 @@ def evaluate_affect(
         data: a folder of emotional speech with RAVDESS and nEMO (see `harken.training.readout_clips`).
         whisper: a Whisper model in transformers' layout.
     """
-    config = config or AffectReadoutConfig()
+    config = readout_config(whisper)
     clips = pooled_clips(data, whisper, config.layers, cache)
 
     def readout(train: PooledClips, test: PooledClips, seed: int) -> Logits:

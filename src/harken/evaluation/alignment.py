@@ -1,9 +1,9 @@
 """Whether the core answers speech as it answers the same words in writing.
 
-The written-side reply is the reference. *Retrieval*: the reply to the recording should find, among the written-side replies
-to all turns, its own. *Divergence*: at each token of the written-side reply, KL from the distribution that the written
-turn gives to the one that the heard turn gives. Beside both: the same core reading Whisper's transcript, and, for the
-divergence, the audio of another turn.
+The written-side reply is the reference. *Retrieval*: the reply to the recording should find, among the
+written-side replies to all turns, its own. *Divergence*: at each token of the written-side reply, KL from
+the distribution that the written turn gives to the one that the heard turn gives. Beside both: the same
+core reading Whisper's transcript, and, for the divergence, the audio of another turn.
 
 Shapes: N turns, T tokens of a reply, V vocabulary.
 """
@@ -28,9 +28,10 @@ from harken.evaluation.writing import Writer, Written
 
 MOST_TURNS = 200
 METHOD = (
-    "similarity of replies: mean of two TF-IDF cosines (word 1-2-grams; character 2-4-grams within words), fitted on the "
-    "written-side replies; ties share the credit; of turns with the same words, or whose written-side replies coincide, "
-    "one stays; greedy; KL over the full vocabulary, mean over tokens, in nats; 95 % by bootstrap over turns"
+    "similarity of replies: mean of two TF-IDF cosines (word 1-2-grams; character 2-4-grams within words), "
+    "fitted on the written-side replies; ties share the credit; of turns with the same words, or whose "
+    "written-side replies coincide, one stays; greedy; KL over the full vocabulary, mean over tokens, in nats; "
+    "95 % by bootstrap over turns"
 )
 HEARD, READ, OTHER = "speech", "Whisper's transcript", "speech of another turn"
 

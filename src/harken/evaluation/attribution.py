@@ -1,9 +1,10 @@
 """Whether the cause that the model names for a heard feeling is the one that people marked.
 
-The turn is heard, the turns before it are text, and the model opens its think block. What it names is compared with the
-annotated spans of RECCON, beside the same core reading the true words, and beside two trivial answers: the whole turn, and
-the turn before. Recordings are synthesised, so how they sound follows the annotated emotion by rule: emotion figures say
-what a trace states, not how well people's feelings are heard (that is `harken.evaluation.affect`'s).
+The turn is heard, the turns before it are text, and the model opens its think block. What it names is
+compared with the annotated spans of RECCON, beside the same core reading the true words, and beside two
+trivial answers: the whole turn, and the turn before. Recordings are synthesised, so how they sound follows
+the annotated emotion by rule: emotion figures say what a trace states, not how well people's feelings are
+heard (that is `harken.evaluation.affect`'s).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from harken.training.samples import history
 
 HEARD, READ = "speech", "true words"
 METHOD = (
-    "cause against the annotated spans, the best of them: F1 of words as in SQuAD (no case, punctuation, articles), "
-    "exact = the same words, within = part of a span; a trace that names none scores 0; "
+    "cause against the annotated spans, the best of them: F1 of words as in SQuAD (no case, punctuation, "
+    "articles), exact = the same words, within = part of a span; a trace that names none scores 0; "
     "95 % by bootstrap over dialogues; greedy"
 )
 
@@ -56,7 +57,7 @@ class SpokenTurn:
 
 
 def spoken_turns(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> list[SpokenTurn]:
-    """Dev turns with annotated causes of which there is a recording: a clip of the same group with the same words.
+    """Dev turns with annotated causes and a recording: a clip of the same group with the same words.
 
     Raises: DataError where there is none.
     """
@@ -77,7 +78,7 @@ def spoken_turns(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> list[S
 def evaluate_attribution(writer: Writer, turns: Sequence[SpokenTurn], seed: int = 0) -> Report:
     """Overlap of the named causes with the annotated ones, and the named emotions."""
     heard = [writer.model.hear(turn.clip.samples()).embeddings for turn in turns]
-    named = {
+    named: dict[str, Sequence[Named]] = {
         HEARD: think(writer, [(turn.past, UserTurn(said)) for turn, said in zip(turns, heard, strict=True)]),
         READ: think(writer, [(turn.past, UserTurn(turn.turn.text)) for turn in turns]),
         "baseline: the whole turn": [(None, turn.turn.text) for turn in turns],

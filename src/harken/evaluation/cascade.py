@@ -1,4 +1,5 @@
-"""The alternative that Harken is measured against: Whisper's own decoder writes a transcript, the same core reads that.
+"""The alternative that Harken is measured against: Whisper's own decoder writes a transcript, the same core
+reads that.
 
 It is used as its makers intended: features padded to 30 s, English, transcription, greedy.
 """

@@ -22,7 +22,7 @@ def evaluation_clips(folders: list[Path], limit: int | None = None, seed: int = 
     """The English clips that may score a system, by where they come from.
 
     Args:
-        folders: speech packs and renders (see `harken.data.speech`), of which dev users' turns are taken, and folders of
+        folders: speech packs and renders (see `harken.data.speech`), of which dev users' turns are taken, and
             people reading (`manifest.jsonl.gz` with `path, corpus, text, seconds` beside `<corpus>.tar`).
         limit: so many of each at most, drawn by `seed`.
 
@@ -72,8 +72,8 @@ def _reading(folder: Path) -> list[Clip]:
         rows = [json.loads(line) for line in lines]
     return [
         Clip(
-            row["path"], row["text"], "en", "dev", "user", row["seconds"], row["corpus"], None, row["path"], row["corpus"],
-            folder / f"{row['corpus']}.tar", row["path"],
+            row["path"], row["text"], "en", "dev", "user", row["seconds"], row["corpus"], None, row["path"],
+            row["corpus"], folder / f"{row['corpus']}.tar", row["path"],
         )
         for row in rows
     ]  # fmt: skip

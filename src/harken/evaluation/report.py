@@ -1,7 +1,9 @@
-"""One form for every evaluation's figures: who was measured, on what, on which machine, and each value with its interval.
+"""One form for every evaluation's figures: who was measured, on what, on which machine, and each value with
+its interval.
 
-A report prints as a table for people, as Markdown for a page, or as JSON lines for programs: first the setting, then one
-object a figure. What is measured is left to the evaluations, intervals to `harken.evaluation.statistics`.
+A report prints as a table for people, as Markdown for a page, or as JSON lines for programs: first the
+setting, then one object a figure. What is measured is left to the evaluations, intervals to
+`harken.evaluation.statistics`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of one benchmark. Rows are JSON-safe; a list of three numbers is [value, low, high] at 95 %."""
+    """The figures of one benchmark. Rows are JSON-safe; three numbers are [value, low, high] at 95 %."""
 
     benchmark: str
     setting: Mapping[str, object]
@@ -69,7 +71,7 @@ class Report:
             console.print(f"{name}: {shown(value)}", soft_wrap=True)
 
     def save(self, folder: Path) -> None:
-        """Write `<benchmark>.jsonl` and `<benchmark>.md`; each renamed when whole. Raises InputError where it cannot."""
+        """Write `<benchmark>.jsonl` and `<benchmark>.md`, each renamed when whole; InputError where it cannot."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for ending, text in ((".jsonl", self.json_lines() + "\n"), (".md", self.markdown())):
@@ -93,7 +95,7 @@ def figure(data: str, system: str, measure: str, value: Interval | float, n: int
 
 
 def per_item(above: ArrayLike, below: ArrayLike | None = None) -> Ratios:
-    """A figure as `Ratios` of one column. Args: above, below: (N,); below None is 1 for each, so the figure is the mean."""
+    """A figure as `Ratios` of one column, of (N,) each; `below` None is 1 for each: the figure is the mean."""
     top = np.asarray(above, dtype=float)
     bottom = np.ones_like(top) if below is None else np.asarray(below, dtype=float)
     return Ratios(top[:, None], bottom[:, None])

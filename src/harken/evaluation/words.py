@@ -1,7 +1,9 @@
-"""Which words survive hearing: word error rate of the heard transcript and of the core asked to repeat what it heard.
+"""Which words survive hearing: word error rate of the heard transcript and of the core asked to repeat what
+it heard.
 
-Text is made comparable by `normalise`: lower case, no punctuation, numbers as they are written, the same for every system.
-Whisper's own decoder stands beside, on the same recordings. The recordings are `harken.evaluation.clips`'.
+Text is made comparable by `normalise`: lower case, no punctuation, numbers as they are written, the same
+for every system. Whisper's own decoder stands beside, on the same recordings. The recordings are
+`harken.evaluation.clips`'.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Many answers of one model at once: what `harken reply` would write greedily, in batches, and how probable a text is.
+"""Many answers of one model at once: what `harken reply` would write greedily, in batches, and how probable a
+text is.
 
-Every prompt goes on from the recipe's system prompt, which is read once. Rows are sorted by length and padded in front.
-Scoring what is written is left to the evaluations.
+Every prompt goes on from the recipe's system prompt, which is read once. Rows are sorted by length and
+padded in front. Scoring what is written is left to the evaluations.
 
 Shapes: B rows, T positions, D core width, V vocabulary.
 """
@@ -59,7 +60,7 @@ class Writer:
 
     @torch.no_grad()
     def log_probs(self, prompts: Sequence[Tensor], answers: Sequence[Sequence[int]]) -> list[Tensor]:
-        """What the model expects at each token of given answers: (length of the answer, V) a row, in one batch."""
+        """What the model expects at each token of given answers, in one batch: (answer's length, V) a row."""
         rows = [
             torch.cat([prompt, self.model.embed(list(answer[:-1]))]) if len(answer) > 1 else prompt
             for prompt, answer in zip(prompts, answers, strict=True)

@@ -1,12 +1,14 @@
 """GOAT-SLM's adapter: encoder states at 50 Hz become 6.25 vectors a second in the language model's space.
 
-Three strided, gated convolutions, then a bidirectional transformer and a norm at the embeddings' scale. It is what the
-`paper` recipe listens with: it needs far more speech than the CTC bridge, and gives no transcript.
+Three strided, gated convolutions, then a bidirectional transformer and a norm at the embeddings' scale. It is
+what the `paper` recipe listens with: it needs far more speech than the CTC bridge, and gives no transcript.
 
-Source: GOAT-SLM (arXiv 2507.18119) and TeleAI's inference code: kernels 5, stride 2, GLU with twice the width; 2 layers,
-8 heads of which 4 hold keys, SiLU, RMSNorm 1e-6, RoPE 1e4. The transformer is transformers' Llama, without its mask.
+Source: GOAT-SLM (arXiv 2507.18119) and TeleAI's inference code: kernels 5, stride 2, GLU with twice the
+width; 2 layers, 8 heads of which 4 hold keys, SiLU, RMSNorm 1e-6, RoPE 1e4. The transformer is transformers'
+Llama, without its mask.
 
-Shapes: B rows, T encoder frames (50 a second), N = ceil(T / 8) frames (6.25 a second), E encoder width, D core width.
+Shapes: B rows, T encoder frames (50 a second), N = ceil(T / 8) frames (6.25 a second), E encoder width,
+D core width.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ STRIDES = 3
 
 @dataclass(frozen=True)
 class ConvBridgeSizes:
+    """Widths, depth and heads; the kernel is of the convolutions."""
+
     encoder_width: int
     core_width: int
     layers: int = 2

@@ -1,13 +1,15 @@
 """From encoder states to the language model's space by CTC: one soft token for each piece that was heard.
 
-Frames are classified by cosine similarity to the language model's own token embeddings, with a blank apart. Runs of one
-piece collapse to a single vector: the probability-weighted mean of embeddings, so that doubt between two words reaches the
-language model as a point between them, at the scale that it expects. The heard transcript comes for free.
+Frames are classified by cosine similarity to the language model's own token embeddings, with a blank apart.
+Runs of one piece collapse to a single vector: the probability-weighted mean of embeddings, so that doubt
+between two words reaches the language model as a point between them, at the scale that it expects. The heard
+transcript comes for free.
 
-Sources: CTC onto LLM embeddings (Soundwave, arXiv 2502.12900); posterior-weighted embeddings (LegoSLM, arXiv 2505.11352).
+Sources: CTC onto LLM embeddings (Soundwave, arXiv 2502.12900); posterior-weighted embeddings (LegoSLM,
+arXiv 2505.11352).
 
-Shapes: B rows, T encoder frames (50 a second), U = T / 2 bridge frames (25 a second), N heard pieces, P pieces,
-E encoder width, W bridge width, D language-model width.
+Shapes: B rows, T encoder frames (50 a second), U = T / 2 bridge frames (25 a second), N heard pieces,
+P pieces, E encoder width, W bridge width, D language-model width.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class CtcBridgeSizes:
+    """Widths, depth and heads; the kernel is of the convolution over bridge frames."""
+
     encoder_width: int = 512
     width: int = 384
     layers: int = 2
@@ -37,7 +41,7 @@ class SoftTokens(NamedTuple):
     valid: Tensor  # (B, N) bool
     pieces: Tensor  # (B, N) int64 most probable piece
     confidence: Tensor  # (B, N) its probability
-    frames: Tensor  # (B, N) int64 bridge frame (25 a second) at which it peaks
+    frames: Tensor  # (B, N) int64 bridge frame (25 a second) at which its run begins
 
 
 class CtcBridge(nn.Module):
@@ -74,6 +78,7 @@ class CtcBridge(nn.Module):
         Returns:
             log-probabilities (B, U, P + 1), blank last; valid (B, U) bool.
         """
+        states = states * valid[..., None]  # the last pair of an odd row has nothing beside it
         if states.shape[1] % 2:
             states, valid = F.pad(states, (0, 0, 0, 1)), F.pad(valid, (0, 1))
         pairs = states.reshape(states.shape[0], -1, 2 * states.shape[2])  # (B, U, 2E)
@@ -81,7 +86,8 @@ class CtcBridge(nn.Module):
         x = self.stack(self.norm(pairs)) * valid[..., None]  # (B, U, W)
         x = x + F.gelu(self.local(x.transpose(1, 2)).transpose(1, 2))
         x = self.final(self.blocks(x, src_key_padding_mask=~valid))
-        similarity = F.normalize(self.out(x), dim=-1) @ self.directions.T  # (B, U, P)
+        directions: Tensor = self.directions  # type: ignore[assignment]
+        similarity = F.normalize(self.out(x), dim=-1) @ directions.T  # (B, U, P)
         scores = torch.cat([self.scale * similarity + self.bias, self.blank(x)], dim=-1)
         return scores.float().log_softmax(-1), valid
 

@@ -1,7 +1,7 @@
 """The Whisper encoder, run on the real length of a recording and giving every layer's states.
 
-Whisper pads each recording to 30 s; a spoken turn is 2 to 10 s, so running on the real length saves most of the time.
-Words read the last layer, affect a learned mix of the others.
+Whisper pads each recording to 30 s; a spoken turn is 2 to 10 s, so running on the real length saves most of
+the time. Words read the last layer, affect a learned mix of the others.
 """
 
 from __future__ import annotations

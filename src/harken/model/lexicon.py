@@ -1,9 +1,10 @@
 """Mending misspelled words: what was heard letter by letter is held against the words that the core knows.
 
-Words for which the bridge has no piece are spelled with shorter ones, by ear: "venu", "gamees". The core's own
-vocabulary is a dictionary that costs nothing: its single-token words, the frequent first. A heard word that is not in it
-is compared with the dictionary's nearest by how well each explains the sound (the CTC likelihood of its spelling over the
-word's frames) and by how common it is; the word is kept where nothing explains it better.
+Words for which the bridge has no piece are spelled with shorter ones, by ear: "venu", "gamees". The core's
+own vocabulary is a dictionary that costs nothing: its single-token words, the frequent first. A heard word
+that is not in it is compared with the dictionary's nearest by how well each explains the sound (the CTC
+likelihood of its spelling over the word's frames) and by how common it is; the word is kept where nothing
+explains it better.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _WORD = re.compile(r" ?[A-Za-z']+")
 
 @dataclass(frozen=True)
 class MendConfig:
+    """How far a heard word may be from the dictionary's, and what an unknown one costs."""
+
     unknown: float = -17.0
     """Log-prior of a word that is not in the dictionary."""
     prior_weight: float = 1.3
@@ -41,7 +44,7 @@ class Lexicon:
 
     @cached_property
     def priors(self) -> dict[str, float]:
-        """Lower-case word -> log-prior, by Zipf's law over the vocabulary's order (merges are learned by frequency)."""
+        """Lower-case word -> log-prior, by Zipf's law; the vocabulary's order is that of frequency."""
         tokenizer = self.pieces.tokenizer
         found: dict[str, int] = {}
         for rank in range(len(tokenizer)):

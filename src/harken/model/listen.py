@@ -1,11 +1,11 @@
 """Listen: a recording becomes vectors that the core reads, and a reading of who spoke and how.
 
-Three views of one run of the speech encoder: the words (the bridge, on the last layer), the affect (the readout, on a
-learned mix of layers), and one or more affect vectors in the core's space, gated so that they start at nothing. Long
-recordings, languages and the conversation are handled above.
+Three views of one run of the speech encoder: the words (the bridge, on the last layer), the affect (the
+readout, on a learned mix of layers), and one or more affect vectors in the core's space, gated so that they
+start at nothing. Long recordings, languages and the conversation are handled above.
 
-Shapes: B rows, T encoder frames (50 a second), L + 1 states a frame, E encoder width, N heard pieces, K affect vectors,
-D core width.
+Shapes: B rows, T encoder frames (50 a second), L + 1 states a frame, E encoder width, N heard pieces,
+K affect vectors, D core width.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The pieces that Listen spells words with: a subset of the language model's own tokens.
 
-CTC over all of a language model's tokens would need every word in the training speech. So the vocabulary keeps the tokens
-that occur often enough there, and spells other words with shorter tokens, down to letters: the mapping from sound to
-piece is then learnable for words never heard in training. Each piece is a token of the language model, so its embedding
-is too. How heard pieces become the language model's own tokens again is `harken.model.speller`'s.
+CTC over all of a language model's tokens would need every word in the training speech. So the vocabulary
+keeps the tokens that occur often enough there, and spells other words with shorter tokens, down to letters:
+the mapping from sound to piece is then learnable for words never heard in training. Each piece is a token of
+the language model, so its embedding is too. How heard pieces become the language model's own tokens again is
+`harken.model.speller`'s.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Pieces:
     """A frozen list of language-model tokens and the shortest spelling of any text in them."""
 
     def __init__(self, tokenizer: Any, ids: list[int]) -> None:
-        """Args: tokenizer: the language model's; ids: the token ids that serve as pieces, in the bridge's order."""
+        """Args: tokenizer: the language model's; ids: its tokens that serve as pieces, in order."""
         self.tokenizer = tokenizer
         self.ids = ids
         self.text = [tokenizer.decode([i]) for i in ids]
@@ -71,12 +72,13 @@ def _fewest(word: str, pieces: Pieces) -> tuple[int, ...]:
                 best[start] = (piece, *rest)
     if best[0] is not None:
         return best[0]
-    known = "".join(c for c in word if c in pieces._index)
-    return _fewest(known, pieces) if known and known != word else ()
+    known = "".join(c for c in word if c in pieces._index or c == " ")
+    known = word.lstrip() if known == word else known  # no piece has this space before it
+    return _fewest(known, pieces) if known != word else ()
 
 
 def choose_pieces(tokenizer: Any, texts: list[str], at_least: int) -> Pieces:
-    """The pieces that the given training transcripts can teach: tokens used `at_least` times, and all single letters."""
+    """The pieces that training transcripts can teach: tokens used `at_least` times, and all letters."""
     words = Counter(word for text in texts for word in WORD.findall(clean(text)))
     letters = {
         tokenizer.encode(c, add_special_tokens=False)[0] for c in ALWAYS if _is_one_token(tokenizer, c)
@@ -86,9 +88,7 @@ def choose_pieces(tokenizer: Any, texts: list[str], at_least: int) -> Pieces:
         for token in tokenizer.encode(word, add_special_tokens=False):
             counts[token] += times
     kept = {t for t, n in counts.items() if n >= at_least} | letters
-    for _ in range(
-        4
-    ):  # words that lost their token are spelled anew, which changes the counts of shorter pieces
+    for _ in range(4):  # words that lost their token are spelled anew, with more of the shorter pieces
         pieces = Pieces(tokenizer, sorted(kept))
         counts = Counter()
         for word, times in words.items():

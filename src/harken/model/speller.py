@@ -1,7 +1,8 @@
 """From heard pieces to words, and from words to what the core reads.
 
-A word that was heard in the core's own spelling keeps its soft vectors, doubt and all. A word that was spelled with shorter
-pieces, or mended, becomes the core's own tokens, since those are what the core knows how to read.
+A word that was heard in the core's own spelling keeps its soft vectors, doubt and all. A word that was
+spelled with shorter pieces, or mended, becomes the core's own tokens, since those are what the core knows
+how to read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The spoken language model: Listen, Think and Write joined, with the tokenizer, ready to hear and to be read on.
+"""The spoken language model: Listen, Think and Write joined, with the tokenizer.
 
-`hear` turns recordings into what the core reads; `read` runs the core on embeddings with explicit state. What a
-conversation looks like to the core, and the loop that writes a reply, are `harken.dialogue`'s. Where the weights come
-from is `harken.api`'s.
+`hear` turns recordings into what the core reads; `read` runs the core on embeddings with explicit state. What
+a conversation looks like to the core, and the loop that writes a reply, are `harken.dialogue`'s. Where the
+weights come from is `harken.api`'s.
 
 Shapes: B rows, T positions, N heard tokens, K affect vectors, D core width, V vocabulary.
 """
@@ -21,8 +21,8 @@ from harken.affect.labels import GENDERS, heard_scores
 from harken.audio.features import log_mel
 from harken.audio.windows import last_window_start, windows
 from harken.model.core import Core, CoreState
-from harken.model.listen import Heard, Listen
 from harken.model.lexicon import Lexicon
+from harken.model.listen import Heard, Listen
 from harken.model.pieces import Pieces
 from harken.model.speller import Speller
 from harken.recipes import Recipe
@@ -101,6 +101,6 @@ class SpokenLM(nn.Module):
         return embedded
 
     def read(self, inputs: Tensor, state: CoreState | None = None) -> tuple[Tensor, CoreState]:
-        """Read embeddings (B, T, D) after `state`; gives the logits of what comes next (B, V) and the new state."""
+        """Read embeddings (B, T, D) after `state`; gives the next logits (B, V) and the new state."""
         output = self.core(inputs, state)
         return self.core.logits(output.hidden[:, -1]), output.state

@@ -1,7 +1,7 @@
-"""What the trained readout makes of people who acted an emotion: the vectors that Listen puts before the words.
+"""What the trained readout makes of people who acted an emotion: the vectors that stand before the words.
 
-A sample about a synthesised turn takes a person's vector of the annotated emotion, since a voice that acts by rule
-teaches nothing about how people sound.
+A sample about a synthesised turn takes a person's vector of the annotated emotion, since a voice that acts by
+rule teaches nothing about how people sound.
 """
 
 from __future__ import annotations

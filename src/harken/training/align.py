@@ -1,9 +1,10 @@
 """Stage 1-1, second half: the core's answer to what it hears becomes its answer to the same words in writing.
 
-The core is its own teacher (self-distillation: Ultravox, BLSP): its written-side answers and their distributions are the
-targets for the spoken side. Three tasks share a batch: *reply* (the answer), *repeat* (so that words survive), *trace*
-(what the speaker feels, and why). The heard words come from cached encoder states; the affect vector of a trace comes from
-a person who acted the annotated emotion, never from a synthesised voice.
+The core is its own teacher (self-distillation: Ultravox, BLSP): its written-side answers and their
+distributions are the targets for the spoken side. Three tasks share a batch: *reply* (the answer), *repeat*
+(so that words survive), *trace* (what the speaker feels, and why). The heard words come from cached encoder
+states; the affect vector of a trace comes from a person who acted the annotated emotion, never from a
+synthesised voice.
 
 Trained: the bridge, the affect prefix, and the core's low-rank update.
 """
@@ -30,11 +31,13 @@ from harken.training.core_update import IGNORED, Example, collate, opened_ids, t
 from harken.training.loop import Losses, Schedule, train
 from harken.training.samples import Sample, Task, instruction
 from harken.training.states import CachedClip, StateCache
-from harken.training.words import Batches, ctc_loss, mask_frames, words_on_dev, WordsConfig
+from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, words_on_dev
 
 
 @dataclass(frozen=True)
 class AlignConfig:
+    """How long, in what batches, and what share of which task."""
+
     schedule: Schedule = Schedule(steps=600, learning_rate=2e-4, warmup=30, evaluate_every=100, save_every=50)
     batch_s: float = 50.0
     repeat_share: tuple[float, float] = (0.4, 0.2)
@@ -65,6 +68,7 @@ class AlignTask:
         system: str,
         answers: dict[str, Answer],
         traces: dict[str, Sample],
+        causes: dict[str, str],
         affects: dict[str, Tensor],
         config: AlignConfig,
     ) -> None:
@@ -74,7 +78,8 @@ class AlignTask:
         affects: emotion -> (M, V) readout vectors of people who acted it.
         """
         self.student, self.speller, self.tokenizer, self.system = student, speller, tokenizer, system
-        self.answers, self.traces, self.affects, self.config = answers, traces, affects, config
+        self.answers, self.traces, self.causes = answers, traces, causes
+        self.affects, self.config = affects, config
 
     def draw(
         self, clip: CachedClip, repeat_share: float, random: np.random.Generator
@@ -89,7 +94,8 @@ class AlignTask:
             sample = self.traces.get(clip.text)
             if sample is None:  # nothing is annotated: what is felt is in the voice alone
                 emotion = str(random.choice(sorted(self.affects)))
-                sample = Sample(clip.id, "trace", clip.split, (), clip.text, emotion, trace(emotion, None))
+                thought = trace(emotion, self.causes.get(clip.text) if emotion != "neutral" else None)
+                sample = Sample(clip.id, "trace", clip.split, (), clip.text, emotion, thought)
             return sample, self._person(sample.emotion or "neutral", random)
         answer = self.tokenizer.decode(self.answers[clip.text].tokens[:-1])
         return Sample(clip.id, "reply", clip.split, (), clip.text, None, answer), self._felt(
@@ -97,7 +103,7 @@ class AlignTask:
         )
 
     def _felt(self, emotion: str | None, random: np.random.Generator) -> Tensor | None:
-        """A vector for tasks whose target does not depend on it; often none, so that words never lean on it."""
+        """A vector for tasks whose target does not depend on it; often none, lest words lean on it."""
         if random.random() < self.config.no_affect_share:
             return None
         return self._person(emotion or str(random.choice(sorted(self.affects))), random)
@@ -124,12 +130,12 @@ class AlignTask:
         return Example(torch.cat([prompt, embed(target).to(content)]), labels)
 
     def target(self, sample: Sample) -> list[int]:
-        if sample.task == "reply":
-            return self.answers[sample.said].tokens
-        return target_ids(sample, self.tokenizer)
+        """Token ids to write: the core's own answer, alone or after the trace; or the words to repeat."""
+        answer = self.answers[sample.said].tokens if sample.task != "repeat" else []
+        return answer if sample.task == "reply" else [*target_ids(sample, self.tokenizer), *answer]
 
     def losses(
-        self, samples: list[Sample], affects: list[Tensor | None], words: SoftTokens
+        self, samples: list[Sample], affects: list[Tensor | None], words: SoftTokens, log_probs: Tensor
     ) -> dict[str, Tensor]:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
         core = self.student.core
@@ -141,19 +147,18 @@ class AlignTask:
         learned = labels != IGNORED
         logits = core.logits(core(inputs, valid=valid).hidden[learned]).float()  # (M, V)
         task_of = [s.task for s in samples]
-        owner = torch.arange(len(samples))[:, None].expand_as(labels)[
-            learned
-        ]  # (M,) row of each learned position
+        owner = torch.arange(len(samples))[:, None].expand_as(labels)[learned]  # (M,) whose position it is
         entropy = F.cross_entropy(logits, labels[learned], reduction="none")
+        answers = [self.answers[s.said] for s in samples if s.task == "reply"]
         return {
-            "reply": divergence(logits[_is(owner, task_of, "reply")], [self.answers[s.said] for s in samples if s.task == "reply"]),
+            "reply": divergence(logits[_is(owner, task_of, "reply")], answers),
             "repeat": _mean(entropy[_is(owner, task_of, "repeat")]),
             "trace": _mean(entropy[_is(owner, task_of, "trace")]),
-        }  # fmt: skip
+        }
 
 
 def divergence(logits: Tensor, answers: list[Answer]) -> Tensor:
-    """Mean KL (nats a token) from the written-side distribution, over its most probable tokens, to the spoken side's.
+    """Mean KL (nats a token) from the written side's most probable tokens to the spoken side.
 
     Args: logits (M, V) at the answers' positions, in order.
     """

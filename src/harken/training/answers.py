@@ -1,13 +1,13 @@
 """The core's own answers to text: the targets of self-distillation, with its distribution at each token.
 
-Answers are greedy, so they are the same every time. They are kept as JSON lines and finding one that is there costs
-nothing, so a run that was interrupted goes on.
+Answers are greedy, so they are the same every time. They are kept as JSON lines and finding one that is there
+costs nothing, so a run that was interrupted goes on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from harken.dialogue.render import UserTurn, render
 from harken.model.core import Core, CoreState
+from harken.training.states import complete_rows
 
 TOP = 16
 """How many of the teacher's next-token probabilities are kept at each position."""
@@ -24,7 +25,7 @@ TOP = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: its tokens, and at each of them the teacher's most probable tokens and their log-probabilities."""
+    """One answer: its tokens, and at each the teacher's most probable ones with their log-probabilities."""
 
     prompt: str
     tokens: list[int]
@@ -71,17 +72,28 @@ def _cut(row: int, tokens: Tensor, top: Tensor, probs: Tensor, stop: int) -> Ans
 
 
 def answers(
-    core: Core, tokenizer: Any, texts: Sequence[str], system: str, most: int, file: Path, batch: int = 32
+    core: Core,
+    tokenizer: Any,
+    texts: Sequence[str],
+    system: str,
+    most: int,
+    file: Path,
+    opening: Callable[[str], str] = lambda text: "",
+    batch: int = 32,
 ) -> Iterator[Answer]:
-    """The core's answers to texts, in no particular order; those in `file` are read, the rest is made and added."""
+    """The core's answers to texts, in no particular order; those in `file` are read, the rest is added.
+
+    Args: opening: how the answer to a text begins; the core goes on from there (in the IEAT step, from the
+        opening of a think block with an injected emotion).
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    have = {row["prompt"]: Answer(**row) for row in map(json.loads, file.open())} if file.exists() else {}
+    have = {row["prompt"]: Answer(**row) for row in complete_rows(file)}
     yield from (have[text] for text in dict.fromkeys(texts) if text in have)
     missing = sorted({text for text in texts if text not in have}, key=len)
     with file.open("a") as out:
         for start in range(0, len(missing), batch):
             asked = missing[start : start + batch]
-            prompts = [_prompt(core, tokenizer, text, system) for text in asked]
+            prompts = [_prompt(core, tokenizer, text, system, opening(text)) for text in asked]
             for text, answer in zip(asked, greedy(core, prompts, tokenizer.eos_token_id, most), strict=True):
                 answer = Answer(text, answer.tokens, answer.top, answer.log_probs)
                 out.write(json.dumps(asdict(answer)) + "\n")
@@ -89,7 +101,10 @@ def answers(
             out.flush()
 
 
-def _prompt(core: Core, tokenizer: Any, text: str, system: str) -> Tensor:
-    ids = [i for segment in render([UserTurn(text)], tokenizer, system) for i in segment]
-    embedded: Tensor = core.embed(torch.tensor(ids))
+def _prompt(core: Core, tokenizer: Any, text: str, system: str, opening: str = "") -> Tensor:
+    segments = [
+        *render([UserTurn(text)], tokenizer, system),
+        tokenizer.encode(opening, add_special_tokens=False),
+    ]
+    embedded: Tensor = core.embed(torch.tensor([i for segment in segments for i in segment]))
     return embedded

@@ -1,8 +1,8 @@
 """The low-rank update of the core: a listener's manner and form of thought, learned from text alone.
 
-It comes before self-distillation, because there the core's own answers are the targets for speech: they should be worth
-imitating. Every linear layer gets an update of the recipe's rank (LoRA, arXiv 2106.09685, by peft); what ships is the
-difference alone.
+It comes before self-distillation, because there the core's own answers are the targets for speech: they
+should be worth imitating. Every linear layer gets an update of the recipe's rank (LoRA, arXiv 2106.09685, by
+peft); what ships is the difference alone.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 @dataclass(frozen=True)
 class CoreUpdateConfig:
+    """How long, and how much in a batch."""
+
     schedule: Schedule = Schedule(steps=300, learning_rate=5e-4, warmup=30, evaluate_every=100, save_every=50)
     batch_tokens: int = 1600
     most_tokens: int = 200
@@ -35,7 +37,7 @@ class CoreUpdateConfig:
 
 
 def add_low_rank(core: Core, rank: int) -> None:
-    """Freeze the core and put a trainable update of the given rank beside each of its linear layers, in place."""
+    """Freeze the core and put a trainable update of this rank beside each linear layer, in place."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
@@ -48,7 +50,7 @@ def add_low_rank(core: Core, rank: int) -> None:
 
 
 def low_rank_update(core: Core) -> dict[str, Tensor]:
-    """The trained difference, as `fold_low_rank` reads it: `<module>.down` (R, in), `<module>.up` (out, R), scaled."""
+    """What `fold_low_rank` reads: `<module>.down` (R, in) and, with the scale, `<module>.up` (out, R)."""
     update = {}
     for name, module in core.named_modules():
         if hasattr(module, "lora_A"):
@@ -115,7 +117,7 @@ def cross_entropy(core: Core, examples: list[Example]) -> tuple[Tensor, Tensor]:
 
 
 class Bins:
-    """Items of like length together, each batch up to a number of tokens; a step's batch depends on seed and step alone."""
+    """Items of like length together, up to a budget of tokens; seed and step alone choose the batch."""
 
     def __init__(self, lengths: list[int], budget: int, seed: int) -> None:
         self.seed = seed

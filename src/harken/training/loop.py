@@ -1,8 +1,9 @@
 """The training loop: steps, schedule, clipping, checkpoints, measurements, progress. Stages bring the rest.
 
-A step is a function of its number: the batch and every random choice are derived from `(seed, step)`, so a run that is
-killed and started again goes on exactly where its last checkpoint stands, with nothing else to restore but weights and
-optimizer. Objectives live in the stages; what is trained is what the stage says has `requires_grad`.
+A step is a function of its number: the batch and every random choice are derived from `(seed, step)`, so a
+run that is killed and started again goes on exactly where its last checkpoint stands, with nothing else to
+restore but weights and optimizer. Objectives live in the stages; what is trained is what the stage says has
+`requires_grad`.
 """
 
 from __future__ import annotations

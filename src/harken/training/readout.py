@@ -14,6 +14,7 @@ Shapes: N clips, P pooled values, K components, M networks, H hidden units of ea
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,13 @@ class Ensemble(nn.Module):
         return logits
 
 
+def readout_config(whisper: Path) -> AffectReadoutConfig:
+    """The readout of a Whisper model in transformers' layout: of all states but the last, normalised one."""
+    described = json.loads((whisper / "config.json").read_text())
+    depth, width = described["encoder_layers"], described["d_model"]
+    return AffectReadoutConfig(n_layers=depth + 1, width=width, layers=tuple(range(depth)))
+
+
 def fit_readout(
     clips: PooledClips,
     config: AffectReadoutConfig | None = None,
@@ -168,7 +176,7 @@ def train_readout(
     Returns:
         Scores on the dev speakers, by corpus, and on `all` of them.
     """
-    config = AffectReadoutConfig()
+    config = readout_config(whisper)
     clips = pooled_clips(data, whisper, config.layers, cache)
     train, dev = clips.where(clips.split == "train"), clips.where(clips.split == "dev")
     log.info("training on %d clips of %d speakers", len(train), len(np.unique(train.speaker)))

@@ -1,7 +1,7 @@
 """Text samples from annotated dialogues: what a good reply says, and what a good trace names.
 
-They teach the core, by a low-rank update, to answer as a listener in short spoken sentences and to think in Harken's
-form. `harken.training.align` reuses them with speech in the place of the last user turn.
+They teach the core, by a low-rank update, to answer as a listener in short spoken sentences and to think in
+Harken's form. `harken.training.align` reuses them with speech in the place of the last user turn.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ from harken.errors import DataError
 WITH_HISTORY = 0.6
 """Share of the replies that are taught with the turns before them."""
 
-LISTENING = (None, "Questions", "Reflection of feelings", "Affirmation and Reassurance", "Restatement or Paraphrasing",
-             "Providing Suggestions")  # fmt: skip
+LISTENING = (
+    None,
+    "Questions",
+    "Reflection of feelings",
+    "Affirmation and Reassurance",
+    "Restatement or Paraphrasing",
+    "Providing Suggestions",
+)
 """Supporters' strategies that are taught; what is left out is talk about themselves."""
 
 Task = Literal["reply", "trace", "repeat"]
@@ -74,19 +80,15 @@ def styletalk_replies(path: Path, random: np.random.Generator) -> Iterator[Sampl
         for row in map(json.loads, lines):
             said = re.split(r"\s*\b([AB]) : ", row["context"])[1:]
             pairs = list(zip(said[::2], (t.strip() for t in said[1::2]), strict=True))
-            speaker = (
-                "A" if not pairs or pairs[-1][0] == "B" else "B"
-            )  # whoever did not speak last speaks now
-            history = (
-                _turns([(s == speaker, text) for s, text in pairs]) if random.random() < WITH_HISTORY else ()
-            )
-            yield Sample(row["id"], "reply", row["split"], history, row["text"], None, row["reply"])
+            now = "A" if not pairs or pairs[-1][0] == "B" else "B"  # whoever did not speak last
+            past = _turns([(s == now, text) for s, text in pairs]) if random.random() < WITH_HISTORY else ()
+            yield Sample(row["id"], "reply", row["split"], past, row["text"], None, row["reply"])
 
 
 def dialogue_replies(
     dialogues: list[Dialogue], user: str | None, random: np.random.Generator, share: float
 ) -> Iterator[Sample]:
-    """The next turn of the other speaker as the reply, for a share of the turns of `user` (None: of anyone)."""
+    """The next turn of the other speaker as the reply, for a share of the turns of `user` (None: anyone)."""
     for dialogue in dialogues:
         for now, following in zip(dialogue.turns, dialogue.turns[1:], strict=False):
             fits = now.speaker != following.speaker and user in (None, now.speaker)
@@ -105,7 +107,7 @@ def traces(
 ) -> Iterator[Sample]:
     """What to think of a turn: its emotion, and the cause that annotators marked in the dialogue so far.
 
-    Args: share: how much of an emotion's train turns to take, where not all; everyday dialogues are mostly happy.
+    Args: share: how much of an emotion's train turns to take, where not all; most of everyday life is happy.
     """
     for dialogue in dialogues:
         for turn in dialogue.turns:
@@ -122,7 +124,7 @@ def traces(
 
 
 def tidy(text: str) -> str:
-    """A typed reply as one would speak it: a capital letter at the start, a stop at the end, single spaces."""
+    """A typed reply as one would speak it: a capital at the start, a stop at the end, single spaces."""
     text = " ".join(text.split())
     text = re.sub(r"\bi\b", "I", text[:1].upper() + text[1:])
     return text if text[-1] in ".?!" else text + "."

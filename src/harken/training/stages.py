@@ -7,15 +7,15 @@ Stage 1-1 of the IEAT paper, in the order in which it is run here:
 3. `core`: the core's low-rank update, on written dialogues.
 4. `align`: self-distillation, from the core's written answers to its spoken ones.
 
-All stages of one model share `--out`: checkpoints and measurements in a folder each, and the parts themselves in
-`OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds `speech/` and `render/` (spoken dialogues),
-`dialogue/` (written ones) and `affect/` (people's speech), as far as the stage needs them.
+All stages of one model share `--out`: checkpoints and measurements in a folder each, and the parts themselves
+in `OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds `speech/` and `render/`
+(spoken dialogues), `dialogue/` (written ones) and `affect/` (people's speech), as the stage needs.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +26,11 @@ from harken.recipes import Recipe
 
 if TYPE_CHECKING:
     from harken.data.speech import Clip
+    from torch import Tensor
+
+    from harken.model.pieces import Pieces
+    from harken.training.align import Student
+    from harken.training.answers import Answer
     from harken.training.loop import Schedule
     from harken.training.states import StateCache
 
@@ -49,6 +54,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Stage:
+    """What a stage is about, what it trains, its config and how it is run."""
+
     about: str
     trains: str
     config: Callable[[], Any]
@@ -74,8 +81,9 @@ def run(
         raise RecipeError(f"there is no stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
     chosen = STAGES[stage]
     if dry_run:
-        print(json.dumps({"stage": stage, "about": chosen.about, "trains": chosen.trains}
-                         | {"config": asdict(chosen.config()), "recipe": recipe.model_dump()}, indent=2))  # fmt: skip
+        about = {"stage": stage, "about": chosen.about, "trains": chosen.trains}
+        described = about | {"config": asdict(chosen.config()), "recipe": recipe.model_dump()}
+        print(json.dumps(described, indent=2))
         return
     assert data is not None and out is not None
     if resume and not (out / stage / "checkpoint.pt").exists():
@@ -137,68 +145,100 @@ def _core(run: Run) -> None:
 
 
 def _align(run: Run) -> None:
-    from harken.checkpoint import (
-        READOUT,
-        UPDATE,
-        load_listen,
-        load_pieces,
-        load_text_side,
-        save_listen,
-        save_tensors,
-    )
-    from harken.model.core import fold_low_rank
+    from harken.checkpoint import UPDATE, load_text_side, save_listen, save_tensors
     from harken.model.lexicon import Lexicon
     from harken.model.speller import Speller
-    from harken.training.affect_vectors import people_vectors
-    from harken.training.align import AlignConfig, AlignTask, Student, train_align
-    from harken.training.answers import answers
-    from harken.training.core_update import add_low_rank, load_low_rank, low_rank_update
+    from harken.training.align import AlignConfig, AlignTask, train_align
+    from harken.training.core_update import low_rank_update
     from harken.training.samples import text_samples
-    from harken.weights.store import ensure
+
+    cache, config = states(run), AlignConfig()
+    config = replace(config, schedule=run.schedule(config.schedule))
+    answers, causes = own_words(run, sorted({clip.text for clip in cache.clips if clip.split == "train"}))
+    written = text_samples(_folder(run.data, "dialogue"))
+    student, pieces = new_student(run)
+    tokenizer, _ = load_text_side(run.recipe)
+    task = AlignTask(
+        student,
+        Speller(pieces, Lexicon(pieces)),
+        tokenizer,
+        run.recipe.system,
+        answers,
+        {s.said: s for s in written if s.task == "trace" and s.split == "train"},
+        causes,
+        felt_vectors(run),
+        config,
+    )
+    train_align(task, cache, config, run.out / "align", precision())
+    save_listen(run.trained, student.bridge, student.prefix)
+    save_tensors(run.trained / UPDATE, low_rank_update(student.core))
+
+
+def teacher_update(run: Run) -> dict[str, Any]:
+    """The core's update as the stage `core` left it: kept aside, since `align` goes on from it."""
+    from harken.checkpoint import UPDATE
+
+    kept = run.out / "align" / "before" / UPDATE
+    if not kept.exists():
+        if not (run.trained / UPDATE).exists():
+            raise RecipeError(f"{run.trained} holds no {UPDATE} yet", "train it first: harken train core")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes((run.trained / UPDATE).read_bytes())
+    return _tensors(kept)
+
+
+def new_student(run: Run) -> tuple[Student, Pieces]:
+    """Bridge, prefix and core as the stages before left them, all of them to be trained on."""
+    from harken.checkpoint import load_bridge, load_pieces, load_text_side, new_prefix
+    from harken.training.align import Student
+    from harken.training.core_update import add_low_rank, load_low_rank
 
     tokenizer, core = load_text_side(run.recipe)
     pieces = load_pieces(run.trained, tokenizer)
     bridge = load_bridge(run.recipe, run.trained, core, pieces)
     prefix = new_prefix(run.recipe, core, affect_width(run))
-    cache, config = states(run), AlignConfig()
-    config = replace(config, schedule=run.schedule(config.schedule))
-    before = run.out / "align" / "before"  # the core that teaches: its update as the stage `core` left it
-    if not (before / UPDATE).exists():
-        before.mkdir(parents=True)
-        (before / UPDATE).write_bytes((run.trained / UPDATE).read_bytes())
-    update = _tensors(before / UPDATE)
-
-    fold_low_rank(core, update)
-    core.to(precision())
-    said = sorted({clip.text for clip in cache.clips if clip.split == "train"})
-    print(f"the core's own answers to {len(said)} turns", file=sys.stderr)
-    made = {
-        a.prompt: a
-        for a in answers(core, tokenizer, said, run.recipe.system, 40, run.out / "align" / "answers.jsonl")
-    }
-
-    _, core = load_text_side(run.recipe)
     core.to(precision())
     add_low_rank(core, run.recipe.core.low_rank)
-    load_low_rank(core, update)
-    student = Student(bridge.train().requires_grad_(True), prefix.requires_grad_(True), core)
-    traces = {
-        s.said: s
-        for s in text_samples(_folder(run.data, "dialogue"))
-        if s.task == "trace" and s.split == "train"
+    load_low_rank(core, teacher_update(run))
+    return Student(bridge.requires_grad_(True), prefix.requires_grad_(True), core), pieces
+
+
+def felt_vectors(run: Run) -> dict[str, Tensor]:
+    """Emotion -> readout vectors of people who acted it."""
+    from harken.checkpoint import READOUT
+    from harken.training.affect_vectors import people_vectors
+    from harken.weights.store import ensure
+
+    encoder = ensure(run.recipe.listen.encoder)
+    return people_vectors(_folder(run.data, "affect"), encoder, run.trained / READOUT, run.out / "readout")
+
+
+def own_words(run: Run, said: list[str]) -> tuple[dict[str, Answer], dict[str, str]]:
+    """The core's own answers to written turns, and the causes that it names for an injected emotion."""
+    from rich.progress import track
+
+    from harken.affect.labels import EMOTIONS
+    from harken.checkpoint import load_text_side
+    from harken.dialogue.render import THINK_OPEN, cause_opening
+    from harken.model.core import fold_low_rank
+    from harken.training.answers import answers
+
+    def injected(text: str) -> str:
+        felt = [emotion for emotion in EMOTIONS if emotion not in ("neutral", "other")]
+        return THINK_OPEN + cause_opening(felt[zlib.crc32(text.encode()) % len(felt)])
+
+    tokenizer, core = load_text_side(run.recipe)
+    fold_low_rank(core, teacher_update(run))
+    core.to(precision())
+    system, folder = run.recipe.system, run.out / "align"
+    replies = answers(core, tokenizer, said, system, 32, folder / "answers.jsonl")
+    made = {a.prompt: a for a in track(replies, "the core's own answers", total=len(said))}
+    thoughts = answers(core, tokenizer, said, system, 20, folder / "causes.jsonl", injected)
+    causes = {
+        a.prompt: tokenizer.decode(a.tokens).split('"')[0]
+        for a in track(thoughts, "the causes it names", total=len(said))
     }
-    felt = people_vectors(
-        _folder(run.data, "affect"),
-        ensure(run.recipe.listen.encoder),
-        run.trained / READOUT,
-        run.out / "readout",
-    )
-    task = AlignTask(
-        student, Speller(pieces, Lexicon(pieces)), tokenizer, run.recipe.system, made, traces, felt, config
-    )
-    train_align(task, cache, config, run.out / "align", precision())
-    save_listen(run.trained, bridge, prefix)
-    save_tensors(run.trained / UPDATE, low_rank_update(core))
+    return made, {text: cause for text, cause in causes.items() if cause.strip()}
 
 
 def states(run: Run) -> StateCache:
@@ -274,10 +314,23 @@ def _configs(module: str, name: str) -> Callable[[], Any]:
 
 
 STAGES = {
-    "readout": Stage("affect and gender from encoder states", "the readout", _configs("readout", "ReadoutTraining"), _readout),
+    "readout": Stage(
+        "affect and gender from encoder states",
+        "the readout",
+        _configs("readout", "ReadoutTraining"),
+        _readout,
+    ),
     "words": Stage("CTC onto the core's embeddings", "the bridge", _configs("words", "WordsConfig"), _words),
-    "core": Stage("a listener's manner, from written dialogues", "the core's low-rank update",
-                  _configs("core_update", "CoreUpdateConfig"), _core),
-    "align": Stage("self-distillation from written to spoken turns", "bridge, affect prefix, the core's low-rank update",
-                   _configs("align", "AlignConfig"), _align),
-}  # fmt: skip
+    "core": Stage(
+        "a listener's manner, from written dialogues",
+        "the core's low-rank update",
+        _configs("core_update", "CoreUpdateConfig"),
+        _core,
+    ),
+    "align": Stage(
+        "self-distillation from written to spoken turns",
+        "bridge, affect prefix, the core's low-rank update",
+        _configs("align", "AlignConfig"),
+        _align,
+    ),
+}

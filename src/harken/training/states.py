@@ -1,7 +1,7 @@
 """Encoder states, computed once and kept on disk, so that training the bridge never runs the encoder again.
 
-One flat float16 file of the encoder's last layer, `(frames, E)` at 50 a second, and one line a clip that says where its
-frames lie. Caching is resumable: clips that stand are skipped, and a half-written tail is cut off.
+One flat float16 file of the encoder's last layer, `(frames, E)` at 50 a second, and one line a clip that says
+where its frames lie. Caching is resumable: clips that stand are skipped, and a half-written tail is cut off.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StateCache:
 
     def __init__(self, folder: Path, width: int) -> None:
         self.folder, self.width = folder, width
-        self.clips = [CachedClip(**row) for row in _complete_rows(folder / INDEX)]
+        self.clips = [CachedClip(**row) for row in complete_rows(folder / INDEX)]
 
     @property
     def frames(self) -> int:
@@ -61,7 +61,7 @@ class StateCache:
     ) -> Iterator[CachedClip]:
         """Encode the clips that are not there yet, one by one.
 
-        A share of them is augmented once, by the clip's own random numbers: speed 0.9 to 1.1, noise at 5 to 30 dB.
+        A share of them is augmented once, by the clip's own random numbers; see `augment`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         have = {clip.id for clip in self.clips}
@@ -115,11 +115,12 @@ def coloured_noise(length: int, random: np.random.Generator) -> NDArray[np.float
     return (noise / (noise.std() + 1e-9)).astype(np.float32)
 
 
-def _complete_rows(path: Path) -> list[dict[str, Any]]:
+def complete_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; a last one that was only half written is cut off."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
+    lines = path.read_bytes().splitlines(keepends=True)  # bytes: only a newline ends a line
+    if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
-        path.write_text("".join(lines))
+        path.write_bytes(b"".join(lines))
     return [json.loads(line) for line in lines]

@@ -1,13 +1,14 @@
 """Stage 1-1, first half: Listen learns words. CTC from cached encoder states onto the core's own embeddings.
 
-No language model runs here, so it is cheap. Dev clips (other voices, other dialogues) are scored by word error rate as
-training goes.
+No language model runs here, so it is cheap. Dev clips (other voices, other dialogues) are scored by word
+error rate as training goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from harken.training.states import CachedClip, StateCache
 
 @dataclass(frozen=True)
 class WordsConfig:
+    """How long, in what batches, and what is hidden from the bridge."""
+
     schedule: Schedule = Schedule(steps=3500, learning_rate=1e-3, warmup=300)
     batch_s: float = 75.0
     """Seconds of speech in a batch."""
@@ -37,6 +40,8 @@ class WordsConfig:
 
 @dataclass
 class Batch:
+    """Clips of one step, padded at the end."""
+
     states: Tensor  # (B, T, E)
     valid: Tensor  # (B, T) bool
     targets: Tensor  # (sum of lengths,) pieces
@@ -52,7 +57,7 @@ class Batches:
         self.seed = seed
         clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
         self.spelled = {clip.id: pieces.spell(clip.text) for clip in clips}
-        fits = [c for c in clips if 0 < len(self.spelled[c.id]) and self._shortest(c) <= (c.frames + 1) // 2]
+        fits = [c for c in clips if self.spelled[c.id] and self._shortest(c) <= (c.frames + 1) // 2]
         self.batches: list[list[CachedClip]] = []
         for clip in fits:
             if not self.batches or (len(self.batches[-1]) + 1) * clip.frames > batch_s * 50:
@@ -62,7 +67,7 @@ class Batches:
     def _shortest(self, clip: CachedClip) -> int:
         """Frames that CTC needs at least: one a piece, and a blank between equal neighbours."""
         spelled = self.spelled[clip.id]
-        return len(spelled) + sum(a == b for a, b in zip(spelled, spelled[1:], strict=False))
+        return len(spelled) + sum(a == b for a, b in pairwise(spelled))
 
     def at(self, step: int) -> Batch:
         return self.collate(self.clips_at(step))
