@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,23 +119,17 @@ def test_weights_verify_names_both_hashes(capsys, cache):
     assert code == 1 and "smollm2-135m-instruct is not in the cache" in err
 
 
-def fake_room(monkeypatch, name):
-    """A module in the place of `name` whose `run` keeps how it was called."""
+def kept_calls(monkeypatch, module):
+    """How the `run` of a room is called, instead of running it."""
     calls = []
-    module = ModuleType(name)
-    module.run = lambda *args, **options: calls.append((args, options))
-    parent, _, child = name.rpartition(".")
-    monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(
-        sys.modules[parent] if parent in sys.modules else __import__(parent), child, module, raising=False
-    )
+    monkeypatch.setattr(module, "run", lambda *args, **options: calls.append((args, options)))
     return calls
 
 
 def test_train_dispatches_its_stage(capsys, monkeypatch):
-    import harken.training
+    from harken.training import stages
 
-    calls = fake_room(monkeypatch, "harken.training.stages")
+    calls = kept_calls(monkeypatch, stages)
     arguments = ("train", "words", "--data", "d", "--out", "o", "--steps", "7", "--resume")
     assert run(capsys, *arguments)[0] == 0
     ((stage,), options) = calls[0]
@@ -144,15 +137,24 @@ def test_train_dispatches_its_stage(capsys, monkeypatch):
     assert options["recipe"].name == "mini" and options["resume"] and not options["dry_run"]
     assert run(capsys, "train", "words")[0] == 2
     assert run(capsys, "train", "words", "--dry-run")[0] == 0 and calls[1][1]["dry_run"]
-    assert harken.training is not None
 
 
 def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
-    evaluated, benched = fake_room(monkeypatch, "harken.evaluation"), fake_room(monkeypatch, "harken.bench")
-    assert run(capsys, "evaluate", "affect", "--data", "d", "--limit", "5")[0] == 0
-    assert run(capsys, "bench", "latency", "--json")[0] == 0
-    assert evaluated[0][0] == ("affect",) and evaluated[0][1]["limit"] == 5
-    assert benched[0][0] == ("latency",) and benched[0][1]["json"] is True
+    from harken import bench, evaluation
+
+    evaluated, benched = kept_calls(monkeypatch, evaluation), kept_calls(monkeypatch, bench)
+    assert run(capsys, "evaluate", "words", "--data", "d", "e", "--limit", "5")[0] == 0
+    assert run(capsys, "bench", "latency", "--json", "--runs", "2")[0] == 0
+    ((name,), options) = evaluated[0]
+    assert (name, options["data"], options["limit"]) == ("words", (Path("d"), Path("e")), 5)
+    ((name,), options) = benched[0]
+    assert (name, options["json"], options["runs"]) == ("latency", True, 2)
+
+
+@pytest.mark.parametrize("arguments", (("train", "x"), ("evaluate", "x", "--data", "d"), ("bench", "x")))
+def test_a_name_that_there_is_not_is_wrong_use_and_lists_those_there_are(capsys, arguments):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "") and "'x'" in err and "choose one of: " in err
 
 
 def test_data_render_takes_named_sources(capsys, monkeypatch):

@@ -45,8 +45,10 @@ def bench_latency(recipe: Recipe, checkpoint: Path | None = None, runs: int | No
     """Measure `runs` replies of each system; see `compare` for what comes out."""
     from harken.checkpoint import load_model
     from harken.evaluation.cascade import WhisperDecoder
+    from harken.evaluation.progress import quiet_libraries
     from harken.weights.store import ensure
 
+    quiet_libraries()
     harken = Harken(load_model(recipe, checkpoint))
     try:
         voice, silent_because = harken.voice(), None
@@ -57,9 +59,9 @@ def bench_latency(recipe: Recipe, checkpoint: Path | None = None, runs: int | No
         harken, voice, samples, lambda: WhisperDecoder(ensure(recipe.listen.encoder)), runs or RUNS
     )
     setting = {
-        "bench": "latency", "recipe": recipe.name, "checkpoint": str(checkpoint or "shipped"), "think": "after",
-        "recording": f"{SECONDS:g} s of {source}", "voice": getattr(voice, "name", None) or silent_because,
-        "hardware": hardware(),
+        "bench": "latency", "recipe": recipe.name, "checkpoint": str(checkpoint or "shipped"),
+        "think": "after", "recording": f"{SECONDS:g} s of {source}",
+        "voice": getattr(voice, "name", None) or silent_because, "hardware": hardware(),
     }  # fmt: skip
     return setting | result
 

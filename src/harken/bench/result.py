@@ -1,4 +1,4 @@
-"""What a bench gives, one JSON-safe object of settings, ratios and sections of figures; and how it is shown."""
+"""What a bench gives, one JSON-safe object of settings, ratios and figures; and how it is shown."""
 
 from __future__ import annotations
 

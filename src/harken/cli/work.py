@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ class Train(Command):
     """Train one stage of a recipe; it goes on by itself from the last checkpoint in --out."""
 
     stage: Positional[str]
-    """Which stage, for example: words, affect, align."""
+    """Which stage; a wrong name lists those there are."""
     recipe: str = "mini"
     """What is trained."""
     data: Path | None = None
@@ -33,6 +34,7 @@ class Train(Command):
     def run(self) -> int:
         from harken.training import stages
 
+        _check("stage", self.stage, stages.STAGES)
         if not self.dry_run and (self.data is None or self.out is None):
             raise WrongUse("training needs --data and --out", "or --dry-run, to see what would be trained")
         stages.run(
@@ -71,6 +73,7 @@ class Evaluate(Command):
     def run(self) -> int:
         from harken import evaluation
 
+        _check("benchmark", self.benchmark, evaluation.BENCHMARKS)
         evaluation.run(
             self.benchmark,
             recipe=named_recipe(self.recipe),
@@ -102,8 +105,14 @@ class Bench(Command):
     def run(self) -> int:
         from harken import bench
 
-        chosen = named_recipe(self.recipe)
-        bench.run(self.name, recipe=chosen, checkpoint=self.checkpoint, json=self.json, runs=self.runs)
+        _check("bench", self.name, bench.BENCHES)
+        bench.run(
+            self.name,
+            recipe=named_recipe(self.recipe),
+            checkpoint=self.checkpoint,
+            json=self.json,
+            runs=self.runs,
+        )
         return DONE
 
 
@@ -141,3 +150,9 @@ class Data(Command):
             f"{self.out} holds {done.seconds / 3600:.2f} h of {self.split} speech"
         )
         return FAILED if done.interrupted else DONE
+
+
+def _check(kind: str, name: str, known: Collection[str]) -> None:
+    """What is named has to be there."""
+    if name not in known:
+        raise WrongUse(f"there is no {kind} {name!r}", f"choose one of: {', '.join(known)}")

@@ -49,8 +49,10 @@ def run(
         if not folder.is_dir():
             raise DataError(f"{folder} is no folder", "name the folders of evaluation data after --data")
     from harken import __version__
+    from harken.evaluation.progress import quiet_libraries
     from harken.evaluation.report import hardware
 
+    quiet_libraries()
     measure = _affect if benchmark == "affect" else _with_model
     report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
         harken=__version__,

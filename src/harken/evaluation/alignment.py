@@ -22,6 +22,7 @@ from harken.data.speech import Clip
 from harken.dialogue.render import UserTurn
 from harken.errors import DataError, MissingExtra
 from harken.evaluation.cascade import Transcribe
+from harken.evaluation.progress import steps
 from harken.evaluation.report import Report, Row, bootstrap, figure, per_item
 from harken.evaluation.words import normalise
 from harken.evaluation.writing import Writer, Written
@@ -30,8 +31,8 @@ MOST_TURNS = 200
 METHOD = (
     "similarity of replies: mean of two TF-IDF cosines (word 1-2-grams; character 2-4-grams within words), "
     "fitted on the written-side replies; ties share the credit; of turns with the same words, or whose "
-    "written-side replies coincide, one stays; greedy; KL over the full vocabulary, mean over tokens, in nats; "
-    "95 % by bootstrap over turns"
+    "written-side replies coincide, one stays; greedy; KL over the full vocabulary, mean over tokens, in "
+    "nats; 95 % by bootstrap over turns"
 )
 HEARD, READ, OTHER = "speech", "Whisper's transcript", "speech of another turn"
 
@@ -63,7 +64,7 @@ def evaluate_alignment(
             f"{len(asked)} turns are too few to tell replies apart", "name a folder with more dev turns"
         )
     recordings = [turn.clip.samples() for turn in asked]
-    heard = [writer.prompt([UserTurn(writer.model.hear(samples).embeddings)]) for samples in recordings]
+    heard = [writer.prompt([UserTurn(turn.embeddings)]) for turn in writer.hear(recordings)]
     read = [writer.prompt([UserTurn(text)]) for text in transcribe(recordings)]
     limit, own = writer.model.recipe.max_reply_tokens, [turn.reply.text for turn in asked]
     data, n = "dev turns", len(asked)
@@ -143,7 +144,7 @@ def divergence(
     order = sorted(
         range(len(asked)), key=lambda place: len(asked[place].prompt) + len(asked[place].reply.ids)
     )
-    for start in range(0, len(order), batch):
+    for start in steps(range(0, len(order), batch), "divergence"):
         places = order[start : start + batch]
         replies = [asked[place].reply.ids for place in places]
         written = writer.log_probs([asked[place].prompt for place in places], replies)

@@ -77,7 +77,7 @@ def spoken_turns(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> list[S
 
 def evaluate_attribution(writer: Writer, turns: Sequence[SpokenTurn], seed: int = 0) -> Report:
     """Overlap of the named causes with the annotated ones, and the named emotions."""
-    heard = [writer.model.hear(turn.clip.samples()).embeddings for turn in turns]
+    heard = [said.embeddings for said in writer.hear([turn.clip.samples() for turn in turns])]
     named: dict[str, Sequence[Named]] = {
         HEARD: think(writer, [(turn.past, UserTurn(said)) for turn, said in zip(turns, heard, strict=True)]),
         READ: think(writer, [(turn.past, UserTurn(turn.turn.text)) for turn in turns]),

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from harken.audio.features import log_mel
+from harken.evaluation.progress import steps
 
 Samples = NDArray[np.float32]
 Transcribe = Callable[[Sequence[Samples]], list[str]]
@@ -21,6 +22,7 @@ Transcribe = Callable[[Sequence[Samples]], list[str]]
 
 WINDOW = 30 * 16_000
 """Samples that Whisper reads; what is longer is cut."""
+BATCH = 8
 
 
 class WhisperDecoder:
@@ -36,11 +38,19 @@ class WhisperDecoder:
     @torch.no_grad()
     def __call__(self, recordings: Sequence[Samples]) -> list[str]:
         texts: list[str] = []
-        for start in range(0, len(recordings), 8):
-            padded = [
-                np.pad(r[:WINDOW], (0, WINDOW - len(r[:WINDOW]))) for r in recordings[start : start + 8]
-            ]
-            mel = torch.from_numpy(np.stack([log_mel(samples) for samples in padded]))  # (B, 80, 3000)
-            ids = self._model.generate(mel, language="en", task="transcribe", num_beams=1, do_sample=False)
+        for start in steps(range(0, len(recordings), BATCH), "Whisper's decoder"):
+            mel = np.stack([log_mel(_padded(samples)) for samples in recordings[start : start + BATCH]])
+            ids = self._model.generate(
+                torch.from_numpy(mel),  # (B, 80, 3000)
+                attention_mask=torch.ones(len(mel), mel.shape[2], dtype=torch.long),
+                language="en",
+                task="transcribe",
+                num_beams=1,
+                do_sample=False,
+            )
             texts += self._tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [text.strip() for text in texts]
+
+
+def _padded(samples: Samples) -> Samples:
+    return np.pad(samples[:WINDOW], (0, WINDOW - len(samples[:WINDOW])))

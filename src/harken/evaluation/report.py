@@ -71,7 +71,7 @@ class Report:
             console.print(f"{name}: {shown(value)}", soft_wrap=True)
 
     def save(self, folder: Path) -> None:
-        """Write `<benchmark>.jsonl` and `<benchmark>.md`, each renamed when whole; InputError where it cannot."""
+        """Write `<benchmark>.jsonl` and `<benchmark>.md`; raises InputError where it cannot."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for ending, text in ((".jsonl", self.json_lines() + "\n"), (".md", self.markdown())):
@@ -95,7 +95,7 @@ def figure(data: str, system: str, measure: str, value: Interval | float, n: int
 
 
 def per_item(above: ArrayLike, below: ArrayLike | None = None) -> Ratios:
-    """A figure as `Ratios` of one column, of (N,) each; `below` None is 1 for each: the figure is the mean."""
+    """A figure as `Ratios` of one column, of (N,) each; `below` None is 1 for each: a mean."""
     top = np.asarray(above, dtype=float)
     bottom = np.ones_like(top) if below is None else np.asarray(below, dtype=float)
     return Ratios(top[:, None], bottom[:, None])

@@ -62,7 +62,7 @@ def evaluate_words(
     rows = []
     for name, clips in sets.items():
         recordings = [clip.samples() for clip in clips]
-        heard = [writer.model.hear(samples) for samples in recordings]
+        heard = writer.hear(recordings)
         asked = [writer.prompt([UserTurn(turn.embeddings, REPEAT)]) for turn in heard]
         systems = {
             "transcript": [turn.transcript for turn in heard],

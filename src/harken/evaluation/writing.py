@@ -9,18 +9,21 @@ Shapes: B rows, T positions, D core width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harken.dialogue.conversation import Prefix, embed_segments
 from harken.dialogue.decoding import TextStream, stop_ids
 from harken.dialogue.render import THINK_OPEN, Turn, render
 from harken.dialogue.sampling import Sampler, Sampling
+from harken.evaluation.progress import steps
 from harken.model.core import CoreState
-from harken.model.spoken_lm import SpokenLM
+from harken.model.spoken_lm import HeardTurn, SpokenLM
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Writer:
         self._prefix = Prefix.read(model).state
         self._stops = stop_ids(model.tokenizer)
 
+    def hear(self, recordings: Sequence[NDArray[np.float32]]) -> list[HeardTurn]:
+        """Listen to recordings, each (N,) at 16 kHz."""
+        return [self.model.hear(samples) for samples in steps(recordings, "listening")]
+
     def prompt(self, turns: Sequence[Turn], opening: str = "") -> Tensor:
         """What follows the system prompt, up to where the answer begins, as embeddings (T, D).
 
@@ -54,7 +61,7 @@ class Writer:
     def write(self, prompts: Sequence[Tensor], most: int, stop: str | None = None) -> list[Written]:
         """Answer prompts (T_i, D), each with `most` tokens at most, or up to the text `stop`."""
         answers: dict[int, Written] = {}
-        for rows in self._batches([len(prompt) for prompt in prompts]):
+        for rows in steps(self._batches([len(prompt) for prompt in prompts]), "writing"):
             answers.update(zip(rows, self._write([prompts[row] for row in rows], most, stop), strict=True))
         return [answers[row] for row in range(len(prompts))]
 
@@ -112,6 +119,6 @@ class Writer:
         output = self.model.core(inputs, self._prefix.rows(torch.zeros(len(rows), dtype=torch.long)), valid)
         return output.hidden, output.state
 
-    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
+    def _batches(self, lengths: list[int]) -> list[list[int]]:
         order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
-        return (order[start : start + self.batch] for start in range(0, len(order), self.batch))
+        return [order[start : start + self.batch] for start in range(0, len(order), self.batch)]

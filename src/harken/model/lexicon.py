@@ -51,7 +51,7 @@ class Lexicon:
             text = tokenizer.decode([rank])
             if re.fullmatch(r" [A-Za-z]{2,}|  ?[AaI]", text):
                 found.setdefault(text.strip().lower(), len(found))
-        total = math.log(sum(1 / (rank + 10) for rank in range(len(found))))
+        total = math.log(sum(1 / (rank + 10) for rank in range(len(found))) or 1)
         return {word: -math.log(rank + 10) - total for word, rank in found.items()}
 
     def mend(self, word: str, log_probs: Tensor) -> str:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 WORD = re.compile(r" ?[A-Za-z']+| ?[0-9]| ?[^A-Za-z0-9'\s]")
@@ -52,7 +53,7 @@ class Pieces:
     def words(self, pieces: list[int]) -> list[tuple[int, int]]:
         """Where each word of a heard sequence begins and ends: a piece with a leading space begins a word."""
         starts = [i for i, n in enumerate(pieces) if i == 0 or self.text[n].startswith(" ")]
-        return list(zip(starts, [*starts[1:], len(pieces)], strict=True))
+        return list(pairwise([*starts, len(pieces)]))
 
     def _spell_word(self, word: str) -> tuple[int, ...]:
         return _fewest(word, self)

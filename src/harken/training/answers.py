@@ -79,7 +79,7 @@ def answers(
     most: int,
     file: Path,
     opening: Callable[[str], str] = lambda text: "",
-    batch: int = 32,
+    batch: int = 64,
 ) -> Iterator[Answer]:
     """The core's answers to texts, in no particular order; those in `file` are read, the rest is added.
 

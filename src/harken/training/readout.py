@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from harken.evaluation.statistics import expected_calibration_error, unweighted_average_recall
 from harken.model.affect_readout import AffectReadout, AffectReadoutConfig, save_readout
+from harken.training.readout_linear import LinearTraining, fit_linear, with_linear
 from harken.training.readout_clips import CACHE, PooledClips, pooled_clips
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,10 @@ class ReadoutTraining:
     """How a readout is trained."""
 
     components: int = 320
-    whitening: float = 0.5
+    whitening: float = 0.0
     """Components are divided by their standard deviation to this power: 0 leaves them, 1 makes all equal."""
-    members: int = 8
-    steps: int = 440
+    members: int = 4
+    steps: int = 1000
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -52,6 +53,7 @@ class ReadoutTraining:
     gender_weight: float = 0.3
     rarest_class_weight: float = 3.0
     """Emotions weigh in inverse to their frequency, up to this."""
+    linear: LinearTraining = LinearTraining()
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,14 @@ def fit_readout(
         hidden, outputs = config.bottleneck // training.members, len(config.classes) + len(config.genders)
         ensemble = Ensemble(training.members, inputs, hidden, outputs, training)
         _fit(ensemble, components.of(pooled), clips, config, training)
-        return _folded(ensemble, components, config)
+        networks = _folded(ensemble, components, config)
+    linear = training.linear
+    if not linear.share:
+        return networks
+    emotion, gender = torch.from_numpy(clips.emotion), torch.from_numpy(clips.gender)
+    below = sum(layer < linear.first_layer for layer in config.layers) * 2 * config.width
+    scaled = (pooled - components.mean) / components.std
+    return with_linear(networks, fit_linear(scaled, emotion, gender, below, linear), linear.share)
 
 
 def principal_components(pooled: Tensor, training: ReadoutTraining) -> Components:

@@ -1,0 +1,47 @@
+"""The encoder on the real length gives what Whisper's own gives on 30 s, and rows do not touch each other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harken.model.encoder import SpeechEncoder, load_encoder
+
+
+@pytest.fixture
+def encoder(tiny_whisper):
+    return SpeechEncoder(tiny_whisper(50).encoder)
+
+
+@torch.no_grad()
+def test_the_full_length_equals_transformers_own_encoder(encoder):
+    mel = torch.randn(2, 80, 100)
+    states, valid = encoder(mel)
+    own = encoder.whisper(mel, output_hidden_states=True)
+    assert states.shape == (2, 50, 3, 16)
+    assert valid.all()
+    torch.testing.assert_close(states[:, :, -1], own.last_hidden_state)
+    torch.testing.assert_close(states[:, :, :-1], torch.stack(own.hidden_states[:-1], 2))
+
+
+@torch.no_grad()
+def test_a_padded_batch_equals_its_rows_alone(encoder):
+    lengths = (60, 22, 2)
+    rows = [torch.randn(80, n) for n in lengths]
+    mel = torch.stack([torch.nn.functional.pad(row, (0, 60 - row.shape[1])) for row in rows])
+    states, valid = encoder(mel, torch.tensor(lengths))
+    assert valid.sum(1).tolist() == [30, 11, 1]
+    assert states.isfinite().all()
+    for i, row in enumerate(rows):
+        alone, _ = encoder(row[None])
+        torch.testing.assert_close(states[i][valid[i]], alone[0])
+
+
+def test_a_loaded_encoder_is_frozen_and_the_same(encoder, tiny_whisper, tmp_path):
+    tiny_whisper(50).save_pretrained(tmp_path)
+    loaded = load_encoder(tmp_path)
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    assert (loaded.width, loaded.layers) == (16, 2)
+    mel = torch.randn(1, 80, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(mel)[0], encoder(mel)[0])
