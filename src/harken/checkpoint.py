@@ -16,8 +16,9 @@ from harken.errors import RecipeError
 from harken.recipes import CtcBridgeConfig, Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from harken.model.conv_bridge import ConvBridge
     from harken.model.core import Core
     from harken.model.ctc_bridge import CtcBridge
     from harken.model.listen import AffectPrefix
@@ -91,7 +92,7 @@ def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
     return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core.split)
 
 
-def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Pieces) -> CtcBridge:
+def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
     """The trained bridge."""
     bridge = new_bridge(recipe, core, pieces)
     bridge.load_state_dict(_under("bridge.", folder))
@@ -105,21 +106,23 @@ def load_prefix(recipe: Recipe, folder: Path, core: Core, affect_width: int) -> 
     return prefix
 
 
-def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge:
-    """An untrained bridge of the recipe's sizes, onto the core's own embeddings."""
+def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
+    """An untrained bridge of the recipe's kind and sizes, at the scale of the core's own embeddings."""
     import torch
 
+    from harken.model.conv_bridge import ConvBridge, ConvBridgeSizes
     from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 
-    config = recipe.listen.bridge
-    if not isinstance(config, CtcBridgeConfig):
-        raise RecipeError(
-            f"the recipe {recipe.name!r} has a {config.kind!r} bridge", "this release trains and loads 'ctc'"
+    config, width = recipe.listen.bridge, recipe.listen.encoder_width
+    if isinstance(config, CtcBridgeConfig):
+        sizes = CtcBridgeSizes(
+            width, config.width, config.layers, config.heads, config.kernel, config.dropout
         )
-    sizes = CtcBridgeSizes(
-        recipe.listen.encoder_width, config.width, config.layers, config.heads, config.kernel, config.dropout
+        return CtcBridge(sizes, core.embed(torch.tensor(pieces.ids)).detach().float())  # table (P, D)
+    return ConvBridge(
+        ConvBridgeSizes(width, core.width, config.layers, config.heads, config.kv_heads, config.kernel),
+        core.embedding_rms(),
     )
-    return CtcBridge(sizes, core.embed(torch.tensor(pieces.ids)).detach().float())  # table (P, D)
 
 
 def new_prefix(recipe: Recipe, core: Core, affect_width: int) -> AffectPrefix:
@@ -135,7 +138,7 @@ def load_pieces(folder: Path, tokenizer: Any) -> Pieces:
     return Pieces(tokenizer, json.loads(_part(folder, PIECES).read_text()))
 
 
-def save_listen(folder: Path, bridge: CtcBridge, prefix: AffectPrefix | None = None) -> None:
+def save_listen(folder: Path, bridge: nn.Module, prefix: AffectPrefix | None = None) -> None:
     """Write the trained tensors of Listen as float16; renamed when whole."""
     tensors = {f"bridge.{k}": v for k, v in bridge.state_dict().items()}
     if prefix is not None:

@@ -1,8 +1,8 @@
 """What Harken raises when a user can do something about it.
 
-Each error has a plain message that names the thing and what is wrong with it, and a hint that gives the way out. The
-command line prints `message` and `hint` on one line each and never a stack trace (unless `--debug`). Broken invariants
-inside Harken are `assert`s, not these.
+Each error has a plain message that names the thing and what is wrong with it, and a hint that gives the way
+out. The command line prints `message` and `hint` on one line each and never a stack trace (unless
+`--debug`). Broken invariants inside Harken are `assert`s, not these.
 """
 
 from __future__ import annotations

@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 import torch
 
-WORDS = (" the", " a", " I", " venue", " story", " menu", " job", " lost", " my", "ing", " Paris", " you", "ou")
+WORDS = (
+    " the",
+    " a",
+    " I",
+    " venue",
+    " story",
+    " menu",
+    " job",
+    " lost",
+    " my",
+    "ing",
+    " Paris",
+    " you",
+    "ou",
+)
 ALPHABET = string.ascii_letters + string.digits + "',.?!-"
 
 
@@ -37,7 +51,9 @@ class LongestMatch:
 @pytest.fixture(scope="session")
 def tokenizer() -> LongestMatch:
     """Words, then every character alone and after a space."""
-    return LongestMatch([*WORDS, *(space + c for space in ("", " ") for c in ALPHABET if space + c not in WORDS)])
+    return LongestMatch(
+        [*WORDS, *(space + c for space in ("", " ") for c in ALPHABET if space + c not in WORDS)]
+    )
 
 
 @pytest.fixture

@@ -76,8 +76,8 @@ def test_a_heard_turn_is_the_affect_vectors_and_then_the_words(model):
     assert sum(turn.emotion.values()) == pytest.approx(1, abs=1e-5)
     assert sum(turn.gender.values()) == pytest.approx(1, abs=1e-5)
     heard = model.listen(torch.from_numpy(log_mel(noise(2.0)))[None])
-    vectors, text = model.tokens(heard)
-    assert text == turn.transcript
+    vectors, text, confidence = model.words(heard)
+    assert (text, float(confidence.mean())) == (turn.transcript, pytest.approx(turn.confidence))
     assert turn.embeddings.shape == (2 + len(vectors), WIDTH)
     torch.testing.assert_close(turn.embeddings[2:], vectors)
 
@@ -94,7 +94,9 @@ def test_a_long_recording_is_heard_in_windows_and_felt_as_a_whole(model):
     assert whole.transcript == " ".join(turn.transcript for turn in turns)
     for label, score in whole.emotion.items():
         assert score == pytest.approx(float(shares @ [turn.emotion[label] for turn in turns]), abs=1e-5)
-    torch.testing.assert_close(whole.affect, sum(s * t.affect for s, t in zip(shares, turns, strict=True)).float())
+    torch.testing.assert_close(
+        whole.affect, sum(s * t.affect for s, t in zip(shares, turns, strict=True)).float()
+    )
     torch.testing.assert_close(whole.embeddings[2:], torch.cat([turn.embeddings[2:] for turn in turns]))
 
 

@@ -12,7 +12,9 @@ from harken.model.pieces import ALWAYS, Pieces, choose_pieces, clean
 
 WORDS = st.text(string.ascii_letters + "'", min_size=1, max_size=12)
 TEXTS = st.lists(
-    st.tuples(st.one_of(WORDS, st.sampled_from("0123456789")), st.sampled_from(["", ",", ".", "?", "!", "-"])),
+    st.tuples(
+        st.one_of(WORDS, st.sampled_from("0123456789")), st.sampled_from(["", ",", ".", "?", "!", "-"])
+    ),
     max_size=8,
 ).map(lambda words: " ".join(word + mark for word, mark in words))
 

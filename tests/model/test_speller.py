@@ -43,7 +43,19 @@ def sound(pieces, heard, other=None, sure=SURE):
 
 
 def test_common_words_are_more_probable_and_all_sum_to_one(lexicon):
-    assert list(lexicon.priors) == ["the", "a", "i", "venue", "story", "menu", "job", "lost", "my", "paris", "you"]
+    assert list(lexicon.priors) == [
+        "the",
+        "a",
+        "i",
+        "venue",
+        "story",
+        "menu",
+        "job",
+        "lost",
+        "my",
+        "paris",
+        "you",
+    ]
     assert sorted(lexicon.priors.values(), reverse=True) == list(lexicon.priors.values())
     assert sum(torch.tensor(list(lexicon.priors.values())).exp()) == pytest.approx(1)
 

@@ -27,8 +27,10 @@ RECCON = {
     "turns": [
         {"turn": 1, "speaker": "A", "text": "I won a prize at last.", "emotion": "happy",
          "cause_spans": ["I won a prize", "a prize", "b"]},
-        {"turn": 2, "speaker": "B", "text": "That is so good to hear!", "emotion": "happy", "cause_spans": ["b"]},
-        {"turn": 3, "speaker": "A", "text": "And then I lost it.", "emotion": "sad", "cause_spans": ["I lost it"]},
+        {"turn": 2, "speaker": "B", "text": "That is so good to hear!", "emotion": "happy",
+         "cause_spans": ["b"]},
+        {"turn": 3, "speaker": "A", "text": "And then I lost it.", "emotion": "sad",
+         "cause_spans": ["I lost it"]},
         {"turn": 4, "speaker": "B", "text": "Where was that now?", "emotion": "neutral"},
         {"turn": 5, "speaker": "B", "text": "Anyway.", "emotion": None},
     ],
@@ -49,7 +51,13 @@ ESCONV = {
     ],
 }  # fmt: skip
 STYLETALK = [
-    {"id": "s1", "split": "train", "context": "A : Hi. B : Hello there.", "text": "I failed.", "reply": "Oh no."},
+    {
+        "id": "s1",
+        "split": "train",
+        "context": "A : Hi. B : Hello there.",
+        "text": "I failed.",
+        "reply": "Oh no.",
+    },
     {"id": "s2", "split": "train", "context": "A : Hi.", "text": "So?", "reply": "Well."},
     {"id": "s3", "split": "dev", "context": "", "text": "Hey.", "reply": "Hey, you."},
 ]
@@ -75,7 +83,7 @@ def random():
 def test_styletalk_takes_whoever_did_not_speak_last_as_the_user(folder, with_history):
     first, second, third = styletalk_replies(folder / "styletalk.jsonl.gz", random())
     assert first.history == (UserTurn("Hi."), AssistantTurn("Hello there."))
-    assert (first.said, first.target, first.task) == ("I failed.", "Oh no.", "reply")
+    assert (first.said, first.target, first.task) == ("I lost.", "Oh.", "reply")
     assert second.history == (AssistantTurn("Hi."),)
     assert (third.history, third.split) == ((), "dev")
 
@@ -90,7 +98,10 @@ def test_supporters_are_taught_as_listeners_who_speak_briefly(folder, with_histo
 def test_anyones_next_turn_may_be_a_reply_but_not_ones_own(folder, with_history):
     taught = list(dialogue_replies(read_dialogues(folder / "reccon.jsonl.gz"), None, random(), share=1.0))
     assert [s.id for s in taught] == ["r1-t1", "r1-t2", "r1-t3"]
-    assert taught[2].history == (UserTurn("I won a prize at last."), AssistantTurn("That is so good to hear!"))
+    assert taught[2].history == (
+        UserTurn("I won a prize at last."),
+        AssistantTurn("That is so good to hear!"),
+    )
     assert not list(dialogue_replies(read_dialogues(folder / "reccon.jsonl.gz"), None, random(), share=0.0))
 
 

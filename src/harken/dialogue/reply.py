@@ -79,7 +79,7 @@ def reply(
             f"the recording is {event.seconds / 60:.0f} minutes long: words are read from "
             f"{event.words_from_s / 60:.1f} min on, the emotion is of all of it"
         )
-    if event.transcript is None or event.confidence < turn.settings.least_confidence:
+    if event.transcript == "" or event.confidence < turn.settings.least_confidence:
         yield from turn.not_understood(event)
     else:
         yield from turn.answer(heard, event.emotion)
@@ -92,7 +92,7 @@ def heard_event(heard: HeardTurn) -> Heard:
         emotion=max(heard.emotion, key=lambda label: heard.emotion[label]),
         scores=heard.emotion,
         gender=gender if certainty >= SURE_OF_GENDER else None,
-        transcript=heard.transcript.strip() or None,
+        transcript=heard.transcript.strip() if heard.transcript is not None else None,
         confidence=heard.confidence,
         seconds=heard.seconds,
         words_from_s=heard.words_from_s,

@@ -9,13 +9,14 @@ Item = TypeVar("Item")
 
 
 def steps(items: Sequence[Item], doing: str) -> Iterable[Item]:
-    """The items, with a bar that goes when they are done; one item alone is given as it is."""
-    if len(items) < 2:
-        return items
+    """The items, with a bar until they are done; none for a single item, or where nobody looks."""
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, f"{doing:20}", console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    if len(items) < 2 or not console.is_terminal:
+        return items
+    return track(items, f"{doing:20}", console=console, transient=True)
 
 
 def quiet_libraries() -> None:

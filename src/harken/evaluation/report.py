@@ -61,6 +61,8 @@ class Report:
         from rich.table import Table
 
         console = Console(file=out, markup=False, highlight=False)
+        if not console.is_terminal:
+            console.width = 140  # a file is as wide as its table
         table = Table(title=self.benchmark)
         for column in self._columns():
             table.add_column(column, overflow="fold")

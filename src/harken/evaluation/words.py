@@ -64,7 +64,7 @@ def evaluate_words(
         recordings = [clip.samples() for clip in clips]
         heard = writer.hear(recordings)
         asked = [writer.prompt([UserTurn(turn.embeddings, REPEAT)]) for turn in heard]
-        systems = {
+        systems: dict[str, list[str]] = {
             "transcript": [turn.transcript for turn in heard],
             "repeat": [written.text for written in writer.write(asked, REPEAT_TOKENS)],
             "Whisper's decoder": transcribe(recordings),

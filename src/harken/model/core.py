@@ -1,8 +1,8 @@
 """The language model that Harken reasons with, split at layer n into Think (below) and Write (above).
 
-Any transformers causal LM of the Llama, Qwen2 or Qwen3 family fits. Splitting changes nothing: running Think and then
-Write gives the whole model's logits (tests/model/test_core.py, on real weights). Low-rank updates that we train are
-folded into the weights on load (`fold_low_rank`).
+Any transformers causal LM of the Llama, Qwen2 or Qwen3 family fits. Splitting changes nothing: running
+Think and then Write gives the whole model's logits (tests/model/test_core.py, on real weights). Low-rank
+updates that we train are folded into the weights on load (`fold_low_rank`).
 
 Design: GOAT-SLM (arXiv 2507.18119), where Think's layers are shared by the text and the speech branch.
 """
@@ -60,7 +60,7 @@ class Core(nn.Module):
     """Embeddings, Think and Write of one causal LM."""
 
     def __init__(self, causal_lm: Any, split: int) -> None:
-        """Args: causal_lm: a transformers *ForCausalLM; split: how many bottom layers are Think's (0 < split < all)."""
+        """Split a transformers *ForCausalLM; the bottom `split` layers are Think's (0 < split < all)."""
         super().__init__()
         config, model = causal_lm.config, causal_lm.model
         if config.model_type not in FAMILIES:
@@ -121,8 +121,8 @@ def fold_low_rank(core: Core, update: dict[str, Tensor]) -> None:
     """Add trained low-rank differences to the core's weights, in place.
 
     Args:
-        update: `<module>.down` (R, in) and `<module>.up` (out, R) for each changed linear module, where `<module>` is
-            its name inside the core; the scale is already in `up`.
+        update: `<module>.down` (R, in) and `<module>.up` (out, R) for each changed linear module, where
+            `<module>` is its name inside the core; the scale is already in `up`.
 
     Raises:
         RecipeError: a module is not in this core, or its shape differs.

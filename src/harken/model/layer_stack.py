@@ -1,10 +1,12 @@
 """A run of decoder layers with explicit, batchable state: what Think, Write and (later) Speak are made of.
 
-The layers are transformers' own (Llama, Qwen2 and Qwen3 families); this file replaces only the loop around them, so that
-the caller holds the key-value cache as a value: rows of unequal length, forks for a second branch, and roll-backs are
-plain operations on `StackState`. Sampling, embeddings and output heads live elsewhere.
+The layers are transformers' own (Llama, Qwen2 and Qwen3 families); this file replaces only the loop around
+them, so that the caller holds the key-value cache as a value: rows of unequal length, forks for a second
+branch, and roll-backs are plain operations on `StackState`. Sampling, embeddings and output heads live
+elsewhere.
 
-Shapes: B rows, T new positions, S positions in all (past + new), D model width, H key-value heads, C head width.
+Shapes: B rows, T new positions, S positions in all (past + new), D model width, H key-value heads, C head
+width.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class StackState:
         return 0 if self.valid is None else self.valid.shape[1]
 
     def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Append new keys and values (B, H, T, C); the call that transformers' attention makes on its cache."""
+        """Append new keys and values (B, H, T, C): the call that transformers' attention makes on a cache."""
         if layer in self.keys:
             key = torch.cat([self.keys[layer], key], dim=2)
             value = torch.cat([self.values[layer], value], dim=2)
@@ -66,7 +68,7 @@ class StackState:
 
     @staticmethod
     def join(states: list[StackState]) -> StackState:
-        """One batch from several states; shorter ones are padded at the end with positions that nobody attends to."""
+        """One batch from several states; shorter ones end in positions that nobody attends to."""
         longest = max(s.length for s in states)
         layers = states[0].keys.keys()
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harken.model.affect_readout import AffectReading, AffectReadout
+from harken.model.conv_bridge import ConvBridge, SoftFrames
 from harken.model.ctc_bridge import CtcBridge, SoftTokens
 from harken.model.encoder import SpeechEncoder
 
@@ -23,8 +24,8 @@ from harken.model.encoder import SpeechEncoder
 class Heard(NamedTuple):
     """What Listen makes of a batch of recordings."""
 
-    words: SoftTokens  # (B, N, …)
-    log_probs: Tensor  # (B, U, P + 1) of the bridge, 25 frames a second, blank last
+    words: SoftTokens | SoftFrames | None  # (B, N, …); None where words were not asked for
+    log_probs: Tensor | None  # (B, U, P + 1) of a CTC bridge, 25 frames a second, blank last
     affect: AffectReading
     affect_vectors: Tensor  # (B, K, D)
 
@@ -51,7 +52,11 @@ class Listen(nn.Module):
     """Encoder, bridge, readout and affect prefix."""
 
     def __init__(
-        self, encoder: SpeechEncoder, bridge: CtcBridge, readout: AffectReadout, prefix: AffectPrefix
+        self,
+        encoder: SpeechEncoder,
+        bridge: CtcBridge | ConvBridge,
+        readout: AffectReadout,
+        prefix: AffectPrefix,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -59,9 +64,17 @@ class Listen(nn.Module):
         self.readout = readout
         self.prefix = prefix
 
-    def forward(self, mel: Tensor, frames: Tensor | None = None) -> Heard:
-        """mel (B, 80, 2T) at 100 frames a second, up to 30 s; frames (B,) real ones. See SpeechEncoder."""
+    def forward(self, mel: Tensor, frames: Tensor | None = None, words: bool = True) -> Heard:
+        """Hear up to 30 s a row; see SpeechEncoder for `mel` (B, 80, 2T) and `frames` (B,).
+
+        Args: words: False leaves the bridge out, where only the affect is wanted.
+        """
         states, valid = self.encoder(mel, frames)  # (B, T, L + 1, E)
-        log_probs, bridged = self.bridge(states[:, :, -1], valid)
         affect = self.readout(states, valid)
-        return Heard(self.bridge.collapse(log_probs, bridged), log_probs, affect, self.prefix(affect.vector))
+        prefix = self.prefix(affect.vector)
+        if not words:
+            return Heard(None, None, affect, prefix)
+        if isinstance(self.bridge, ConvBridge):
+            return Heard(self.bridge(states[:, :, -1], valid), None, affect, prefix)
+        log_probs, bridged = self.bridge(states[:, :, -1], valid)
+        return Heard(self.bridge.collapse(log_probs, bridged), log_probs, affect, prefix)

@@ -10,7 +10,7 @@ Shapes: B rows, T positions, N heard tokens, K affect vectors, D core width, V v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from harken.affect.labels import GENDERS, heard_scores
 from harken.audio.features import log_mel
 from harken.audio.windows import last_window_start, windows
 from harken.model.core import Core, CoreState
+from harken.model.ctc_bridge import SoftTokens
 from harken.model.lexicon import Lexicon
 from harken.model.listen import Heard, Listen
 from harken.model.pieces import Pieces
@@ -35,9 +36,10 @@ class HeardTurn:
     """One recording as the model heard it."""
 
     embeddings: Tensor  # (K + N, D) affect vectors, then one vector a heard token
-    transcript: str
+    transcript: str | None
+    """The words; empty where none were heard, None where the bridge does not tell (the `paper` recipe's)."""
     confidence: float
-    """Mean probability of the heard pieces, 0 to 1; 0 where no word was heard."""
+    """Mean probability of the heard pieces; 0 where no word was heard, 1 where the bridge does not tell."""
     emotion: dict[str, float]
     """Label -> probability over `harken.affect`'s labels, sums to 1."""
     gender: dict[str, float]
@@ -45,6 +47,14 @@ class HeardTurn:
     seconds: float
     words_from_s: float
     """Where the part begins that the core reads: 0 unless the recording is longer than the limit."""
+
+
+class Words(NamedTuple):
+    """The words of one window."""
+
+    vectors: Tensor  # (N, D)
+    text: str | None
+    confidence: Tensor  # (N',) of the heard pieces
 
 
 class SpokenLM(nn.Module):
@@ -66,19 +76,19 @@ class SpokenLM(nn.Module):
         """
         parts = windows(samples)
         first = last_window_start(parts)
-        heard = [self._hear_window(samples[part]) for part in parts]
+        heard = [self._hear_window(samples[part], words=i >= first) for i, part in enumerate(parts)]
         weights = torch.tensor([float(part.stop - part.start) for part in parts])
         weights = weights / weights.sum()  # (windows,)
         emotion = weights @ torch.cat([h.affect.emotion_logits.softmax(-1) for h in heard])  # (8,)
         gender = weights @ torch.cat([h.affect.gender_logits.softmax(-1) for h in heard])  # (2,)
         affect = weights @ torch.cat([h.affect.vector for h in heard])  # (V,)
         prefix = self.listen.prefix(affect[None])[0]  # (K, D)
-        tokens = [self.tokens(h) for h in heard[first:]]
-        spoken = torch.cat([h.words.confidence[0] for h in heard[first:]])
+        words = [self.words(h) for h in heard[first:]]
+        confidence = torch.cat([w.confidence for w in words])
         return HeardTurn(
-            embeddings=torch.cat([prefix, *(vectors for vectors, _ in tokens)]),
-            transcript=" ".join(text for _, text in tokens if text),
-            confidence=float(spoken.mean()) if len(spoken) else 0.0,
+            embeddings=torch.cat([prefix, *(w.vectors for w in words)]),
+            transcript=" ".join(w.text for w in words if w.text) if words[0].text is not None else None,
+            confidence=float(confidence.mean()) if len(confidence) else 0.0,
             emotion=heard_scores(emotion.tolist()),
             gender=dict(zip(GENDERS, gender.tolist(), strict=True)),
             affect=affect,
@@ -86,14 +96,21 @@ class SpokenLM(nn.Module):
             words_from_s=parts[first].start / SAMPLE_RATE_HZ,
         )
 
-    def _hear_window(self, samples: NDArray[np.float32]) -> Heard:
-        heard: Heard = self.listen(torch.from_numpy(log_mel(samples))[None])
+    def _hear_window(self, samples: NDArray[np.float32], words: bool) -> Heard:
+        heard: Heard = self.listen(torch.from_numpy(log_mel(samples))[None], words=words)
         return heard
 
-    def tokens(self, heard: Heard, row: int = 0) -> tuple[Tensor, str]:
-        """One row of what was heard -> vectors (N, D) for the core, and the transcript."""
-        words = self.speller.words(heard.words, heard.log_probs, row)
-        return self.speller.vectors(words, heard.words, self.embed, row), self.speller.transcript(words)
+    def words(self, heard: Heard, row: int = 0) -> Words:
+        """One row of what was heard, as the core reads it."""
+        soft = heard.words
+        assert soft is not None, "words were not asked for"
+        if not isinstance(soft, SoftTokens):
+            vectors = soft.embeddings[row][soft.valid[row]]
+            return Words(vectors, None, torch.ones(len(vectors)))
+        assert heard.log_probs is not None, "a CTC bridge gives its scores"
+        words = self.speller.words(soft, heard.log_probs, row)
+        vectors = self.speller.vectors(words, soft, self.embed, row)
+        return Words(vectors, self.speller.transcript(words), soft.confidence[row][soft.valid[row]])
 
     def embed(self, ids: list[int]) -> Tensor:
         """Token ids -> embeddings (T, D)."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from harken.evaluation.statistics import expected_calibration_error, unweighted_average_recall
 from harken.model.affect_readout import AffectReadout, AffectReadoutConfig, save_readout
-from harken.training.readout_linear import LinearTraining, fit_linear, with_linear
 from harken.training.readout_clips import CACHE, PooledClips, pooled_clips
+from harken.training.readout_linear import LinearTraining, fit_linear, with_linear
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class ReadoutTraining:
     gender_weight: float = 0.3
     rarest_class_weight: float = 3.0
     """Emotions weigh in inverse to their frequency, up to this."""
-    linear: LinearTraining = LinearTraining()
+    linear: LinearTraining = field(default_factory=LinearTraining)
 
 
 @dataclass(frozen=True)

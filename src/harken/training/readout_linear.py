@@ -1,8 +1,9 @@
 """The readout's linear path: a logistic regression on every pooled value, beside the networks on components.
 
-Where training clips come from several corpora, the networks' few hundred components lose what sets emotions apart in the
-smaller one; a strongly regularised linear map of all values does not. It is folded into the readout as units of its
-vector: GELU is the identity far above zero, so a unit that is shifted there and back is linear.
+Where training clips come from several corpora, the networks' few hundred components lose what sets emotions
+apart in the smaller one; a strongly regularised linear map of all values does not. It is folded into the
+readout as units of its vector: GELU is the identity far above zero, so a unit that is shifted there and
+back is linear.
 
 Shapes: N clips, P pooled values, O outputs (the emotions, then the genders), V width of the vector.
 """
@@ -24,6 +25,8 @@ SHIFT = 12.0
 
 @dataclass(frozen=True)
 class LinearTraining:
+    """How the linear path is fitted, and how much it says."""
+
     strength: float = 0.005
     """Inverse of the L2 penalty, as scikit-learn counts it: smaller is stronger."""
     steps: int = 60
@@ -35,11 +38,15 @@ class LinearTraining:
 
 @dataclass(frozen=True)
 class Linear:
+    """A fitted linear path."""
+
     weight: Tensor  # (O, P) on scaled pooled values
     bias: Tensor  # (O,)
 
 
-def fit_linear(scaled: Tensor, emotion: Tensor, gender: Tensor, first: int, training: LinearTraining) -> Linear:
+def fit_linear(
+    scaled: Tensor, emotion: Tensor, gender: Tensor, first: int, training: LinearTraining
+) -> Linear:
     """Fit both heads by L-BFGS.
 
     Args:
@@ -68,7 +75,7 @@ def fit_linear(scaled: Tensor, emotion: Tensor, gender: Tensor, first: int, trai
             loss.backward()
             return loss
 
-        optimizer.step(objective)  # type: ignore[arg-type]
+        optimizer.step(objective)
         heads.append((F.pad(weight.detach(), (first, 0)), bias.detach()))
     return Linear(torch.cat([w for w, _ in heads]), torch.cat([b for _, b in heads]))
 

@@ -25,9 +25,11 @@ from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
 
 if TYPE_CHECKING:
-    from harken.data.speech import Clip
     from torch import Tensor
 
+    from harken.data.speech import Clip
+    from harken.model.conv_bridge import ConvBridge
+    from harken.model.ctc_bridge import CtcBridge
     from harken.model.pieces import Pieces
     from harken.training.align import Student
     from harken.training.answers import Answer
@@ -121,7 +123,7 @@ def _words(run: Run) -> None:
     pieces = load_pieces(run.trained, tokenizer)
     config = replace(config, schedule=run.schedule(config.schedule))
     torch.manual_seed(config.schedule.seed)
-    bridge = new_bridge(run.recipe, core, pieces)
+    bridge = ctc(new_bridge(run.recipe, core, pieces))
     train_words(bridge, pieces, cache, config, run.out / "words", precision())
     save_listen(run.trained, bridge)
 
@@ -195,7 +197,7 @@ def new_student(run: Run) -> tuple[Student, Pieces]:
 
     tokenizer, core = load_text_side(run.recipe)
     pieces = load_pieces(run.trained, tokenizer)
-    bridge = load_bridge(run.recipe, run.trained, core, pieces)
+    bridge = ctc(load_bridge(run.recipe, run.trained, core, pieces))
     prefix = new_prefix(run.recipe, core, affect_width(run))
     core.to(precision())
     add_low_rank(core, run.recipe.core.low_rank)
@@ -239,6 +241,15 @@ def own_words(run: Run, said: list[str]) -> tuple[dict[str, Answer], dict[str, s
         for a in track(thoughts, "the causes it names", total=len(said))
     }
     return made, {text: cause for text, cause in causes.items() if cause.strip()}
+
+
+def ctc(bridge: CtcBridge | ConvBridge) -> CtcBridge:
+    """A CTC bridge. Raises RecipeError for another kind, which no stage trains yet."""
+    from harken.model.ctc_bridge import CtcBridge
+
+    if not isinstance(bridge, CtcBridge):
+        raise RecipeError("the recipe's bridge is not a CTC bridge", "train a recipe with one, such as mini")
+    return bridge
 
 
 def states(run: Run) -> StateCache:

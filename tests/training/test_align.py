@@ -1,0 +1,205 @@
+"""Self-distillation: what is drawn, what is learned of it, and which tensors move."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harken.dialogue.render import REPEAT, THINK_CLOSE, THINK_OPEN, UserTurn, render
+from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes, SoftTokens
+from harken.model.listen import AffectPrefix
+from harken.model.speller import Speller
+from harken.testing import tiny_core
+from harken.training.align import AlignConfig, AlignTask, Student, divergence, train_align
+from harken.training.answers import TOP, Answer
+from harken.training.core_update import IGNORED, add_low_rank
+from harken.training.loop import Schedule
+from harken.training.samples import Sample
+
+SYSTEM = "Be kind."
+HEARD = "oh no"
+AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
+
+
+def answer(tokenizer, text):
+    """An answer of which the teacher was as sure as it could be of one in TOP."""
+    tokens = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    top = [[t, *(i for i in range(TOP) if i != t)][:TOP] for t in tokens]
+    return Answer(text, tokens, top, [[-0.5, *[-3.6] * (TOP - 1)] for _ in tokens])
+
+
+@pytest.fixture
+def student(pieces):
+    torch.manual_seed(0)
+    core = tiny_core()
+    table = core.embed(torch.tensor(pieces.ids)).detach()
+    bridge = CtcBridge(CtcBridgeSizes(27, 16, layers=1, heads=2, kernel=3), table)
+    prefix = AffectPrefix(4, 2, core.width, core.embedding_rms())
+    torch.nn.init.constant_(prefix.gate, 0.5)
+    return Student(bridge, prefix, core)
+
+
+@pytest.fixture
+def task(student, pieces, tokenizer):
+    traces = {"i won": Sample("t", "trace", "train", (), "i won", "happy", "The speaker feels happy.")}
+    replies = {text: answer(tokenizer, f"So {text}.") for text in (HEARD, "i won", "we met")}
+    config = AlignConfig(Schedule(steps=2, learning_rate=1e-2, warmup=1), batch_s=30.0)
+    causes = {"we met": "we met"}
+    return AlignTask(student, Speller(pieces), tokenizer, SYSTEM, replies, traces, causes, AFFECTS, config)
+
+
+@pytest.fixture
+def heard(pieces, student):
+    """HEARD, as if the bridge were sure of it."""
+    numbers = torch.tensor([pieces.spell(HEARD)])
+    table = student.bridge.table
+    ones = torch.ones(numbers.shape)
+    log_probs = torch.zeros(1, 12, len(pieces) + 1).log_softmax(-1)
+    return SoftTokens(table[numbers], ones.bool(), numbers, ones, torch.arange(5)[None]), log_probs
+
+
+def a_sample(kind, target=""):
+    return Sample("1", kind, "train", (), HEARD, "sad", target)
+
+
+@pytest.mark.parametrize(
+    ("sample", "learned", "given"),
+    [
+        (a_sample("reply"), "So oh no.<|im_end|>", ""),
+        (a_sample("repeat", HEARD), f"{HEARD}<|im_end|>", ""),
+        (
+            a_sample("trace", "The speaker feels sad."),
+            f"The speaker feels sad.{THINK_CLOSE}So oh no.<|im_end|>",
+            THINK_OPEN,
+        ),
+    ],
+)
+def test_labels_are_where_the_target_is_and_the_turn_is_what_was_heard(
+    task, heard, tokenizer, sample, learned, given
+):
+    affect = AFFECTS["sad"][0]
+    example = task.example(sample, affect, *heard, 0)
+    places = (example.labels != IGNORED).nonzero()[:, 0]
+    embed = task.student.core.embed
+    assert tokenizer.decode(example.labels[places]) == learned
+    torch.testing.assert_close(example.inputs[places + 1], embed(example.labels[places]))
+    turn = torch.cat([task.student.prefix(affect[None])[0], embed(torch.tensor(tokenizer.encode(HEARD)))])
+    asked = UserTurn(turn, REPEAT if sample.task == "repeat" else None)
+    segments = [*render([asked], tokenizer, SYSTEM), tokenizer.encode(given)]
+    prompt = torch.cat(
+        [s if isinstance(s, torch.Tensor) else embed(torch.tensor(s).long()) for s in segments]
+    )
+    assert int(places[0]) == len(prompt) - 1
+    torch.testing.assert_close(example.inputs[: len(prompt)], prompt)
+
+
+def test_without_affect_the_words_stand_alone(task, heard):
+    with_affect = task.example(a_sample("reply"), AFFECTS["sad"][0], *heard, 0)
+    without = task.example(a_sample("reply"), None, *heard, 0)
+    assert len(with_affect.inputs) - len(without.inputs) == 2
+
+
+def test_a_row_in_which_nothing_was_heard_can_be_learned_from(task, heard):
+    soft, log_probs = heard
+    silent = SoftTokens(*(field[:, :0] for field in soft))
+    example = task.example(a_sample("reply"), None, silent, log_probs, 0)
+    assert len(task.example(a_sample("reply"), None, soft, log_probs, 0).inputs) - len(example.inputs) == 5
+
+
+def draws(task, clip, share, times=300):
+    random = np.random.default_rng(0)
+    return [task.draw(clip, share, random) for _ in range(times)]
+
+
+def test_tasks_are_drawn_in_their_shares(task, spoken):
+    (clip,) = spoken(HEARD).clips
+    kinds = [sample.task for sample, _ in draws(task, clip, 0.2, 2000)]
+    assert 0.15 < kinds.count("repeat") / 2000 < 0.25
+    assert 0.3 < kinds.count("trace") / 2000 < 0.4
+    assert {sample.task for sample, _ in draws(task, clip, 1.0)} == {"repeat"}
+
+
+def test_a_turn_without_an_answer_is_repeated(task, spoken):
+    (clip,) = spoken("unheard of").clips
+    assert {(s.task, s.target) for s, _ in draws(task, clip, 0.0)} == {("repeat", "unheard of")}
+
+
+def test_a_trace_goes_with_a_person_who_felt_so(task, spoken):
+    annotated, invented = spoken("i won", "we met").clips
+    for sample, affect in draws(task, annotated, 0.0):
+        if sample.task == "trace":
+            assert sample.target == "The speaker feels happy." and affect.tolist() == [1] * 4
+    seen = set()
+    for sample, affect in draws(task, invented, 0.0):
+        if sample.task == "trace":
+            assert any(torch.equal(affect, row) for row in AFFECTS[sample.emotion])
+            seen.add(sample.target)
+    assert seen == {
+        "The speaker feels neutral.",
+        'The speaker feels happy because: "we met"',
+        'The speaker feels sad because: "we met"',
+    }
+
+
+def test_words_go_with_any_feeling_or_none(task, spoken):
+    acted = spoken(HEARD, emotion="sad").clips[0]
+    felt = [affect for sample, affect in draws(task, acted, 0.5) if sample.task != "trace"]
+    without = sum(affect is None for affect in felt) / len(felt)
+    assert 0.2 < without < 0.4
+    assert all((affect == -1).all() for affect in felt if affect is not None)
+
+
+def sure(logits):
+    """An answer whose teacher gave these logits (T, TOP)."""
+    best = logits.log_softmax(-1).topk(TOP)
+    return Answer("", best.indices[:, 0].tolist(), best.indices.tolist(), best.values.tolist())
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_divergence_is_nothing_where_the_student_is_the_teacher_and_positive_elsewhere(seed, length):
+    logits = 2 * torch.randn(length, TOP, generator=torch.Generator().manual_seed(seed))
+    assert float(divergence(logits, [sure(logits)])) == pytest.approx(0, abs=1e-5)
+    assert float(divergence(logits.roll(1, -1), [sure(logits)])) > 1e-3
+
+
+def test_divergence_is_the_mean_over_tokens_of_all_answers():
+    teacher, student = torch.randn(5, TOP), torch.randn(5, TOP)
+    parts = [float(divergence(student[i : i + 1], [sure(teacher[i : i + 1])])) for i in range(5)]
+    both = divergence(student, [sure(teacher[:2]), sure(teacher[2:])])
+    assert float(both) == pytest.approx(sum(parts) / 5, abs=1e-5)
+
+
+def test_a_batch_without_replies_costs_nothing_and_can_be_learned_from():
+    logits = torch.zeros(0, 20, requires_grad=True)
+    divergence(logits, []).backward()
+    assert float(divergence(logits, [])) == 0 and logits.grad is not None
+
+
+def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
+    soft, log_probs = heard
+    samples = [a_sample("reply"), a_sample("trace", "The speaker feels sad."), a_sample("repeat", HEARD)]
+    affects = [None, AFFECTS["sad"][1], None]
+    three = SoftTokens(*(torch.cat([field] * 3) for field in soft))
+    together = task.losses(samples, affects, three, torch.cat([log_probs] * 3))
+    for i, sample in enumerate(samples):
+        alone = task.losses([sample], affects[i : i + 1], soft, log_probs)
+        assert float(alone[sample.task]) > 0
+        torch.testing.assert_close(together[sample.task], alone[sample.task], atol=1e-4, rtol=1e-4)
+        assert all(float(loss) == 0 for name, loss in alone.items() if name != sample.task)
+
+
+def test_one_step_moves_bridge_prefix_and_update_and_nothing_else(task, spoken, tmp_path):
+    pytest.importorskip("peft")
+    pytest.importorskip("jiwer")
+    student = task.student
+    add_low_rank(student.core, rank=2)
+    cache = spoken(HEARD, "i won", "we met", splits=("train", "dev"))
+    before = {name: parameter.detach().clone() for name, parameter in student.named_parameters()}
+    train_align(task, cache, task.config, tmp_path / "align", torch.float32)
+    after = dict(student.named_parameters())
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved == {n for n in before if n.startswith(("bridge.", "prefix.")) or "lora_" in n}
+    assert '"dev_wer"' in (tmp_path / "align" / "metrics.jsonl").read_text()

@@ -1,0 +1,96 @@
+"""What a stage says before it costs anything: that it exists, what it would do, what it lacks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import soundfile
+import torch
+
+from harken.checkpoint import UPDATE, stored_recipe
+from harken.errors import DataError, RecipeError
+from harken.recipes import mini
+from harken.training import stages
+from harken.training.loop import Schedule
+from harken.training.stages import STAGES, Run, affect_width, run, spoken
+
+
+def test_an_unknown_stage_is_answered_with_those_there_are(tmp_path):
+    with pytest.raises(RecipeError, match="there is no stage 'bridge'") as refused:
+        run("bridge", mini(), tmp_path, tmp_path)
+    assert all(name in refused.value.hint for name in ("readout", "words", "core", "align"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_dry_run_needs_no_data_and_prints_what_would_be_done(stage, capsys):
+    run(stage, mini(), None, None, dry_run=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["stage"] == stage
+    assert printed["recipe"]["name"] == "mini"
+    assert printed["config"] and printed["about"] and printed["trains"]
+
+
+def test_there_must_be_something_to_resume(tmp_path):
+    with pytest.raises(RecipeError, match="words holds no checkpoint"):
+        run("words", mini(), tmp_path, tmp_path / "out", resume=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_folder_that_is_none_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        run("words", mini(), tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_stage_runs_with_its_recipe_stored_beside_its_parts(tmp_path, monkeypatch):
+    calls = []
+    fake = stages.Stage("about", "nothing", dict, calls.append)
+    monkeypatch.setitem(STAGES, "fake", fake)
+    run("fake", mini(), tmp_path, tmp_path / "out", steps=3)
+    assert calls == [Run(mini(), tmp_path, tmp_path / "out", 3)]
+    assert stored_recipe(tmp_path / "out" / "trained") == mini()
+
+
+def test_missing_folders_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("harken.weights.store.ensure", lambda name, *_, **__: tmp_path)
+    with pytest.raises(DataError, match="has no affect/"):
+        run("readout", mini(), tmp_path, tmp_path / "out")
+    with pytest.raises(DataError, match="holds no spoken dialogues in en") as refused:
+        spoken(tmp_path, ("en",))
+    assert "speech/" in refused.value.hint
+
+
+def test_spoken_dialogues_of_other_languages_are_left_out(tmp_path):
+    (tmp_path / "render").mkdir()
+    for lang in ("en", "zh"):
+        soundfile.write(tmp_path / "render" / f"{lang}.ogg", torch.zeros(1600).numpy(), 16000)
+    common = {"text": "Hi.", "split": "train", "seconds": 0.1, "voice": "v", "group": "g", "source": "s"}
+    rows = [json.dumps({"id": lang, "lang": lang} | common) for lang in ("en", "zh")]
+    (tmp_path / "render" / "manifest.jsonl").write_text("\n".join(rows) + "\n")
+    assert [clip.id for clip in spoken(tmp_path, ("en",))] == ["en"]
+    assert [clip.id for clip in spoken(tmp_path, ("en", "zh"))] == ["en", "zh"]
+
+
+def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
+    with pytest.raises(RecipeError, match="no readout yet") as refused:
+        affect_width(Run(mini(), tmp_path, tmp_path / "out", None))
+    assert "harken train readout" in refused.value.hint
+    with pytest.raises(RecipeError, match=UPDATE) as refused:
+        stages.teacher_update(Run(mini(), tmp_path, tmp_path / "out", None))
+    assert "harken train core" in refused.value.hint
+
+
+def test_the_teachers_update_stays_as_the_stage_before_left_it(tmp_path):
+    from harken.checkpoint import save_tensors
+
+    step = Run(mini(), tmp_path, tmp_path, None)
+    save_tensors(step.trained / UPDATE, {"a.up": torch.ones(2)})
+    assert stages.teacher_update(step)["a.up"].tolist() == [1, 1]
+    save_tensors(step.trained / UPDATE, {"a.up": torch.zeros(2)})
+    assert stages.teacher_update(step)["a.up"].tolist() == [1, 1]
+
+
+def test_fewer_steps_are_asked_for_or_the_usual(tmp_path):
+    usual = Schedule(steps=100, learning_rate=1e-3)
+    assert Run(mini(), tmp_path, tmp_path, None).schedule(usual) is usual
+    assert Run(mini(), tmp_path, tmp_path, 7).schedule(usual) == Schedule(steps=7, learning_rate=1e-3)
