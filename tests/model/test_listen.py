@@ -77,7 +77,7 @@ def test_a_heard_turn_is_the_affect_vectors_and_then_the_words(model):
     assert sum(turn.gender.values()) == pytest.approx(1, abs=1e-5)
     heard = model.listen(torch.from_numpy(log_mel(noise(2.0)))[None])
     vectors, text, confidence = model.words(heard)
-    assert (text, float(confidence.mean())) == (turn.transcript, pytest.approx(turn.confidence))
+    assert (text, confidence.mean().item()) == (turn.transcript, pytest.approx(turn.confidence))
     assert turn.embeddings.shape == (2 + len(vectors), WIDTH)
     torch.testing.assert_close(turn.embeddings[2:], vectors)
 

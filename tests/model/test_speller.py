@@ -123,7 +123,7 @@ def test_without_a_lexicon_words_stay_as_heard(pieces, collapse):
 
 
 def test_each_word_is_held_against_its_own_stretch_of_sound(pieces, lexicon, collapse):
-    """The doubtful `a` of the first word does not mend the second, which has the same letters, clearly heard."""
+    """The doubtful `a` of the first word does not mend the second, clearly heard."""
     heard = [" v", "a", "n", "u", "e", " v", "a", "n", "u", "e"]
     log_probs = torch.cat([sound(pieces, heard[:5], {1: "e"}, UNSURE), sound(pieces, heard[5:])])[None]
     soft = collapse(log_probs, torch.ones(1, 20, dtype=torch.bool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -111,7 +112,7 @@ def test_the_rate_rises_to_its_peak_and_falls_to_its_share(steps, warmup, rate, 
     rising, falling = rates[:warmup], rates[warmup:]
     assert all(0 < r <= rate * (1 + 1e-6) for r in rates) or final == 0
     assert rising == sorted(rising)
-    assert all(a >= b - 1e-9 for a, b in zip(falling, falling[1:], strict=False))
+    assert all(a >= b - 1e-9 for a, b in pairwise(falling))
     assert schedule.rate(max(steps, warmup + 1)) == pytest.approx(rate * final, rel=1e-4, abs=1e-9)
     if falling:
         assert falling[0] == pytest.approx(rate)

@@ -83,7 +83,7 @@ def random():
 def test_styletalk_takes_whoever_did_not_speak_last_as_the_user(folder, with_history):
     first, second, third = styletalk_replies(folder / "styletalk.jsonl.gz", random())
     assert first.history == (UserTurn("Hi."), AssistantTurn("Hello there."))
-    assert (first.said, first.target, first.task) == ("I lost.", "Oh.", "reply")
+    assert (first.said, first.target, first.task) == ("I failed.", "Oh no.", "reply")
     assert second.history == (AssistantTurn("Hi."),)
     assert (third.history, third.split) == ((), "dev")
 

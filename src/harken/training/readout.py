@@ -125,13 +125,14 @@ def fit_readout(
         ensemble = Ensemble(training.members, inputs, hidden, outputs, training)
         _fit(ensemble, components.of(pooled), clips, config, training)
         networks = _folded(ensemble, components, config)
-    linear = training.linear
-    if not linear.share:
-        return networks
-    emotion, gender = torch.from_numpy(clips.emotion), torch.from_numpy(clips.gender)
-    below = sum(layer < linear.first_layer for layer in config.layers) * 2 * config.width
-    scaled = (pooled - components.mean) / components.std
-    return with_linear(networks, fit_linear(scaled, emotion, gender, below, linear), linear.share)
+        linear = training.linear
+        if not linear.share:
+            return networks
+        targets = torch.from_numpy(clips.emotion), torch.from_numpy(clips.gender)
+        counts = len(config.classes), len(config.genders)
+        below = sum(layer < linear.first_layer for layer in config.layers) * 2 * config.width
+        scaled = (pooled - components.mean) / components.std
+        return with_linear(networks, fit_linear(scaled, targets, counts, below, linear), linear.share)
 
 
 def principal_components(pooled: Tensor, training: ReadoutTraining) -> Components:

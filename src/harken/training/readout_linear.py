@@ -45,19 +45,20 @@ class Linear:
 
 
 def fit_linear(
-    scaled: Tensor, emotion: Tensor, gender: Tensor, first: int, training: LinearTraining
+    scaled: Tensor, targets: tuple[Tensor, ...], counts: tuple[int, ...], first: int, training: LinearTraining
 ) -> Linear:
-    """Fit both heads by L-BFGS.
+    """Fit the heads by L-BFGS.
 
     Args:
         scaled: (N, P) pooled values of mean 0 and standard deviation 1.
-        emotion, gender: (N,) int64 classes.
+        targets: for each head, (N,) int64 classes.
+        counts: how many classes each head has; some may not occur.
         first: the first pooled value that is used.
     """
     heads = []
-    for target in (emotion, gender):
+    for target, count in zip(targets, counts, strict=True):
         inputs = scaled[:, first:]
-        weight = torch.zeros(int(target.max()) + 1, inputs.shape[1], requires_grad=True)
+        weight = torch.zeros(count, inputs.shape[1], requires_grad=True)
         bias = torch.zeros(len(weight), requires_grad=True)
         optimizer = torch.optim.LBFGS([weight, bias], max_iter=training.steps, line_search_fn="strong_wolfe")
         penalty = 0.5 / (training.strength * len(target))
