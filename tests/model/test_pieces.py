@@ -59,7 +59,7 @@ def test_pieces_that_only_lost_words_needed_are_dropped_again(tokenizer):
     assert " you" in chosen.text and "ou" not in chosen.text
 
 
-def test_a_letter_without_a_piece_is_left_out_and_its_word_keeps_its_space(pieces):
+def test_a_letter_without_a_piece_is_left_out(pieces):
     assert pieces.spelled(pieces.spell("my café is née")) == "my caf is ne"
     assert pieces.spelled(pieces.spell("你好")) == ""
 

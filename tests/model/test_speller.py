@@ -123,11 +123,13 @@ def test_without_a_lexicon_words_stay_as_heard(pieces, collapse):
 
 
 def test_each_word_is_held_against_its_own_stretch_of_sound(pieces, lexicon, collapse):
-    """The doubtful `a` of the first word does not mend the second, clearly heard."""
-    heard = [" v", "a", "n", "u", "e", " v", "a", "n", "u", "e"]
-    log_probs = torch.cat([sound(pieces, heard[:5], {1: "e"}, UNSURE), sound(pieces, heard[5:])])[None]
-    soft = collapse(log_probs, torch.ones(1, 20, dtype=torch.bool))
-    assert [w.text for w in Speller(pieces, lexicon).words(soft, log_probs)] == [" venue", " vanue"]
+    """The doubtful `a` of the second word mends neither of its clearly heard neighbours."""
+    heard = [" v", "a", "n", "u", "e"]
+    clear, doubtful = sound(pieces, heard), sound(pieces, heard, {1: "e"}, UNSURE)
+    log_probs = torch.cat([clear, doubtful, clear])[None]
+    soft = collapse(log_probs, torch.ones(1, 30, dtype=torch.bool))
+    words = Speller(pieces, lexicon).words(soft, log_probs)
+    assert [word.text for word in words] == [" vanue", " venue", " vanue"]
 
 
 def test_silence_is_no_words_and_no_vectors(pieces, lexicon, collapse, table):

@@ -187,9 +187,9 @@ def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
     together = task.losses(samples, affects, three, torch.cat([log_probs] * 3))
     for i, sample in enumerate(samples):
         alone = task.losses([sample], affects[i : i + 1], soft, log_probs)
-        assert float(alone[sample.task]) > 0
+        assert alone[sample.task].item() > 0
         torch.testing.assert_close(together[sample.task], alone[sample.task], atol=1e-4, rtol=1e-4)
-        assert all(float(loss) == 0 for name, loss in alone.items() if name != sample.task)
+        assert all(loss.item() == 0 for name, loss in alone.items() if name != sample.task)
 
 
 def test_one_step_moves_bridge_prefix_and_update_and_nothing_else(task, spoken, tmp_path):

@@ -46,10 +46,12 @@ def test_a_batch_depends_on_seed_and_step_alone(spoken, pieces):
 def test_an_epoch_has_every_clip_once_and_no_batch_is_too_long(spoken, pieces):
     cache = spoken(*(f"{a}{b}" * n for n in (1, 2, 4) for a in "abc" for b in "xyz"))
     batches = Batches(cache, cache.clips, pieces, 2.0, 0)
+    orders = []
     for epoch in (0, 1):
         steps = range(epoch * len(batches.batches), (epoch + 1) * len(batches.batches))
-        seen = [clip.id for step in steps for clip in batches.clips_at(step)]
-        assert sorted(seen) == sorted(clip.id for clip in cache.clips)
+        orders.append([clip.id for step in steps for clip in batches.clips_at(step)])
+        assert sorted(orders[-1]) == sorted(clip.id for clip in cache.clips)
+    assert orders[0] != orders[1]
     for batch in batches.batches:
         assert len(batch) == 1 or len(batch) * max(clip.frames for clip in batch) <= 2.0 * 50
 

@@ -73,9 +73,8 @@ def _fewest(word: str, pieces: Pieces) -> tuple[int, ...]:
                 best[start] = (piece, *rest)
     if best[0] is not None:
         return best[0]
-    known = "".join(c for c in word if c in pieces._index or c == " ")
-    known = word.lstrip() if known == word else known  # no piece has this space before it
-    return _fewest(known, pieces) if known != word else ()
+    known = "".join(c for c in word if c in pieces._index)
+    return _fewest(known, pieces) if known and known != word else ()
 
 
 def choose_pieces(tokenizer: Any, texts: list[str], at_least: int) -> Pieces:
