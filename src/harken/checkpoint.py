@@ -188,4 +188,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 def _under(name: str, folder: Path) -> dict[str, Tensor]:
     """The tensors of Listen whose names begin so, without it."""
     tensors = _tensors(_part(folder, LISTEN))
-    return {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
+    found = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
+    if not found:
+        part = name.rstrip(".")
+        raise RecipeError(f"{folder / LISTEN} holds no {part}", "train it: harken train words, then align")
+    return found

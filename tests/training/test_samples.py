@@ -15,7 +15,6 @@ from harken.training import samples
 from harken.training.samples import (
     dialogue_replies,
     instruction,
-    repeats,
     styletalk_replies,
     text_samples,
     tidy,
@@ -147,8 +146,6 @@ def test_typed_replies_become_speakable(typed, spoken):
     assert tidy(typed) == spoken
 
 
-def test_repeating_asks_for_the_very_words():
-    (sample,) = repeats([("c1", "dev", "Say it.")])
-    assert (sample.said, sample.target, sample.split) == ("Say it.", "Say it.", "dev")
-    assert instruction(sample.task) == REPEAT
+def test_only_repeating_carries_an_instruction():
+    assert instruction("repeat") == REPEAT
     assert instruction("reply") is None

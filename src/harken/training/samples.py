@@ -130,12 +130,6 @@ def tidy(text: str) -> str:
     return text if text[-1] in ".?!" else text + "."
 
 
-def repeats(clips: list[tuple[str, str, str]]) -> Iterator[Sample]:
-    """(id, split, text) of spoken clips -> samples that ask to repeat what was said."""
-    for name, split, text in clips:
-        yield Sample(name, "repeat", split, (), text, None, text)
-
-
 def history(dialogue: Dialogue, now: Utterance) -> tuple[Turn, ...]:
     """The last turns before `now`, as its speaker's and the assistant's."""
     before = dialogue.before(now.number)[-MOST_HISTORY:]

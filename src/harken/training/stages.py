@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harken.checkpoint import RECIPE, check_recipe, stored_recipe
 from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
 
@@ -93,7 +94,9 @@ def run(
     if not data.is_dir():
         raise DataError(f"{data} is not a folder", "name a folder that holds speech/, dialogue/ or affect/")
     (out / "trained").mkdir(parents=True, exist_ok=True)
-    (out / "trained" / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
+    if (out / "trained" / RECIPE).exists():
+        check_recipe(stored_recipe(out / "trained"), recipe, out / "trained")
+    (out / "trained" / RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n")
     chosen.run(Run(recipe, data, out, steps))
 
 

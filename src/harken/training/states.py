@@ -110,6 +110,7 @@ def augment(samples: NDArray[np.float32], random: np.random.Generator) -> NDArra
 def coloured_noise(length: int, random: np.random.Generator) -> NDArray[np.float32]:
     """Noise of unit power whose spectrum falls by 0 (white) to 1 (pink to brown) a decade, (length,)."""
     spectrum = np.fft.rfft(random.standard_normal(length))
+    spectrum[0] = 0.0  # a constant is no noise
     shape = np.arange(1, len(spectrum) + 1) ** -random.uniform(0, 1)
     noise = np.fft.irfft(spectrum * shape, length)
     return (noise / (noise.std() + 1e-9)).astype(np.float32)
