@@ -43,7 +43,7 @@ def made_up(corpus: str, speakers: list[str], per_class: int = 3, seed: int = 0)
             for take in range(per_class):
                 x = own + random.normal(0, 0.3, (2, 16))
                 x[0, label] += 2
-                x[1, 0] += 2 * (number % 2)
+                x[1, :8] += 2 * (number % 2)
                 pooled.append(x)
                 emotion.append(label)
                 gender.append(number % 2)

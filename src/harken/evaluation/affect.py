@@ -142,8 +142,9 @@ def evaluate_affect(
     probe = probe_of([config.layers.index(layer) for layer in PROBE_LAYERS])
     table: list[Row] = []
     for protocol in protocols(clips):
-        table += compare(protocol, readout, probe, seed)
-        for row in table[-2:]:
+        judged = compare(protocol, readout, probe, seed)
+        table += judged
+        for row in judged:
             log.info(
                 "%s, %d classes: %.3f, probe %.3f", row.protocol, row.classes, row.recall, row.probe_recall
             )
