@@ -138,3 +138,19 @@ def test_silence_is_no_words_and_no_vectors(pieces, lexicon, collapse, table):
     words = speller.words(soft, log_probs)
     assert words == [] and speller.transcript(words) == ""
     assert speller.vectors(words, soft, lambda ids: table[ids]).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("word", "fragment"),
+    [(" v", True), (" j!", True), (" a", False), ("I", False), (" I'm", False), (" job", False)],
+)
+def test_letters_that_are_no_word_are_fragments(lexicon, word, fragment):
+    assert lexicon.is_fragment(word) is fragment
+
+
+def test_fragments_are_left_out_of_transcript_and_vectors(pieces, lexicon, collapse, table):
+    soft, log_probs = said(pieces, collapse, [" lost", " v", " my", " j", "o", "b", "."])
+    speller = Speller(pieces, lexicon)
+    words = speller.words(soft, log_probs)
+    assert speller.transcript(words) == "lost my job."
+    assert len(speller.vectors(words, soft, lambda ids: table[ids])) == 4

@@ -4,7 +4,7 @@ Words for which the bridge has no piece are spelled with shorter ones, by ear: "
 own vocabulary is a dictionary that costs nothing: its single-token words, the frequent first. A heard word
 that is not in it is compared with the dictionary's nearest by how well each explains the sound (the CTC
 likelihood of its spelling over the word's frames) and by how common it is; the word is kept where nothing
-explains it better.
+explains it better. One or two letters that are no word are left out.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Lexicon:
                 found.setdefault(text.strip().lower(), len(found))
         total = math.log(sum(1 / (rank + 10) for rank in range(len(found))) or 1)
         return {word: -math.log(rank + 10) - total for word, rank in found.items()}
+
+    def is_fragment(self, word: str) -> bool:
+        """Whether it is one or two letters that are no word: a noise that was spelled, between two words."""
+        plain = re.sub(r"[^A-Za-z']", "", word).lower()
+        return 0 < len(plain) <= 2 and plain not in self.priors
 
     def mend(self, word: str, log_probs: Tensor) -> str:
         """The word that was most probably said.

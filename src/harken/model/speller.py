@@ -35,7 +35,7 @@ class Speller:
     """Reads rows of what the bridge heard."""
 
     def __init__(self, pieces: Pieces, lexicon: Lexicon | None = None) -> None:
-        """Args: lexicon: mends misspelled words; None leaves them as heard."""
+        """Args: lexicon: mends misspelled words and leaves out fragments; None leaves all as heard."""
         self.pieces = pieces
         self.lexicon = lexicon
 
@@ -47,6 +47,8 @@ class Speller:
         for start, stop in self.pieces.words(numbers):
             text = self.pieces.spelled(numbers[start:stop])
             letters = _LETTERS.match(text)
+            if self.lexicon and self.lexicon.is_fragment(text):
+                continue
             if letters and self.lexicon:
                 end = frames[stop] if stop < len(frames) else log_probs.shape[1]
                 sound = log_probs[row, max(0, frames[start] - 1) : end].detach()
