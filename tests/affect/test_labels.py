@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from harken.affect.labels import (
     EMOTIONS,
     READOUT_CLASSES,
-    abstention,
     heard_scores,
     to_emotion,
     to_readout_class,
@@ -64,8 +63,3 @@ def test_calm_is_heard_as_neutral_and_other_is_never_guessed() -> None:
 def test_scores_want_one_probability_a_class() -> None:
     with pytest.raises(ValueError, match="8 probabilities"):
         heard_scores([0.5, 0.5])
-
-
-def test_an_abstention_is_other() -> None:
-    assert top_emotion(abstention()) == "other"
-    assert sum(abstention().values()) == 1.0

@@ -115,7 +115,7 @@ def test_words_that_were_not_caught_get_one_clear_line_and_no_answer(heard):
     voice = FakeVoice()
     events = list(reply(conversation, SAMPLES, voice=voice))
     assert kinds(events) == ["Heard", "Notice", "TextDelta", "AudioChunk", "Done"]
-    assert events[0].emotion == "sad"
+    assert events[0].emotion == "sad" and events[0].transcript is None
     assert events[-1].reply == (
         "I can hear that you may feel sad, but I did not catch the words. Could you say it again in English?"
     )

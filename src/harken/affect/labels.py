@@ -60,11 +60,6 @@ def heard_scores(probabilities: Sequence[float]) -> dict[str, float]:
     return scores
 
 
-def abstention() -> dict[str, float]:
-    """The scores of a recording in which no emotion can be heard: all of it on `other`."""
-    return dict.fromkeys(EMOTIONS, 0.0) | {"other": 1.0}
-
-
 def top_emotion(scores: dict[str, float]) -> str:
     """The emotion with the highest score; between equals, the first of `EMOTIONS`."""
     return max(EMOTIONS, key=lambda emotion: scores.get(emotion, 0.0))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from harken.affect.labels import top_emotion
 from harken.dialogue.conversation import Conversation
 from harken.dialogue.decoding import Opening, TextStream, read, write
 from harken.dialogue.events import Attribution, Done, Event, Heard, Notice, TextDelta, TraceDelta
@@ -74,27 +75,34 @@ def reply(
         yield from turn.answer(said, None)
         return
     heard = conversation.model.hear(said) if isinstance(said, np.ndarray) else said
-    event = heard_event(heard)
+    understood = is_understood(heard, turn.settings.least_confidence)
+    event = heard_event(heard, understood)
     yield event
     if event.words_from_s > 0:
         yield Notice(
             f"the recording is {event.seconds / 60:.0f} minutes long: words are read from "
             f"{event.words_from_s / 60:.1f} min on, the emotion is of all of it"
         )
-    if event.transcript == "" or event.confidence < turn.settings.least_confidence:
-        yield from turn.not_understood(event)
-    else:
+    if understood:
         yield from turn.answer(heard, event.emotion)
+    else:
+        yield from turn.not_understood(event)
 
 
-def heard_event(heard: HeardTurn) -> Heard:
-    """What the user sees of what was heard."""
+def is_understood(heard: HeardTurn, least_confidence: float = LEAST_CONFIDENCE) -> bool:
+    """Whether words were heard, and surely enough to be answered."""
+    words = heard.transcript is None or bool(heard.transcript.strip())
+    return words and heard.confidence >= least_confidence
+
+
+def heard_event(heard: HeardTurn, understood: bool = True) -> Heard:
+    """What the user sees of what was heard; words that were not understood are not shown."""
     gender, certainty = max(heard.gender.items(), key=lambda item: item[1])
     return Heard(
-        emotion=max(heard.emotion, key=lambda label: heard.emotion[label]),
+        emotion=top_emotion(heard.emotion),
         scores=heard.emotion,
         gender=gender if certainty >= SURE_OF_GENDER else None,
-        transcript=heard.transcript.strip() if heard.transcript is not None else None,
+        transcript=heard.transcript.strip() if heard.transcript and understood else None,
         confidence=heard.confidence,
         seconds=heard.seconds,
         words_from_s=heard.words_from_s,
