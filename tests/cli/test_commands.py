@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -180,3 +181,12 @@ def test_an_unexpected_failure_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(store, "status", broken)
     code, out, err = run(capsys, "weights", "list")
     assert (code, out) == (1, "") and err.count("\n") == 1 and "unexpected KeyError" in err
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
+def test_waiting_threads_do_not_spin_unless_somebody_wants_it(monkeypatch, capsys, before, after):
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    run(capsys, "recipes", "list")
+    assert os.environ["OMP_WAIT_POLICY"] == after
