@@ -199,7 +199,7 @@ def test_one_step_moves_bridge_prefix_and_update_and_nothing_else(task, spoken, 
     add_low_rank(student.core, rank=2)
     cache = spoken(HEARD, "i won", "we met", splits=("train", "dev"))
     before = {name: parameter.detach().clone() for name, parameter in student.named_parameters()}
-    train_align(task, cache, task.config, tmp_path / "align", torch.float32)
+    train_align(task, cache, task.config, tmp_path / "align", "someone", torch.float32)
     after = dict(student.named_parameters())
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert moved == {n for n in before if n.startswith(("bridge.", "prefix.")) or "lora_" in n}

@@ -80,14 +80,19 @@ def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
     assert "harken train core" in refused.value.hint
 
 
-def test_the_teachers_update_stays_as_the_stage_before_left_it(tmp_path):
+def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_path):
     from harken.checkpoint import save_tensors
 
     step = Run(mini(), tmp_path, tmp_path, None)
-    save_tensors(step.trained / UPDATE, {"a.up": torch.ones(2)})
+    save_tensors(tmp_path / "core" / UPDATE, {"a.up": torch.ones(2)})
+    save_tensors(step.trained / UPDATE, {"a.up": torch.zeros(2)})  # what `align` made of it
     assert stages.teacher_update(step)["a.up"].tolist() == [1, 1]
-    save_tensors(step.trained / UPDATE, {"a.up": torch.zeros(2)})
-    assert stages.teacher_update(step)["a.up"].tolist() == [1, 1]
+    first = stages.teacher(step)
+    assert stages.teacher(step) == first
+    other = Run(mini().model_copy(update={"system": "Be brief."}), tmp_path, tmp_path, None)
+    assert stages.teacher(other) != first
+    save_tensors(tmp_path / "core" / UPDATE, {"a.up": torch.zeros(2)})
+    assert stages.teacher(step) != first
 
 
 def test_fewer_steps_are_asked_for_or_the_usual(tmp_path):

@@ -183,9 +183,13 @@ def train_align(
     cache: StateCache,
     config: AlignConfig,
     out: Path,
+    teacher: str,
     precision: torch.dtype = torch.bfloat16,
 ) -> None:
-    """Train the student on the cache's train clips, in place; checkpoints and measurements go to `out`."""
+    """Train the student on the cache's train clips, in place; checkpoints and measurements go to `out`.
+
+    Args: teacher: names whose answers the targets are; a checkpoint of another teacher's student is refused.
+    """
     student, words = task.student, WordsConfig()
     batches = Batches(
         cache,
@@ -216,4 +220,5 @@ def train_align(
         return {"loss": loss} | losses
 
     evaluate = words_on_dev(student.bridge, task.speller.pieces, cache, most=120)
-    train(student, losses_at, config.schedule, out, f"align seed={config.schedule.seed}", evaluate)
+    fingerprint = f"align teacher={teacher} seed={config.schedule.seed}"
+    train(student, losses_at, config.schedule, out, fingerprint, evaluate)

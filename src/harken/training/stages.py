@@ -14,6 +14,7 @@ in `OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Callable
@@ -146,7 +147,8 @@ def _core(run: Run) -> None:
     add_low_rank(core, run.recipe.core.low_rank)
     samples = text_samples(_folder(run.data, "dialogue"))
     train_core_update(core, tokenizer, samples, run.recipe.system, config, run.out / "core")
-    save_tensors(run.trained / UPDATE, low_rank_update(core))
+    for folder in (run.out / "core", run.trained):  # `align` teaches by the first and goes on with the second
+        save_tensors(folder / UPDATE, low_rank_update(core))
 
 
 def _align(run: Run) -> None:
@@ -174,22 +176,28 @@ def _align(run: Run) -> None:
         felt_vectors(run),
         config,
     )
-    train_align(task, cache, config, run.out / "align", precision())
+    train_align(task, cache, config, run.out / "align", teacher(run), precision())
     save_listen(run.trained, student.bridge, student.prefix)
     save_tensors(run.trained / UPDATE, low_rank_update(student.core))
 
 
 def teacher_update(run: Run) -> dict[str, Any]:
-    """The core's update as the stage `core` left it: kept aside, since `align` goes on from it."""
+    """The core's update as the stage `core` left it. Raises RecipeError where it has not run yet."""
     from harken.checkpoint import UPDATE
 
-    kept = run.out / "align" / "before" / UPDATE
+    kept = run.out / "core" / UPDATE
     if not kept.exists():
-        if not (run.trained / UPDATE).exists():
-            raise RecipeError(f"{run.trained} holds no {UPDATE} yet", "train it first: harken train core")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes((run.trained / UPDATE).read_bytes())
+        raise RecipeError(f"{kept.parent} holds no {UPDATE} yet", "train it first: harken train core")
     return _tensors(kept)
+
+
+def teacher(run: Run) -> str:
+    """Names who teaches and how it is asked: another core or system prompt gives other answers."""
+    from harken.checkpoint import UPDATE
+
+    teacher_update(run)
+    asked = run.recipe.system.encode() + (run.out / "core" / UPDATE).read_bytes()
+    return hashlib.sha256(asked).hexdigest()[:8]
 
 
 def new_student(run: Run) -> tuple[Student, Pieces]:
@@ -235,7 +243,7 @@ def own_words(run: Run, said: list[str]) -> tuple[dict[str, Answer], dict[str, s
     tokenizer, core = load_text_side(run.recipe)
     fold_low_rank(core, teacher_update(run))
     core.to(precision())
-    system, folder = run.recipe.system, run.out / "align"
+    system, folder = run.recipe.system, run.out / "align" / f"teacher-{teacher(run)}"
     replies = answers(core, tokenizer, said, system, 32, folder / "answers.jsonl")
     made = {a.prompt: a for a in track(replies, "the core's own answers", total=len(said))}
     thoughts = answers(core, tokenizer, said, system, 20, folder / "causes.jsonl", injected)
