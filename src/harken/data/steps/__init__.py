@@ -1,0 +1,1 @@
+"""The construction steps, one file each."""

@@ -1,0 +1,66 @@
+"""What a text language model is to Harken: raw prompts in, completions out, many at a time.
+
+Prompts are raw, with the chat template's marks in them (`harken.llm.templates`), because the IEAT step
+continues a think block that it opened itself, which chat routes do not allow. Where completions come from is
+in the modules beside this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
+
+from harken.errors import HarkenError
+
+
+class LLMError(HarkenError):
+    """A completion that did not come: refused, timed out, or unreadable. Given back, not raised."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn. The seed of a prompt is `seed`; servers without seeds ignore it."""
+
+    max_tokens: int = 256
+    temperature: float = 0.7
+    top_p: float = 0.9
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+    def canonical(self) -> str:
+        """The same text for the same sampling."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote after a prompt."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached: bool = False
+
+
+class LLM(Protocol):
+    """A language model, wherever it runs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def revision(self) -> str:
+        """What tells two models of one name apart: a file's hash, a server's model revision."""
+        ...
+
+    @property
+    def thinks(self) -> bool:
+        """Was it trained to think in a block of its own?"""
+        ...
+
+    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion | LLMError]:
+        """One answer a prompt, in order; a prompt that failed has its error in its place."""
+        ...
