@@ -75,7 +75,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
         load_encoder(ensure(recipe.listen.encoder)),
         load_bridge(recipe, folder, core, pieces),
         readout,
-        load_prefix(recipe, folder, core, readout.config.bottleneck),
+        load_prefix(recipe, folder, core, readout.config.vector),
     )
     model = SpokenLM(recipe, listen, core, tokenizer, pieces)
     return model.requires_grad_(False).eval()

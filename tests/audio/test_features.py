@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
-from harken.audio.features import frame_count, log_mel
+from harken.audio.features import active_frames, frame_count, log_mel
 
 EXTRACTOR = WhisperFeatureExtractor()
 
@@ -41,3 +42,12 @@ def test_frames_are_even_and_cover_the_recording(sample_count: int) -> None:
 def test_refuses_what_is_not_a_line_of_samples(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="shape"):
         log_mel(bad)
+
+
+def test_active_frames_are_those_near_the_loudest() -> None:
+    wave = 1e-3 * np.random.default_rng(0).standard_normal(3 * 16_000).astype(np.float32)
+    wave[16_000:32_000] *= 300.0  # about 50 dB above the rest
+    active = active_frames(torch.from_numpy(log_mel(wave))[None])[0]  # (150,)
+    assert active[52:98].all()
+    assert not active[:46].any()
+    assert not active[104:].any()

@@ -26,7 +26,7 @@ from harken.model.affect_readout import AffectReadoutConfig
 from harken.training.readout import ReadoutTraining, calibrate, fit_readout, read_clips, score
 from harken.training.readout_clips import PooledClips, read_manifest
 
-CONFIG = AffectReadoutConfig(n_layers=7, width=8, layers=(2, 3), bottleneck=16)
+CONFIG = AffectReadoutConfig(n_layers=7, width=8, layers=(2, 3), curved=16)
 QUICK = ReadoutTraining(components=24, members=2, steps=120, batch=32)
 
 
@@ -51,7 +51,7 @@ def made_up(corpus: str, speakers: list[str], per_class: int = 3, seed: int = 0)
                 sentence.append(f"sentence {take % 2}")
     split = ["dev" if name in speakers[-2:] else "train" for name in speaker]
     return PooledClips(
-        np.array(pooled, dtype=np.float32),
+        np.stack([pooled, pooled], axis=1).astype(np.float32),  # two views
         np.array(emotion),
         np.array(gender),
         np.array([corpus] * len(emotion)),

@@ -30,7 +30,7 @@ def model(tiny_whisper):
     sizes = CtcBridgeSizes(encoder_width=16, width=16, layers=1, heads=2, kernel=3)
     bridge = CtcBridge(sizes, core.embed(torch.tensor(ids)).detach())
     torch.nn.init.constant_(bridge.blank.bias, 3.0)
-    readout = AffectReadoutConfig(n_layers=3, width=16, layers=(0, 1), bottleneck=4).build()
+    readout = AffectReadoutConfig(n_layers=3, width=16, layers=(0, 1), curved=2).build()
     prefix = AffectPrefix(4, 2, WIDTH, core.embedding_rms())
     listen = Listen(SpeechEncoder(tiny_whisper(1500).encoder), bridge, readout, prefix)
     return SpokenLM(tiny_recipe(), listen, core, tokenizer, Pieces(tokenizer, ids)).eval()

@@ -13,11 +13,11 @@ from harken.training.readout_clips import PooledClips
 
 def test_each_emotion_has_the_vectors_of_its_train_clips(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    readout = AffectReadoutConfig(n_layers=3, width=4, layers=(0, 2), bottleneck=5).build()
+    readout = AffectReadoutConfig(n_layers=3, width=4, layers=(0, 2), curved=5).build()
     save_readout(readout, tmp_path / "readout.safetensors")
     emotion = np.array([0, 1, 1, 0, 2])
     clips = PooledClips(
-        pooled=np.random.default_rng(0).standard_normal((5, 2, 8)).astype(np.float32),
+        pooled=np.random.default_rng(0).standard_normal((5, 2, 2, 8)).astype(np.float32),
         emotion=emotion,
         gender=np.zeros(5, np.int64),
         corpus=np.array(["ravdess"] * 5),
@@ -33,5 +33,5 @@ def test_each_emotion_has_the_vectors_of_its_train_clips(tmp_path, monkeypatch):
     assert {name: len(rows) for name, rows in vectors.items()} == {first: 1, second: 2}
     assert asked == [(paths[0], paths[1], (0, 2), paths[3])]
     with torch.no_grad():
-        expected = readout.eval().read(torch.from_numpy(clips.pooled).flatten(1)).vector
+        expected = readout.eval().read(torch.from_numpy(clips.pooled).flatten(2)).vector
     torch.testing.assert_close(vectors[second], expected[1:3], atol=2e-3, rtol=2e-3)

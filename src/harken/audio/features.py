@@ -78,3 +78,13 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         mel = (torch.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0
     features: NDArray[np.float32] = mel[:, :frames].contiguous().numpy()
     return features
+
+
+def active_frames(mel: torch.Tensor, within_db: float = 20.0) -> torch.Tensor:
+    """Where somebody speaks: (B, 80, 2T) of `log_mel` -> (B, T) bool at 50 a second.
+
+    A frame is active where the power of the 80 ms around it lies within `within_db` of the clip's loudest.
+    """
+    power = (10 ** (4 * mel.float() - 4)).sum(1, keepdim=True)  # (B, 1, 2T)
+    smooth = torch.nn.functional.avg_pool1d(power, 8, 2, padding=3, count_include_pad=False)[:, 0]  # (B, T)
+    return smooth >= smooth.amax(1, keepdim=True) * 10 ** (-within_db / 10)

@@ -1,8 +1,8 @@
 """How well affect is read off people's speech that the readout has not heard, beside a linear probe.
 
-The probe is what the readout has to beat: mean and standard deviation over time of the encoder's layers 2 to
-5, scaled, into a logistic regression. In every protocol both train on the same clips, in the same run, and
-are judged on the same others; the difference comes with a paired bootstrap interval, over clips and over
+The probe is what the readout has to beat: mean and standard deviation over all frames of the encoder's layers
+2 to 5, scaled, into a logistic regression. In every protocol both train on the same clips, in the same run,
+and are judged on the same others; the difference comes with a paired bootstrap interval, over clips and over
 speakers. Synthesised voices take no part: their emotion is acted by rule. Training what ships is left to
 `harken.training.readout`.
 
@@ -224,9 +224,9 @@ def probe_of(positions: list[int]) -> System:
             raise MissingExtra("the affect probe", "eval") from None
         scaler = StandardScaler()
         model = LogisticRegression(C=0.005, max_iter=500)
-        model.fit(scaler.fit_transform(train.pooled[:, positions].reshape(len(train), -1)), train.emotion)
+        model.fit(scaler.fit_transform(train.pooled[:, 0, positions].reshape(len(train), -1)), train.emotion)
         logits = np.full((len(test), len(READOUT_CLASSES)), -np.inf)
-        tested = scaler.transform(test.pooled[:, positions].reshape(len(test), -1))
+        tested = scaler.transform(test.pooled[:, 0, positions].reshape(len(test), -1))
         logits[:, model.classes_] = model.predict_log_proba(tested)
         return logits
 

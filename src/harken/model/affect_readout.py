@@ -1,13 +1,15 @@
 """The affect readout: how something was said and by whom, from a learned mix of the encoder's layers.
 
 The last layer of a speech recogniser has mostly forgotten how the words were said; the layers below have not.
-So each chosen layer is summarised over time (mean and standard deviation), every layer's summary is brought
-into one small vector through a matrix of its own, and the sum of those is the vector that the heads read and
-that Listen projects into the core. How it is trained and calibrated is left to `harken.training.readout`;
-what the labels are called, to `harken.affect.labels`.
+So each chosen layer is summarised over time (mean and standard deviation), in two views: over all frames, and
+over the active ones alone, since how much silence surrounds the speech says more about a corpus than about a
+speaker. Each view goes through a matrix of its own; what comes out, side by side, is the vector that the
+heads read and that Listen projects into the core. How it is trained and calibrated is left to
+`harken.training.readout`; what the labels are called, to `harken.affect.labels`.
 
 Shapes: B clips, T frames (50 a second), S states a frame (the convolutional stem, then the encoder's layers),
-D their width, L layers read, P = 2 · L · D pooled values, V width of the vector, C emotions, G genders.
+D their width, L layers read, W = 2 views, P = 2 · L · D pooled values of a view, U units of a view,
+V = W · U width of the vector, C emotions, G genders.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from torch import Tensor, nn
 
 from harken.affect.labels import GENDERS, READOUT_CLASSES
 
+VIEWS = 2
+"""All frames, and the active ones."""
+
 
 @dataclass(frozen=True)
 class AffectReadoutConfig:
@@ -31,7 +36,10 @@ class AffectReadoutConfig:
     n_layers: int = 7
     width: int = 512
     layers: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
-    bottleneck: int = 64
+    curved: int = 64
+    """Units of a view that go through GELU."""
+    straight: int = 0
+    """Units of a view that stay as they are; they follow the curved ones."""
     classes: tuple[str, ...] = READOUT_CLASSES
     genders: tuple[str, ...] = GENDERS
 
@@ -43,6 +51,16 @@ class AffectReadoutConfig:
     def pooled(self) -> int:
         """P: mean and standard deviation of every layer read."""
         return 2 * len(self.layers) * self.width
+
+    @property
+    def units(self) -> int:
+        """U."""
+        return self.curved + self.straight
+
+    @property
+    def vector(self) -> int:
+        """V."""
+        return VIEWS * self.units
 
     def build(self) -> AffectReadout:
         return AffectReadout(self)
@@ -59,29 +77,30 @@ class AffectReading(NamedTuple):
 class AffectReadout(nn.Module):
     """Encoder states -> emotions, gender, and the vector they were read from."""
 
-    pooled_mean: Tensor  # (P,)
-    pooled_std: Tensor  # (P,)
+    pooled_mean: Tensor  # (W, P)
+    pooled_std: Tensor  # (W, P)
     temperature: Tensor  # ()
 
     def __init__(self, config: AffectReadoutConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("pooled_mean", torch.zeros(config.pooled))
-        self.register_buffer("pooled_std", torch.ones(config.pooled))
+        self.register_buffer("pooled_mean", torch.zeros(VIEWS, config.pooled))
+        self.register_buffer("pooled_std", torch.ones(VIEWS, config.pooled))
         self.register_buffer("temperature", torch.ones(()))
-        self.mix = nn.Linear(config.pooled, config.bottleneck)
-        self.emotion = nn.Linear(config.bottleneck, len(config.classes))
-        self.gender = nn.Linear(config.bottleneck, len(config.genders))
-        nn.init.normal_(
-            self.mix.weight, std=config.pooled**-0.5
-        )  # standardised input: the vector starts near 1
+        self.mix = nn.ModuleList(nn.Linear(config.pooled, config.units) for _ in range(VIEWS))
+        self.emotion = nn.Linear(config.vector, len(config.classes))
+        self.gender = nn.Linear(config.vector, len(config.genders))
+        for mix in self.mix:
+            assert isinstance(mix, nn.Linear)
+            nn.init.normal_(mix.weight, std=config.pooled**-0.5)  # standardised in, so near 1 out
 
-    def forward(self, states: Tensor, valid: Tensor) -> AffectReading:
+    def forward(self, states: Tensor, valid: Tensor, active: Tensor) -> AffectReading:
         """Read clips of unequal length.
 
         Args:
             states: (B, T, S, D) hidden states of all the encoder's layers.
             valid: (B, T) bool, the frames that are not padding; at least one a clip.
+            active: (B, T) bool, the valid frames in which somebody speaks (`audio.features.active_frames`).
         """
         if states.shape[2:] != (self.config.n_layers, self.config.width):
             wanted = (self.config.n_layers, self.config.width)
@@ -89,12 +108,20 @@ class AffectReadout(nn.Module):
         chosen = (
             states if len(self.config.layers) == states.shape[2] else states[:, :, list(self.config.layers)]
         )
-        return self.read(pool(chosen, valid).flatten(1))
+        return self.read(views(chosen, valid, active).flatten(2))
 
     def read(self, pooled: Tensor) -> AffectReading:
-        """Pooled layers (B, P), as `pool` gives them for the config's layers, flattened -> the reading."""
-        vector = nn.functional.gelu(self.mix((pooled - self.pooled_mean) / self.pooled_std))  # (B, V)
+        """Pooled layers (B, W, P), as `views` gives them, flattened -> the reading."""
+        scaled = (pooled - self.pooled_mean) / self.pooled_std
+        mixed = torch.stack([mix(scaled[:, i]) for i, mix in enumerate(self.mix)], dim=1)  # (B, W, U)
+        curved, straight = mixed.split([self.config.curved, self.config.straight], dim=-1)
+        vector = torch.cat([nn.functional.gelu(curved), straight], dim=-1).flatten(1)  # (B, V)
         return AffectReading(self.emotion(vector) / self.temperature, self.gender(vector), vector)
+
+
+def views(states: Tensor, valid: Tensor, active: Tensor) -> Tensor:
+    """(B, T, L, D) and two masks (B, T) -> (B, W, L, 2D): all frames pooled, and the active ones."""
+    return torch.stack([pool(states, valid), pool(states, active & valid)], dim=1)
 
 
 def pool(states: Tensor, valid: Tensor) -> Tensor:
@@ -115,7 +142,7 @@ def save_readout(readout: AffectReadout, path: Path) -> None:
     from safetensors.torch import save_file
 
     tensors = {
-        name: (tensor.half() if tensor.ndim == 2 else tensor).contiguous()
+        name: (tensor.half() if name.endswith("weight") else tensor).contiguous()
         for name, tensor in readout.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from harken.audio.features import active_frames
 from harken.model.affect_readout import AffectReading, AffectReadout
 from harken.model.conv_bridge import ConvBridge, SoftFrames
 from harken.model.ctc_bridge import CtcBridge, SoftTokens
@@ -31,7 +32,7 @@ class Heard(NamedTuple):
 
 
 class AffectPrefix(nn.Module):
-    """The readout's bottleneck vector -> K vectors in the core's space."""
+    """The readout's vector -> K vectors in the core's space."""
 
     def __init__(self, affect_width: int, count: int, core_width: int, scale: float) -> None:
         """Args: scale: root mean square of the core's embeddings, which the vectors are brought to."""
@@ -70,7 +71,7 @@ class Listen(nn.Module):
         Args: words: False leaves the bridge out, where only the affect is wanted.
         """
         states, valid = self.encoder(mel, frames)  # (B, T, L + 1, E)
-        affect = self.readout(states, valid)
+        affect = self.readout(states, valid, active_frames(mel))
         prefix = self.prefix(affect.vector)
         if not words:
             return Heard(None, None, affect, prefix)

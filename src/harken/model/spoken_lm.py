@@ -43,7 +43,7 @@ class HeardTurn:
     emotion: dict[str, float]
     """Label -> probability over `harken.affect`'s labels, sums to 1."""
     gender: dict[str, float]
-    affect: Tensor  # (V,) the readout's bottleneck
+    affect: Tensor  # (V,) the readout's vector
     seconds: float
     words_from_s: float
     """Where the part begins that the core reads: 0 unless the recording is longer than the limit."""

@@ -18,7 +18,7 @@ from harken.training.readout_clips import pooled_clips
 
 @torch.no_grad()
 def people_vectors(people: Path, whisper: Path, readout: Path, cache: Path) -> dict[str, Tensor]:
-    """Emotion -> (M, V) bottleneck vectors of the train speakers' clips.
+    """Emotion -> (M, V) vectors of the train speakers' clips.
 
     Args:
         people: a folder of people's emotional speech (see `readout_clips`).
@@ -28,7 +28,7 @@ def people_vectors(people: Path, whisper: Path, readout: Path, cache: Path) -> d
     trained = load_readout(readout)
     clips = pooled_clips(people, whisper, trained.config.layers, cache)
     clips = clips.where(clips.split == "train")
-    vectors = trained.read(torch.from_numpy(clips.pooled).flatten(1)).vector  # (N, V)
+    vectors = trained.read(torch.from_numpy(clips.pooled).flatten(2)).vector  # (N, V)
     emotions = [to_emotion(READOUT_CLASSES[i]) for i in clips.emotion]
     return {
         emotion: vectors[torch.tensor([e == emotion for e in emotions])] for emotion in sorted(set(emotions))

@@ -1,14 +1,15 @@
 """Training the affect readout on people's emotional speech, from pooled encoder states.
 
-Recipe: the pooled values are scaled and brought onto their principal components; several small networks of
-one hidden layer, each from its own start, learn there (mixup, smoothed labels, dropout, gender as a second
-task); then everything, components included, is folded into one `AffectReadout` whose logits are the networks'
-mean; and one temperature is fitted on speakers that trained nothing. A fit takes seconds on one core.
+Recipe, for each view (all frames, active frames): the pooled values are scaled and brought onto their
+principal components; several small networks of one hidden layer, each from its own start, learn there (mixup,
+smoothed labels, dropout, gender as a second task), and a linear path beside them. Then everything, components
+included, is folded into one `AffectReadout` whose logits are the views' mean; and one temperature is fitted
+on speakers that trained nothing. A fit takes seconds on one core.
 Recordings and their encoding are left to `harken.training.readout_clips`, figures against the probe to
 `harken.evaluation.affect`.
 
-Shapes: N clips, P pooled values, K components, M networks, H hidden units of each, B clips a batch, O outputs
-(the emotions, then the genders).
+Shapes: N clips, P pooled values, K components, M networks, H hidden units of each, U = M · H + O units of
+a view, B clips a batch, O outputs (the emotions, then the genders).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from harken.evaluation.statistics import expected_calibration_error, unweighted_average_recall
 from harken.model.affect_readout import AffectReadout, AffectReadoutConfig, save_readout
 from harken.training.readout_clips import CACHE, PooledClips, pooled_clips
-from harken.training.readout_linear import LinearTraining, fit_linear, with_linear
+from harken.training.readout_linear import LinearTraining, fit_linear
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,18 @@ class Ensemble(nn.Module):
         return logits
 
 
+@dataclass(frozen=True)
+class View:
+    """One fitted view: logits are `heads` of the curved and straight units that `into` gives."""
+
+    mean: Tensor  # (P,)
+    std: Tensor  # (P,)
+    into: Tensor  # (U, P)
+    into_bias: Tensor  # (U,)
+    heads: Tensor  # (O, U)
+    heads_bias: Tensor  # (O,)
+
+
 def readout_config(whisper: Path) -> AffectReadoutConfig:
     """The readout of a Whisper model in transformers' layout: of all states but the last, normalised one."""
     described = json.loads((whisper / "config.json").read_text())
@@ -116,23 +129,60 @@ def fit_readout(
 ) -> AffectReadout:
     """Train on all the clips given; the temperature is left at 1. Frozen, in evaluation mode."""
     config, training = config or AffectReadoutConfig(), training or ReadoutTraining()
+    fitted = []
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        pooled = torch.from_numpy(clips.pooled.reshape(len(clips), -1))
-        components = principal_components(pooled, training)
-        inputs = components.axes.shape[1]
-        hidden, outputs = config.bottleneck // training.members, len(config.classes) + len(config.genders)
-        ensemble = Ensemble(training.members, inputs, hidden, outputs, training)
-        _fit(ensemble, components.of(pooled), clips, config, training)
-        networks = _folded(ensemble, components, config)
-        linear = training.linear
-        if not linear.share:
-            return networks
-        targets = torch.from_numpy(clips.emotion), torch.from_numpy(clips.gender)
-        counts = len(config.classes), len(config.genders)
-        below = sum(layer < linear.first_layer for layer in config.layers) * 2 * config.width
-        scaled = (pooled - components.mean) / components.std
-        return with_linear(networks, fit_linear(scaled, targets, counts, below, linear), linear.share)
+        for view in torch.from_numpy(clips.pooled).flatten(2).unbind(1):  # (N, P) each
+            torch.manual_seed(seed)
+            fitted.append(_fit_view(view, clips, config, training))
+        return _joined(fitted, config)
+
+
+def _fit_view(
+    pooled: Tensor, clips: PooledClips, config: AffectReadoutConfig, training: ReadoutTraining
+) -> View:
+    """Networks on components, and the linear path beside them."""
+    components = principal_components(pooled, training)
+    inputs = components.axes.shape[1]
+    hidden, outputs = config.curved // training.members, len(config.classes) + len(config.genders)
+    ensemble = Ensemble(training.members, inputs, hidden, outputs, training)
+    _fit(ensemble, components.of(pooled), clips, config, training)
+    targets = torch.from_numpy(clips.emotion), torch.from_numpy(clips.gender)
+    counts = len(config.classes), len(config.genders)
+    below = sum(layer < training.linear.first_layer for layer in config.layers) * 2 * config.width
+    scaled = (pooled - components.mean) / components.std
+    linear = fit_linear(scaled, targets, counts, below, training.linear)
+    with torch.no_grad():
+        share = training.linear.share
+        curved = (components.axes @ ensemble.into).transpose(1, 2).flatten(0, 1)  # (M · H, P)
+        heads = ensemble.out.flatten(0, 1).T / training.members  # (O, M · H)
+        return View(
+            components.mean,
+            components.std,
+            torch.cat([curved, linear.weight]),
+            torch.cat([ensemble.into_bias.flatten(), linear.bias]),
+            torch.cat([(1 - share) * heads, share * torch.eye(outputs)], dim=1),
+            (1 - share) * ensemble.out_bias.mean((0, 1)),
+        )
+
+
+@torch.no_grad()
+def _joined(fitted: list[View], config: AffectReadoutConfig) -> AffectReadout:
+    """The views as one readout: their units side by side, its logits their mean."""
+    classes, outputs = len(config.classes), len(config.classes) + len(config.genders)
+    curved = len(fitted[0].into) - outputs
+    readout = dataclasses.replace(config, curved=curved, straight=outputs).build()
+    readout.pooled_mean.copy_(torch.stack([view.mean for view in fitted]))
+    readout.pooled_std.copy_(torch.stack([view.std for view in fitted]))
+    for mix, view in zip(readout.mix, fitted, strict=True):
+        assert isinstance(mix, nn.Linear)
+        mix.weight.copy_(view.into)
+        mix.bias.copy_(view.into_bias)
+    heads = torch.cat([view.heads for view in fitted], dim=1) / len(fitted)
+    bias = torch.stack([view.heads_bias for view in fitted]).mean(0)
+    for head, rows in ((readout.emotion, slice(classes)), (readout.gender, slice(classes, None))):
+        head.weight.copy_(heads[rows])
+        head.bias.copy_(bias[rows])
+    return readout.requires_grad_(False).eval()
 
 
 def principal_components(pooled: Tensor, training: ReadoutTraining) -> Components:
@@ -156,7 +206,7 @@ def calibrate(logits: Tensor, truth: Tensor) -> float:
 @torch.no_grad()
 def read_clips(readout: AffectReadout, clips: PooledClips) -> tuple[Tensor, Tensor]:
     """Emotion logits (N, C) and gender logits (N, G) of pooled clips."""
-    reading = readout.read(torch.from_numpy(clips.pooled.reshape(len(clips), -1)))
+    reading = readout.read(torch.from_numpy(clips.pooled).flatten(2))
     return reading.emotion_logits, reading.gender_logits
 
 
@@ -245,20 +295,3 @@ def _targets(
     smooth = emotion * (1 - training.label_smoothing) + training.label_smoothing / classes
     gender = nn.functional.one_hot(torch.from_numpy(clips.gender), len(config.genders)).float()
     return smooth * rarity, gender
-
-
-@torch.no_grad()
-def _folded(ensemble: Ensemble, components: Components, config: AffectReadoutConfig) -> AffectReadout:
-    """The networks and their components as one readout: vectors side by side, logits the members' mean."""
-    members, classes = len(ensemble.into), len(config.classes)
-    readout = dataclasses.replace(config, bottleneck=members * ensemble.into.shape[2]).build()
-    readout.pooled_mean.copy_(components.mean)
-    readout.pooled_std.copy_(components.std)
-    readout.mix.weight.copy_((components.axes @ ensemble.into).transpose(1, 2).flatten(0, 1))  # (M · H, P)
-    readout.mix.bias.copy_(ensemble.into_bias.flatten())
-    heads = ensemble.out.flatten(0, 1).T / members  # (O, M · H)
-    bias = ensemble.out_bias.mean((0, 1))
-    for head, part in ((readout.emotion, slice(classes)), (readout.gender, slice(classes, None))):
-        head.weight.copy_(heads[part])
-        head.bias.copy_(bias[part])
-    return readout.requires_grad_(False).eval()

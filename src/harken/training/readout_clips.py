@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 
 from harken.affect.labels import GENDERS, to_readout_class
-from harken.audio.features import log_mel
+from harken.audio.features import active_frames, log_mel
 from harken.audio.io import read
 from harken.errors import DataError
-from harken.model.affect_readout import pool
+from harken.model.affect_readout import VIEWS, views
 from harken.model.encoder import SpeechEncoder, load_encoder
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ _REPORT_EVERY = 500
 class PooledClips:
     """N clips: how each sounds to the encoder, and what is known of it, row by row."""
 
-    pooled: NDArray[np.float32]  # (N, L, 2D) mean and standard deviation over time of each layer
+    pooled: NDArray[np.float32]  # (N, W, L, 2D) each layer's mean and standard deviation, in two views
     emotion: NDArray[np.int64]  # (N,) index into READOUT_CLASSES
     gender: NDArray[np.int64]  # (N,) index into GENDERS
     corpus: NDArray[np.str_]  # (N,)
@@ -99,12 +100,12 @@ def pooled_clips(data: Path, whisper: Path, layers: tuple[int, ...], cache: Path
         data: a folder with manifest.jsonl.gz and the tars.
         whisper: a Whisper model in transformers' layout.
         layers: which of the encoder's states, 0 being the convolutional stem.
-        cache: a folder for the pooled states (4 kB a clip and layer for Whisper-base); made if missing.
+        cache: a folder for the pooled states (8 kB a clip and layer for Whisper-base); made if missing.
     """
     rows = read_manifest(data)
     config = json.loads((whisper / "config.json").read_text())
-    shape = (len(layers), 2 * config["d_model"])
-    file = cache / f"pooled-{_fingerprint(rows, whisper, layers)}.f32"
+    shape = (VIEWS, len(layers), 2 * config["d_model"])
+    file = cache / f"views-{_fingerprint(rows, whisper, layers)}.f32"
     cache.mkdir(parents=True, exist_ok=True)
     done = _whole_rows(file, shape)
     if done < len(rows):
@@ -123,11 +124,11 @@ def pooled_clips(data: Path, whisper: Path, layers: tuple[int, ...], cache: Path
     )
 
 
-def _whole_rows(file: Path, shape: tuple[int, int]) -> int:
+def _whole_rows(file: Path, shape: tuple[int, ...]) -> int:
     """How many clips the file holds; what was cut off after the last whole one is dropped."""
     if not file.exists():
         return 0
-    row_bytes = shape[0] * shape[1] * np.dtype(np.float32).itemsize
+    row_bytes = math.prod(shape) * np.dtype(np.float32).itemsize
     rows = file.stat().st_size // row_bytes
     with file.open("ab") as states:
         states.truncate(rows * row_bytes)
@@ -147,7 +148,7 @@ def _append(file: Path, pooling: Iterator[NDArray[np.float32]], done: int, total
 def _pooling(
     rows: list[dict[str, Any]], data: Path, encoder: SpeechEncoder, layers: tuple[int, ...]
 ) -> Iterator[NDArray[np.float32]]:
-    """Each clip's pooled layers, (L, 2D)."""
+    """Each clip's pooled layers, (W, L, 2D)."""
     tars: dict[str, tarfile.TarFile] = {}
     try:
         for row in rows:
@@ -155,8 +156,9 @@ def _pooling(
             if corpus not in tars:
                 tars[corpus] = _open(data / f"{corpus}.tar")
             recording = read(_member(tars[corpus], row["path"]), name=row["path"])
-            states, valid = encoder(torch.from_numpy(log_mel(recording.samples))[None])  # (1, T, S, D)
-            yield pool(states[:, :, list(layers)], valid)[0].numpy()
+            mel = torch.from_numpy(log_mel(recording.samples))[None]  # (1, 80, 2T)
+            states, valid = encoder(mel)  # (1, T, S, D)
+            yield views(states[:, :, list(layers)], valid, active_frames(mel))[0].numpy()
     finally:
         for tar in tars.values():
             tar.close()

@@ -1,26 +1,19 @@
 """The readout's linear path: a logistic regression on every pooled value, beside the networks on components.
 
 Where training clips come from several corpora, the networks' few hundred components lose what sets emotions
-apart in the smaller one; a strongly regularised linear map of all values does not. It is folded into the
-readout as units of its vector: GELU is the identity far above zero, so a unit that is shifted there and
-back is linear.
+apart in the smaller one; a strongly regularised linear map of all values does not. In the readout its logits
+are the straight units of a view's vector.
 
-Shapes: N clips, P pooled values, O outputs (the emotions, then the genders), V width of the vector.
+Shapes: N clips, P pooled values, O outputs (the emotions, then the genders).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from harken.model.affect_readout import AffectReadout
-
-SHIFT = 12.0
-"""Where GELU is the identity to within 1e-7 for logits above -7."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +72,3 @@ def fit_linear(
         optimizer.step(objective)
         heads.append((F.pad(weight.detach(), (first, 0)), bias.detach()))
     return Linear(torch.cat([w for w, _ in heads]), torch.cat([b for _, b in heads]))
-
-
-@torch.no_grad()
-def with_linear(readout: AffectReadout, linear: Linear, share: float) -> AffectReadout:
-    """A readout whose logits are `share` of the linear path's and the rest of the given one's."""
-    outputs, classes = len(linear.bias), len(readout.config.classes)
-    width = readout.config.bottleneck
-    joined = dataclasses.replace(readout.config, bottleneck=width + outputs).build()
-    joined.pooled_mean.copy_(readout.pooled_mean)
-    joined.pooled_std.copy_(readout.pooled_std)
-    joined.mix.weight.copy_(torch.cat([readout.mix.weight, linear.weight]))
-    joined.mix.bias.copy_(torch.cat([readout.mix.bias, linear.bias + SHIFT]))
-    units = torch.eye(outputs) * share  # (O, O): each linear unit is one logit
-    for head, old, rows in (
-        (joined.emotion, readout.emotion, slice(classes)),
-        (joined.gender, readout.gender, slice(classes, None)),
-    ):
-        head.weight.copy_(torch.cat([old.weight * (1 - share), units[rows]], dim=1))
-        head.bias.copy_(old.bias * (1 - share) - share * SHIFT)
-    return joined.requires_grad_(False).eval()

@@ -304,7 +304,7 @@ def affect_width(run: Run) -> int:
 
     if not (run.trained / READOUT).exists():
         raise RecipeError(f"{run.trained} holds no readout yet", "train it first: harken train readout")
-    return load_readout(run.trained / READOUT).config.bottleneck
+    return load_readout(run.trained / READOUT).config.vector
 
 
 def precision() -> Any:
