@@ -99,7 +99,8 @@ def test_states_of_another_encoder_are_refused(readout: AffectReadout) -> None:
 
 
 def test_a_saved_readout_reads_the_same(readout: AffectReadout, tmp_path: Path) -> None:
-    readout.pooled_mean.copy_(torch.linspace(-3000, 3000, CONFIG.pooled).expand(2, -1))  # float16 would round these by one
+    far = torch.linspace(-3000, 3000, CONFIG.pooled)  # float16 would round these by one
+    readout.pooled_mean.copy_(far.expand(2, -1))
     readout.temperature.fill_(1.37)
     path = tmp_path / "deep" / "affect_readout.safetensors"
     save_readout(readout, path)

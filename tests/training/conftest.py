@@ -46,7 +46,7 @@ def spoken(tmp_path):
                 start = sum(map(len, states))
                 clip = CachedClip(
                     f"{split}-{text}", text, "user", "voice", split, "test", None, len(frames) / 50, start,
-                    len(frames), False,
+                    len(frames), False, (0.5, 0.5, 0.5, 0.5),
                 )  # fmt: skip
                 rows.append(asdict(clip) | fields)
                 states.append(frames.astype(np.float16))

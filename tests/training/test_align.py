@@ -21,6 +21,7 @@ from harken.training.samples import Sample
 
 SYSTEM = "Be kind."
 HEARD = "oh no"
+OWN = torch.full((4,), 0.5)  # what `spoken` says that the readout made of a clip
 AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
 
 
@@ -127,11 +128,18 @@ def test_a_turn_without_an_answer_is_repeated(task, spoken):
     assert {(s.task, s.target) for s, _ in draws(task, clip, 0.0)} == {("repeat", "unheard of")}
 
 
-def test_a_trace_goes_with_a_person_who_felt_so(task, spoken):
+def test_what_is_felt_is_in_the_words_or_else_in_a_persons_voice(task, spoken):
     annotated, invented = spoken("i won", "we met").clips
-    for sample, affect in draws(task, annotated, 0.0):
+    seen = {}
+    for sample, affect in draws(task, annotated, 0.0, 1000):
         if sample.task == "trace":
-            assert sample.target == "The speaker feels happy." and affect.tolist() == [1] * 4
+            assert OWN.equal(affect) or any(torch.equal(affect, row) for row in AFFECTS[sample.emotion])
+            who = "own" if OWN.equal(affect) else "person"
+            seen[who, sample.emotion] = seen.get((who, sample.emotion), 0) + 1
+    assert set(seen) == {("own", "happy"), *(("person", emotion) for emotion in AFFECTS)}
+    total = sum(seen.values())
+    assert 0.4 < seen["own", "happy"] / total < 0.6
+    assert 0.25 < seen["person", "happy"] / total < 0.45  # a quarter, and a third of the quarter drawn freely
     seen = set()
     for sample, affect in draws(task, invented, 0.0):
         if sample.task == "trace":
@@ -144,12 +152,14 @@ def test_a_trace_goes_with_a_person_who_felt_so(task, spoken):
     }
 
 
-def test_words_go_with_any_feeling_or_none(task, spoken):
+def test_words_go_with_the_voices_own_feeling_a_persons_or_none(task, spoken):
     acted = spoken(HEARD, emotion="sad").clips[0]
-    felt = [affect for sample, affect in draws(task, acted, 0.5) if sample.task != "trace"]
+    felt = [affect for sample, affect in draws(task, acted, 0.5, 1000) if sample.task != "trace"]
     without = sum(affect is None for affect in felt) / len(felt)
-    assert 0.2 < without < 0.4
-    assert all((affect == -1).all() for affect in felt if affect is not None)
+    own = sum(affect is not None and OWN.equal(affect) for affect in felt) / len(felt)
+    assert 0.15 < without < 0.25
+    assert 0.5 < own < 0.7
+    assert all(OWN.equal(a) or (a == -1).all() for a in felt if a is not None)
 
 
 def sure(logits):

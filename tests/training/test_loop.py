@@ -116,3 +116,21 @@ def test_the_rate_rises_to_its_peak_and_falls_to_its_share(steps, warmup, rate, 
     assert schedule.rate(max(steps, warmup + 1)) == pytest.approx(rate * final, rel=1e-4, abs=1e-9)
     if falling:
         assert falling[0] == pytest.approx(rate)
+
+
+def test_what_is_named_faster_learns_faster_and_goes_on_so(tmp_path):
+    def moved(folder, faster):
+        net = module()
+        before = net[2].weight.detach().clone(), net[0].weight.detach().clone()
+        schedule = Schedule(steps=4, learning_rate=1e-4, warmup=1, save_every=2, faster=faster)
+        with pytest.raises(KeyboardInterrupt):
+            train(net, losses(net, killed_at=3), schedule, folder, "a")
+        net = module()
+        train(net, losses(net), schedule, folder, "a")
+        return [
+            float((net[i].weight - old).detach().abs().mean()) for i, old in zip((2, 0), before, strict=True)
+        ]
+
+    plain, faster = moved(tmp_path / "plain", ()), moved(tmp_path / "faster", (("2.", 10.0),))
+    assert faster[0] > 5 * plain[0]
+    assert faster[1] < 2 * plain[1]

@@ -13,7 +13,7 @@ from harken.errors import DataError, RecipeError
 from harken.recipes import mini
 from harken.training import stages
 from harken.training.loop import Schedule
-from harken.training.stages import STAGES, Run, affect_width, run, spoken
+from harken.training.stages import STAGES, Run, readout, run, spoken
 
 
 def test_an_unknown_stage_is_answered_with_those_there_are(tmp_path):
@@ -73,7 +73,7 @@ def test_spoken_dialogues_of_other_languages_are_left_out(tmp_path):
 
 def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
     with pytest.raises(RecipeError, match="no readout yet") as refused:
-        affect_width(Run(mini(), tmp_path, tmp_path / "out", None))
+        readout(Run(mini(), tmp_path, tmp_path / "out", None))
     assert "harken train readout" in refused.value.hint
     with pytest.raises(RecipeError, match=UPDATE) as refused:
         stages.teacher_update(Run(mini(), tmp_path, tmp_path / "out", None))

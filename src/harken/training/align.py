@@ -3,8 +3,8 @@
 The core is its own teacher (self-distillation: Ultravox, BLSP): its written-side answers and their
 distributions are the targets for the spoken side. Three tasks share a batch: *reply* (the answer), *repeat*
 (so that words survive), *trace* (what the speaker feels, and why). The heard words come from cached encoder
-states; the affect vector of a trace comes from a person who acted the annotated emotion, never from a
-synthesised voice.
+states. The affect vector is the synthesised voice's own, which says little, so that the words decide; or that
+of a person who acted an emotion, so that the voice does, also against the words.
 
 Trained: the bridge, the affect prefix, and the core's low-rank update.
 """
@@ -38,13 +38,26 @@ from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, w
 class AlignConfig:
     """How long, in what batches, and what share of which task."""
 
-    schedule: Schedule = Schedule(steps=600, learning_rate=2e-4, warmup=30, evaluate_every=100, save_every=50)
+    schedule: Schedule = Schedule(
+        steps=600,
+        learning_rate=2e-4,
+        warmup=30,
+        faster=(("prefix", 10.0),),
+        evaluate_every=100,
+        save_every=50,
+    )
     batch_s: float = 50.0
     repeat_share: tuple[float, float] = (0.4, 0.2)
     """Share of repeat samples at the first and at the last step."""
     trace_share: float = 0.35
-    no_affect_share: float = 0.3
+    no_affect_share: float = 0.2
     """Share of reply and repeat samples that see no affect vector."""
+    person_share: float = 0.2
+    """Share of reply and repeat samples that see a person's vector; the rest see the voice's own."""
+    words_share: float = 0.5
+    """Share of annotated traces that go with the voice's own vector: what is felt is in the words."""
+    voice_share: float = 0.25
+    """Share of annotated traces in which a person's vector says another emotion than the words."""
     ctc_weight: float = 0.3
     repeat_weight: float = 0.5
 
@@ -87,26 +100,35 @@ class AlignTask:
         """A task for a clip, and the affect vector (V,) that goes with it."""
         chance = random.random()
         if clip.text not in self.answers or chance < repeat_share:
-            return Sample(clip.id, "repeat", clip.split, (), clip.text, None, clip.text), self._felt(
-                clip.emotion, random
-            )
+            words = Sample(clip.id, "repeat", clip.split, (), clip.text, None, clip.text)
+            return words, self._felt(clip, random)
         if chance < repeat_share + self.config.trace_share:
-            sample = self.traces.get(clip.text)
-            if sample is None:  # nothing is annotated: what is felt is in the voice alone
-                emotion = str(random.choice(sorted(self.affects)))
-                thought = trace(emotion, self.causes.get(clip.text) if emotion != "neutral" else None)
-                sample = Sample(clip.id, "trace", clip.split, (), clip.text, emotion, thought)
-            return sample, self._person(sample.emotion or "neutral", random)
+            return self._trace(clip, random)
         answer = self.tokenizer.decode(self.answers[clip.text].tokens[:-1])
-        return Sample(clip.id, "reply", clip.split, (), clip.text, None, answer), self._felt(
-            clip.emotion, random
-        )
+        return Sample(clip.id, "reply", clip.split, (), clip.text, None, answer), self._felt(clip, random)
 
-    def _felt(self, emotion: str | None, random: np.random.Generator) -> Tensor | None:
-        """A vector for tasks whose target does not depend on it; often none, lest words lean on it."""
-        if random.random() < self.config.no_affect_share:
+    def _felt(self, clip: CachedClip, random: np.random.Generator) -> Tensor | None:
+        """A vector for tasks whose target does not depend on it; sometimes none, lest words lean on it."""
+        chance = random.random()
+        if chance < self.config.no_affect_share:
             return None
-        return self._person(emotion or str(random.choice(sorted(self.affects))), random)
+        if chance < self.config.no_affect_share + self.config.person_share:
+            return self._person(clip.emotion or str(random.choice(sorted(self.affects))), random)
+        return torch.tensor(clip.felt)
+
+    def _trace(self, clip: CachedClip, random: np.random.Generator) -> tuple[Sample, Tensor | None]:
+        """What is felt as annotated, in a voice that says so or nothing; or as the voice alone says it."""
+        annotated, chance = self.traces.get(clip.text), random.random()
+        if annotated is not None and chance < self.config.words_share:
+            return annotated, torch.tensor(clip.felt)
+        if annotated is not None and chance < 1 - self.config.voice_share:
+            return annotated, self._person(annotated.emotion or "neutral", random)
+        emotion = str(random.choice(sorted(self.affects)))
+        cause = min(annotated.gold, key=len) if annotated and annotated.gold else self.causes.get(clip.text)
+        thought = trace(emotion, cause if emotion != "neutral" else None)
+        history = annotated.history if annotated else ()
+        sample = Sample(clip.id, "trace", clip.split, history, clip.text, emotion, thought)
+        return sample, self._person(emotion, random)
 
     def _person(self, emotion: str, random: np.random.Generator) -> Tensor | None:
         felt = self.affects.get(emotion)

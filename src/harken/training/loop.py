@@ -34,6 +34,8 @@ class Schedule:
     final_rate: float = 0.05
     """Share of the learning rate that is left at the last step (cosine)."""
     weight_decay: float = 0.01
+    faster: tuple[tuple[str, float], ...] = ()
+    """(beginning of a parameter's name, factor on its learning rate), for parts that start from nothing."""
     clip: float = 1.0
     evaluate_every: int = 500
     save_every: int = 250
@@ -46,6 +48,10 @@ class Schedule:
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         cosine = 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi))))
         return self.learning_rate * (self.final_rate + (1 - self.final_rate) * cosine)
+
+    def factor(self, name: str) -> float:
+        """What the learning rate of a parameter is multiplied by."""
+        return next((factor for beginning, factor in self.faster if name.startswith(beginning)), 1.0)
 
 
 Losses = Mapping[str, Tensor]
@@ -72,8 +78,9 @@ def train(
 
     out.mkdir(parents=True, exist_ok=True)
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    groups = [{"params": [parameter], "factor": schedule.factor(name)} for name, parameter in trained.items()]
     optimizer = torch.optim.AdamW(
-        trained.values(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
+        groups, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
     )
     step = _resume(out / CHECKPOINT, trained, optimizer, fingerprint)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -108,7 +115,7 @@ def _step(
     module.train()
     torch.manual_seed(schedule.seed * 1_000_003 + step)
     for group in optimizer.param_groups:
-        group["lr"] = schedule.rate(step)
+        group["lr"] = schedule.rate(step) * group["factor"]
     losses = losses_at(step)
     optimizer.zero_grad(set_to_none=True)
     losses["loss"].backward()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harken.data.speech import Clip
+    from harken.model.affect_readout import AffectReadout
     from harken.model.conv_bridge import ConvBridge
     from harken.model.ctc_bridge import CtcBridge
     from harken.model.pieces import Pieces
@@ -209,7 +210,7 @@ def new_student(run: Run) -> tuple[Student, Pieces]:
     tokenizer, core = load_text_side(run.recipe)
     pieces = load_pieces(run.trained, tokenizer)
     bridge = ctc(load_bridge(run.recipe, run.trained, core, pieces))
-    prefix = new_prefix(run.recipe, core, affect_width(run))
+    prefix = new_prefix(run.recipe, core, readout(run).config.vector)
     core.to(precision())
     add_low_rank(core, run.recipe.core.low_rank)
     load_low_rank(core, teacher_update(run))
@@ -267,19 +268,22 @@ def states(run: Run) -> StateCache:
     """The encoder states of all spoken dialogues in the data folder; made where they are not there yet."""
     from rich.progress import track
 
+    from harken.checkpoint import READOUT
     from harken.model.encoder import load_encoder
     from harken.training.states import StateCache
     from harken.weights.store import ensure
 
+    read = readout(run)
+    name = hashlib.sha256((run.trained / READOUT).read_bytes()).hexdigest()[:8]  # its vectors are kept
     found = spoken(run.data, run.recipe.languages)
-    cache = StateCache(run.out / "states", run.recipe.listen.encoder_width)
-    have = {clip.id for clip in cache.clips}
-    missing = [clip for clip in found if clip.id not in have]
-    if missing:
-        encoder = load_encoder(ensure(run.recipe.listen.encoder))
-        for split, noisy in (("dev", 0.0), ("train", 0.4)):
-            part = [clip for clip in missing if clip.split == split]
-            for _ in track(cache.add(part, encoder, 0, noisy), f"encoding {split} speech", total=len(part)):
+    cache = StateCache(run.out / f"states-{name}", run.recipe.listen.encoder_width)
+    for split, augmented in (("dev", False), ("train", False), ("train", True)):
+        missing = cache.missing([clip for clip in found if clip.split == split], augmented)
+        if missing:
+            encoder = load_encoder(ensure(run.recipe.listen.encoder))
+            added = cache.add(missing, encoder, read, 0, augmented)
+            about = f"encoding {split} speech" + ", augmented" * augmented
+            for _ in track(added, about, total=len(missing)):
                 pass
     return cache
 
@@ -297,14 +301,14 @@ def spoken(data: Path, languages: tuple[str, ...]) -> list[Clip]:
     return found
 
 
-def affect_width(run: Run) -> int:
-    """Width of the readout's vector. Raises RecipeError where the readout is not trained yet."""
+def readout(run: Run) -> AffectReadout:
+    """The trained readout. Raises RecipeError where it is not there yet."""
     from harken.checkpoint import READOUT
     from harken.model.affect_readout import load_readout
 
     if not (run.trained / READOUT).exists():
         raise RecipeError(f"{run.trained} holds no readout yet", "train it first: harken train readout")
-    return load_readout(run.trained / READOUT).config.vector
+    return load_readout(run.trained / READOUT)
 
 
 def precision() -> Any:

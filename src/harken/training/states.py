@@ -1,7 +1,9 @@
 """Encoder states, computed once and kept on disk, so that training the bridge never runs the encoder again.
 
 One flat float16 file of the encoder's last layer, `(frames, E)` at 50 a second, and one line a clip that says
-where its frames lie. Caching is resumable: clips that stand are skipped, and a half-written tail is cut off.
+where its frames lie and what the affect readout makes of it. A clip may be there twice, as it is and
+augmented: another microphone, noise, another pace. Caching is resumable: clips that stand are skipped, and a
+half-written tail is cut off.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from harken.audio.features import log_mel
+from harken.audio.features import active_frames, log_mel
 from harken.data.speech import Clip
+from harken.model.affect_readout import AffectReadout
 from harken.model.encoder import SpeechEncoder
 
 STATES, INDEX = "states.f16", "index.jsonl"
@@ -39,6 +43,8 @@ class CachedClip:
     start: int
     frames: int
     augmented: bool
+    felt: tuple[float, ...]
+    """The readout's vector, (V,)."""
 
 
 class StateCache:
@@ -46,7 +52,7 @@ class StateCache:
 
     def __init__(self, folder: Path, width: int) -> None:
         self.folder, self.width = folder, width
-        self.clips = [CachedClip(**row) for row in complete_rows(folder / INDEX)]
+        self.clips = [_cached(row) for row in complete_rows(folder / INDEX)]
 
     @property
     def frames(self) -> int:
@@ -56,31 +62,33 @@ class StateCache:
         """All frames, (frames, E), mapped from disk."""
         return np.memmap(self.folder / STATES, np.float16, "r", shape=(self.frames, self.width))
 
+    def missing(self, clips: list[Clip], augmented: bool) -> list[Clip]:
+        """The clips that are not there yet in that form."""
+        have = {clip.id for clip in self.clips}
+        return [clip for clip in clips if _name(clip, augmented) not in have]
+
     def add(
-        self, clips: list[Clip], encoder: SpeechEncoder, seed: int, noisy_share: float
+        self, clips: list[Clip], encoder: SpeechEncoder, readout: AffectReadout, seed: int, augmented: bool
     ) -> Iterator[CachedClip]:
         """Encode the clips that are not there yet, one by one.
 
-        A share of them is augmented once, by the clip's own random numbers; see `augment`.
+        Args: augmented: as `augment` makes them, by the clip's own random numbers, instead of as they are.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        have = {clip.id for clip in self.clips}
         start = self.frames
         with (self.folder / STATES).open("ab") as states, (self.folder / INDEX).open("a") as index:
             states.truncate(start * self.width * 2)
-            for clip in clips:
-                if clip.id in have:
-                    continue
+            for clip in self.missing(clips, augmented):
                 random = np.random.default_rng([seed, zlib.crc32(clip.id.encode())])
-                samples, augmented = clip.samples(), random.random() < noisy_share
-                if augmented:
-                    samples = augment(samples, random)
-                encoded = encode(encoder, samples).numpy().astype(np.float16)  # (T, E)
+                samples = augment(clip.samples(), random) if augmented else clip.samples()
+                last, felt = encode(encoder, readout, samples)
+                encoded = last.numpy().astype(np.float16)  # (T, E)
                 states.write(encoded.tobytes())
                 states.flush()
                 row = CachedClip(
-                    clip.id, clip.text, clip.role, clip.voice, clip.split, clip.source, clip.emotion,
-                    round(len(samples) / 16000, 3), start, len(encoded), augmented,
+                    _name(clip, augmented), clip.text, clip.role, clip.voice, clip.split, clip.source,
+                    clip.emotion, round(len(samples) / 16000, 3), start, len(encoded), augmented,
+                    tuple(round(value, 3) for value in felt.tolist()),
                 )  # fmt: skip
                 index.write(json.dumps(row.__dict__, ensure_ascii=False) + "\n")
                 index.flush()
@@ -89,22 +97,42 @@ class StateCache:
                 yield row
 
 
+def _name(clip: Clip, augmented: bool) -> str:
+    return f"{clip.id}+" if augmented else clip.id
+
+
+def _cached(row: dict[str, Any]) -> CachedClip:
+    return CachedClip(**row | {"felt": tuple(row["felt"])})
+
+
 @torch.no_grad()
-def encode(encoder: SpeechEncoder, samples: NDArray[np.float32]) -> torch.Tensor:
-    """Samples (N,) at 16 kHz, up to 30 s -> the encoder's last layer (T, E), float32."""
-    states, _ = encoder(torch.from_numpy(log_mel(samples[: 30 * 16000]))[None])
-    return states[0, :, -1]
+def encode(
+    encoder: SpeechEncoder, readout: AffectReadout, samples: NDArray[np.float32]
+) -> tuple[Tensor, Tensor]:
+    """Samples (N,) at 16 kHz, up to 30 s -> the encoder's last layer (T, E); the readout's vector (V,)."""
+    mel = torch.from_numpy(log_mel(samples[: 30 * 16000]))[None]  # (1, 80, 2T)
+    states, valid = encoder(mel)
+    return states[0, :, -1], readout(states, valid, active_frames(mel)).vector[0]
 
 
 def augment(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """Change the pace (and pitch) by up to 10 % and add noise at 5 to 30 dB below the speech."""
+    """Another microphone, pace (and pitch) changed by up to 15 %, noise at 5 to 30 dB below the speech."""
     import soxr
 
-    pace = random.uniform(0.9, 1.1)
+    pace = random.uniform(0.87, 1.15)
     samples = soxr.resample(samples, 16000, round(16000 / pace)).astype(np.float32)
+    samples = coloured(samples, random)
     noise = coloured_noise(len(samples), random)
     level = float(np.sqrt(np.mean(samples**2))) * 10 ** (-random.uniform(5, 30) / 20)
     return (samples + noise * level).astype(np.float32)
+
+
+def coloured(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """As through another microphone: each of eight bands, evenly wide on a logarithmic scale, ± 8 dB."""
+    spectrum = np.fft.rfft(samples)
+    octaves = np.log2(np.linspace(0, 8000, len(spectrum)).clip(62.5) / 62.5)  # 0 to 7
+    gain_db = np.interp(octaves, np.arange(8), random.uniform(-8, 8, 8))
+    return np.fft.irfft(spectrum * 10 ** (gain_db / 20), len(samples)).astype(np.float32)
 
 
 def coloured_noise(length: int, random: np.random.Generator) -> NDArray[np.float32]:
