@@ -78,9 +78,13 @@ def train(
 
     out.mkdir(parents=True, exist_ok=True)
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
-    groups = [{"params": [parameter], "factor": schedule.factor(name)} for name, parameter in trained.items()]
+    factors = sorted({schedule.factor(name) for name in trained})
+    groups = [[p for name, p in trained.items() if schedule.factor(name) == factor] for factor in factors]
     optimizer = torch.optim.AdamW(
-        groups, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
+        [{"params": group} for group in groups],
+        lr=schedule.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=schedule.weight_decay,
     )
     step = _resume(out / CHECKPOINT, trained, optimizer, fingerprint)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -114,8 +118,9 @@ def _step(
 ) -> dict[str, float]:
     module.train()
     torch.manual_seed(schedule.seed * 1_000_003 + step)
-    for group in optimizer.param_groups:
-        group["lr"] = schedule.rate(step) * group["factor"]
+    factors = sorted({schedule.factor(name) for name in trained})  # a group each
+    for group, factor in zip(optimizer.param_groups, factors, strict=True):
+        group["lr"] = schedule.rate(step) * factor
     losses = losses_at(step)
     optimizer.zero_grad(set_to_none=True)
     losses["loss"].backward()
