@@ -122,7 +122,7 @@ def _words(run: Run) -> None:
     tokenizer, core = load_text_side(run.recipe)
     cache, config = states(run), WordsConfig()
     if not (run.trained / PIECES).exists():
-        texts = [clip.text for clip in cache.clips if clip.split == "train"]
+        texts = [clip.text for clip in cache.clips if clip.split == "train" and not clip.augmented]
         chosen = choose_pieces(tokenizer, texts, config.piece_at_least)
         (run.trained / PIECES).write_text(json.dumps(chosen.ids))
     pieces = load_pieces(run.trained, tokenizer)
@@ -278,7 +278,8 @@ def states(run: Run) -> StateCache:
     found = spoken(run.data, run.recipe.languages)
     cache = StateCache(run.out / f"states-{name}", run.recipe.listen.encoder_width)
     for split, augmented in (("dev", False), ("train", False), ("train", True)):
-        missing = cache.missing([clip for clip in found if clip.split == split], augmented)
+        part = [c for c in found if c.split == split and (c.role == "user" or not augmented)]
+        missing = cache.missing(part, augmented)
         if missing:
             encoder = load_encoder(ensure(run.recipe.listen.encoder))
             added = cache.add(missing, encoder, read, 0, augmented)

@@ -28,10 +28,10 @@ from harken.training.states import CachedClip, StateCache
 class WordsConfig:
     """How long, in what batches, and what is hidden from the bridge."""
 
-    schedule: Schedule = Schedule(steps=3500, learning_rate=1e-3, warmup=300)
+    schedule: Schedule = Schedule(steps=3000, learning_rate=1e-3, warmup=300)
     batch_s: float = 75.0
     """Seconds of speech in a batch."""
-    piece_at_least: int = 6
+    piece_at_least: int = 10
     """How often a token must occur in the training transcripts to be a piece."""
     frame_dropout: float = 0.08
     spans: int = 3
