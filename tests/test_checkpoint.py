@@ -53,7 +53,6 @@ def pieces():
 def test_listen_is_read_back_as_it_was_written(core, pieces, tmp_path):
     torch.manual_seed(0)
     bridge, prefix = new_bridge(RECIPE_, core, pieces), new_prefix(RECIPE_, core, affect_width=6)
-    torch.nn.init.normal_(prefix.gate)
     save_listen(tmp_path / "new" / "trained", bridge, prefix)
     folder = tmp_path / "new" / "trained"
     assert [path.name for path in folder.iterdir()] == [LISTEN]

@@ -126,7 +126,7 @@ def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge | ConvBr
 
 
 def new_prefix(recipe: Recipe, core: Core, affect_width: int) -> AffectPrefix:
-    """An untrained affect prefix, gated shut."""
+    """An untrained affect prefix."""
     from harken.model.listen import AffectPrefix
 
     return AffectPrefix(affect_width, recipe.listen.affect_vectors, core.width, core.embedding_rms())

@@ -39,7 +39,6 @@ def student(pieces):
     table = core.embed(torch.tensor(pieces.ids)).detach()
     bridge = CtcBridge(CtcBridgeSizes(27, 16, layers=1, heads=2, kernel=3), table)
     prefix = AffectPrefix(4, 2, core.width, core.embedding_rms())
-    torch.nn.init.constant_(prefix.gate, 0.5)
     return Student(bridge, prefix, core)
 
 

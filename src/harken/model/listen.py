@@ -1,8 +1,7 @@
 """Listen: a recording becomes vectors that the core reads, and a reading of who spoke and how.
 
 Three views of one run of the speech encoder: the words (the bridge, on the last layer), the affect (the
-readout, on a learned mix of layers), and one or more affect vectors in the core's space, gated so that they
-start at nothing. Long recordings, languages and the conversation are handled above.
+readout, on a learned mix of layers), and one or more affect vectors in the core's space. Long recordings, languages and the conversation are handled above.
 
 Shapes: B rows, T encoder frames (50 a second), L + 1 states a frame, E encoder width, N heard pieces,
 K affect vectors, D core width.
@@ -32,7 +31,11 @@ class Heard(NamedTuple):
 
 
 class AffectPrefix(nn.Module):
-    """The readout's vector -> K vectors in the core's space."""
+    """The readout's vector -> K vectors in the core's space.
+
+    They are not gated to start from nothing: the core normalises what it reads, so that a vector of any length
+    but 0 is as loud as any other, and a gate's sign turns it around.
+    """
 
     def __init__(self, affect_width: int, count: int, core_width: int, scale: float) -> None:
         """Args: scale: root mean square of the core's embeddings, which the vectors are brought to."""
@@ -40,13 +43,12 @@ class AffectPrefix(nn.Module):
         self.count, self.core_width = count, core_width
         self.norm = nn.LayerNorm(affect_width)
         self.project = nn.Linear(affect_width, count * core_width)
-        self.gate = nn.Parameter(torch.zeros(count, 1))
         nn.init.normal_(self.project.weight, std=scale / affect_width**0.5)
 
     def forward(self, vector: Tensor) -> Tensor:
         """(B, V) -> (B, K, D)."""
         projected: Tensor = self.project(self.norm(vector))
-        return projected.view(-1, self.count, self.core_width) * self.gate.tanh()
+        return projected.view(-1, self.count, self.core_width)
 
 
 class Listen(nn.Module):
