@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from harken.data.rows import Row
 from harken.data.workspace import Workspace
@@ -56,6 +56,9 @@ class Resources(Protocol):
 
 class StepConfig(Frozen, ABC):
     """Base of the steps' configs; each has a `step: Literal["its name"]` that names it in a recipe."""
+
+    computes: ClassVar[bool] = False
+    """Does it compute, so that it wants processes of its own? Waiting for a language model is not that."""
 
     step: str
     workers: int = 1
