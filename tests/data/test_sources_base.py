@@ -9,7 +9,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harken.data.rows import Row, Turn
@@ -124,6 +124,7 @@ def test_a_file_cut_short_gives_what_it_has() -> None:
     assert isinstance(last, Unread) and last.reason == "file is broken"
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers())), st.sampled_from([None, 1]))
 def test_an_array_is_read_as_lines_are(rows: list[dict[str, Any]], indent: int | None) -> None:
     array = json.dumps(rows, indent=indent).encode()

@@ -159,6 +159,8 @@ FAULTS: list[tuple[str, str, Answer]] = [
     ("en", replies.TOO_LONG, said(DESK, " ".join(f"word{i}" for i in range(50)))),
     ("en", replies.NOT_SPEECH, said(DESK, "Try this:\n- call them\n- write to them")),
     ("en", replies.REPEATS_USER, said(DESK, "They gave my desk to someone else.")),
+    ("en", replies.UNFIT, said(DESK, "How exciting, a new desk!")),
+    ("zh", replies.UNFIT, said("电脑突然黑屏，论文全没了。", "太好了，恭喜你！")),
     ("en", replies.ECHO, said(DESK, "Oh no, out by Christmas, that is so hard on all of you.")),
 ]
 

@@ -1,5 +1,6 @@
 """Instructions: what a teacher writes, what a person leaves of it, and how rows come to hear it."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,18 +12,8 @@ import pytest
 from harken.data.rows import Row, Turn
 from harken.data.speech_making import Speech, SpeechMaker
 from harken.data.steps.base import Dropped
-from harken.data.steps.instruct import (
-    FOLDER,
-    LANGS,
-    SPOKEN_TASKS,
-    Instruct,
-    InstructStep,
-    fits,
-    read_review,
-    review_file,
-    write_instructions,
-)
-from harken.data.steps.prompts import ASKED
+from harken.data.steps.instruct import FOLDER, Instruct, InstructStep, read_review, review_file
+from harken.data.steps.instruct_texts import HOUSE, LANGS, SPOKEN_TASKS, fits, write_instructions
 from harken.data.workspace import Workspace
 from harken.errors import DataError
 from harken.llm.base import LLM, Completion, LLMError, Sampling
@@ -62,15 +53,14 @@ class Teacher:
 
 
 def eager(prompt: str, seed: int) -> str:
-    """Ten lines: mostly good ones of their own for every prompt, some not."""
-    if "指令" in prompt:
-        number = len(prompt) * 31 + seed * 17
-        good = [chr(0x4E00 + (number * 97 + i * 613) % 5000) * 12 for i in range(7)]
-        return "\n".join(f"{i}. 请说说{word}的情绪。" for i, word in enumerate(good))
-    verbs = [f"{chr(97 + (len(prompt) + seed * 5 + i * 7) % 26)}" * 25 for i in range(7)]
-    good = [f"{i}. Tell me how the mood went in the {place} {verb}." for i, (place, verb) in
-            enumerate(zip(PLACES, verbs, strict=False))]  # fmt: skip
-    return "\n".join([*good, "Sure!", "What is the weather like in Paris today?", '"Why"'])
+    """The end of a list, as models write it: good lines, others for every prompt, and bad ones."""
+    number = int(hashlib.sha256(f"{prompt}{seed}".encode()).hexdigest(), 16)
+    if "用户" in prompt:
+        words = [chr(0x4E00 + (number >> shift) % 8000) * 12 for shift in range(0, 70, 10)]
+        return "\n".join([*(f"- 请问为什么{word}变了我的心情？" for word in words), "- 好的。", "- 我的心情"])
+    words = [f"{(number >> shift) % 10**12}" * 2 for shift in range(0, 210, 30)]
+    good = [f"{i}. Why did {word} change my mood?" for i, word in enumerate(words, 2)]
+    return "\n".join([" " + good[0], *good[1:], "Sure!", "- What is the weather like today?", '- "Why'])
 
 
 @dataclass(frozen=True)
@@ -88,43 +78,53 @@ class Lent:
 
 @pytest.mark.parametrize("task", SPOKEN_TASKS)
 @pytest.mark.parametrize("lang", LANGS)
-def test_a_teachers_lines_are_cleaned_and_counted(task: str, lang: str) -> None:
+def test_a_teacher_goes_on_with_the_houses_list(task: str, lang: str) -> None:
     teacher = Teacher(eager)
     texts = write_instructions(teacher, task, lang, 25)
-    assert len(texts) == len(set(texts)) == 25 and texts[0] == ASKED[task, lang]
-    assert all(fits(text, lang) for text in texts) and not any(text[0].isdigit() for text in texts)
+    house = HOUSE[task, lang]
+    assert len(texts) == len(set(texts)) == 25 and tuple(texts[: len(house)]) == house
+    assert all(fits(text, task, lang) for text in texts[len(house) :])
     assert write_instructions(Teacher(eager), task, lang, 25) == texts
-    assert all("trajectory" not in prompt and prompt.endswith("assistant\n") for prompt, _ in teacher.asked)
+    for prompt, _ in teacher.asked:
+        opening = prompt.rpartition("assistant\n")[2].split("\n")
+        assert opening[-1] == "-" and all(line.removeprefix("- ") in house for line in opening[:-1])
+    assert len({prompt for prompt, _ in teacher.asked}) == len(teacher.asked)
 
 
 def test_near_duplicates_are_one() -> None:
-    alike = "How did the emotion change here?\nHow did the emotion change there?"
-    lines = f"{alike}\nWhy does this person feel so low?"
-    texts = write_instructions(Teacher(lambda prompt, seed: lines), "trajectory", "en", 10)
-    assert texts[1:] == ["How did the emotion change here?", "Why does this person feel so low?"]
+    alike = "How did my emotion change just here?\nHow did my emotion change just there?"
+    lines = f"{alike}\nWhich mood swings did I go through?"
+    texts = write_instructions(Teacher(lambda prompt, seed: lines), "trajectory", "en", 30)
+    assert texts[6:] == ["How did my emotion change just here?", "Which mood swings did I go through?"]
 
 
 def test_a_teacher_that_fails_leaves_the_houses_own() -> None:
     teacher = Teacher(lambda prompt, seed: None)
-    assert write_instructions(teacher, "reasoning", "en", 5) == [ASKED["reasoning", "en"]]
+    assert tuple(write_instructions(teacher, "reasoning", "en", 50)) == HOUSE["reasoning", "en"]
+    assert len(teacher.asked) < 30  # it is not asked for ever
 
 
 @pytest.mark.parametrize(
-    ("text", "lang", "good"),
+    ("text", "task", "lang", "good"),
     [
-        ("Can you explain how my feelings changed?", "en", True),
-        ("Feelings?", "en", False),
-        ("Tell me about the weather in the north today.", "en", False),
-        ("Explain how the emotion changed and", "en", False),
-        ("请说明我的心情是怎样变化的。", "zh", True),
-        ("请 explain 我的 emotion 心情是怎样变化的。", "zh", False),
-        ("心情？", "zh", False),
-        ("请说明我的心情 how it changed.", "en", False),
-        ("feel " * 40 + ".", "en", False),
+        ("Can you explain how my feelings changed?", "trajectory", "en", True),
+        ("Feelings changed?", "trajectory", "en", False),
+        ("Tell me how the weather changed in the north today.", "trajectory", "en", False),
+        ("Explain how the emotion changed and", "trajectory", "en", False),
+        ("Why was I so low? Tell me what made me feel it.", "reasoning", "en", False),
+        ("How did your mood change in the end?", "trajectory", "en", False),
+        ("I was feeling a bit happy over there.", "trajectory", "en", False),
+        ("Why did 心情 make me feel like this?", "reasoning", "en", False),
+        ("Why do I " + "feel " * 40 + "so?", "reasoning", "en", False),
+        ("请说明我的心情是怎样变化的。", "trajectory", "zh", True),
+        ("请说明我的心情。", "trajectory", "zh", False),
+        ("请 explain 我的 emotion 心情是怎样变化的。", "trajectory", "zh", False),
+        ("为什么我的心情这么差？", "reasoning", "zh", True),
+        ("为什么今天的天气这么差？", "reasoning", "zh", False),
     ],
 )
-def test_what_fits(text: str, lang: str, good: bool) -> None:
-    assert fits(text, lang) is good
+def test_what_fits(text: str, task: str, lang: str, good: bool) -> None:
+    assert fits(text, task, lang) is good
 
 
 def test_review_files_are_written_once_and_respected(tmp_path: Path) -> None:

@@ -283,6 +283,14 @@ def test_each_fault_is_dropped_with_its_reason(reason: str, draft: Draft) -> Non
     assert dropped[0].step == "paralinguistic" and dropped[0].row.parents == ("r",)
 
 
+def test_an_answer_may_name_others_genders_but_not_mistake_the_speakers() -> None:
+    draft = replace(GOOD, answer="He sounds sad about the job.")
+    _, dropped = run([row()], writes(draft))
+    assert [d.reason for d in dropped] == ["the answer names another gender"]
+    assert run([row(text="I lost my job, he took it.")], writes(draft))[0]
+    assert run([row(speaker=UNKNOWN)], writes(draft))[0]
+
+
 def test_gender_is_not_asked_of_an_unknown_speaker() -> None:
     draft = Draft("Who is speaking here?", "A woman.", "G", "simple")
     assert run([row()], writes(draft))[0]
@@ -336,6 +344,18 @@ def test_no_more_drafts_are_read_than_twice_what_was_asked_for() -> None:
     many = [replace(GOOD, question=f"{n} {'x' * 3 * n}?" + "y" * 8) for n in range(9)]
     made, dropped = run([row()], writes(*many), llm_questions=2)
     assert len(made) + len(dropped) == 4
+
+
+def test_the_teacher_writes_about_the_richest_clips_alone_where_told_so() -> None:
+    rows = [
+        row(f"r{i}", f"I lost my job, number {i}.", affect=(Affect("sad", "model", 0.6 + i / 20),))
+        for i in range(6)
+    ]
+    teacher = writes(GOOD)
+    made, _ = run(rows, teacher, llm_share=0.34, templates=True)
+    assert {r.parents[0] for r in made if r.teacher} == {"r4", "r5"}
+    assert {r.parents[0] for r in made if not r.teacher} == {f"r{i}" for i in range(6)}
+    assert len(teacher.asked) == 4  # for each a writing and a blind one
 
 
 def test_a_chinese_clip_is_asked_about_in_chinese() -> None:

@@ -259,6 +259,9 @@ def faulty(reply: str) -> str:
         ("reasoning", tasks.EARLY_TURNS_UNUSED, faulty("You are happy because she is asleep on your lap.")),
         ("reasoning", replies.REFUSAL, faulty("As an AI, I cannot know why you feel that.")),
         ("reasoning", replies.NOT_SPEECH, faulty("- the cat\n- the postman")),
+        ("trajectory", tasks.SPEAKS_OF_THE_SPEAKER, faulty("The speaker was sad, surprised, then happy.")),
+        ("reasoning", replies.ECHO, faulty("Your cat is back. The work was not respected by him.")),
+        ("reasoning", replies.LOOP, " the cat was gone." + faulty("Your cat is back.")),
         ("reasoning", replies.ECHO, faulty("You are happy about the fence and the oil of the neighbour.")),
     ],
 )

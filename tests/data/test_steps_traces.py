@@ -103,6 +103,13 @@ def test_only_the_first_sentence_counts_as_the_named_cause() -> None:
     assert not traces.supported(replace(item, injection="Sad, because", trace=trace))
 
 
+def test_a_quotation_is_the_named_cause_to_its_end() -> None:
+    trace = 'Sad, for this: "Oh no! They gave my desk away." I should be kind.'
+    assert traces.named_cause(trace, 'Sad, for this: "') == "Oh no! They gave my desk away."
+    assert traces.named_cause("难过，因为说：“哎呀！电脑黑屏。”所以", "难过，因为说：“") == "哎呀！电脑黑屏。"
+    assert traces.named_cause("Sad, because it is. More.", "Sad, because") == "it is."
+
+
 @pytest.mark.parametrize(
     ("lang", "text", "cause", "span"),
     [
@@ -173,3 +180,27 @@ def test_a_few_words_in_common_with_an_example_are_no_echo() -> None:
     examples = ["太好了，恭喜你！你最想先学做哪一种面包？"]
     assert replies.fault("太好了，恭喜你！", "zh", "我考上了！", 45, examples) is None
     assert replies.fault("恭喜你！你最想先学做哪一种？", "zh", "我考上了！", 45, examples) == replies.ECHO
+
+
+@pytest.mark.parametrize(
+    ("lang", "emotion", "reply", "unfit"),
+    [
+        ("en", "sad", "That's so exciting! Have you made it yet?", True),
+        ("en", "anger", "That is a nice idea.", True),
+        ("en", "happy", "Oh no, that hurts.", True),
+        ("en", "happy", "How lovely, congratulations!", False),
+        ("en", "surprise", "How exciting!", False),
+        ("en", "sad", "That must have hurt.", False),
+        ("zh", "fear", "真是个好主意！", True),
+        ("zh", "happy", "真让人心疼。", True),
+        ("zh", "happy", "恭喜你！", False),
+    ],
+)
+def test_gladness_and_pity_in_the_wrong_place(lang: str, emotion: str, reply: str, unfit: bool) -> None:
+    assert replies.unfit(reply, emotion, lang) is unfit
+
+
+def test_a_reply_made_of_pieces_of_the_users_words_repeats_them() -> None:
+    said = "There's hair in the bed, and the man downstairs wants extra for clean sheets!"
+    assert replies.repeats("The man downstairs wants extra? There's hair in the bed?", said)
+    assert not replies.repeats("Extra for clean sheets? With that hair you should get your money back.", said)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from harken.cli.command import DONE, FAILED, INTERRUPTED, Command, WrongUse, say
 from harken.errors import RecipeError
@@ -55,8 +55,8 @@ class BuildData(Command):
     """Which: starter, mini, paper, or a YAML or JSON file."""
     out: Path
     """The folder of the data set."""
-    source: tuple[str, ...] = ()
-    """Where a source of the recipe is, as NAME=DIR, one or more."""
+    source: UseAppendAction[tuple[str, ...]] = ()
+    """Where a source of the recipe is, as NAME=DIR; said once for each."""
     engine: Literal["inline", "local", "ray"] = "local"
     """Where steps work: one after another, in processes of this machine, or on Ray."""
     workers: int | None = None

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import import_module, metadata, util
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ from harken.data.ingest import Plan, Read, ingest, write_text
 from harken.data.progress import Quiet, Report
 from harken.data.rows import SCHEMA_VERSION
 from harken.data.shards import complete
+from harken.data.steps import prompts
 from harken.errors import DataError, HarkenError, RecipeError
 from harken.llm.base import LLM
 from harken.llm.select import LLMConfig, open_llm
 
 BUILD = "build.json"
-_PROMPTS = "harken.data.steps.prompts"
 _PACKAGES = ("numpy", "pyarrow", "pydantic", "soundfile", "onnxruntime", "transformers", "xllamacpp")
 
 
@@ -235,13 +236,9 @@ def _versions() -> dict[str, str]:
 
 def _prompts(recipe: BuildRecipe) -> dict[str, str]:
     """The text of each prompt that the steps may use, by the hash that rows name it by."""
-    modules = {_PROMPTS: None} | {type(step).__module__: None for step in recipe.steps}
-    texts: dict[str, str] = {}
-    for module in modules:
-        if util.find_spec(module):
-            for prompt in getattr(import_module(module), "PROMPTS", {}).values():
-                texts[prompt.sha256] = prompt.text
-    return texts
+    modules = dict.fromkeys([prompts.__name__, *(type(step).__module__ for step in recipe.steps)])
+    found = [getattr(sys.modules[module], "PROMPTS", {}) for module in modules]
+    return {prompt.sha256: prompt.text for of_module in found for prompt in of_module.values()}
 
 
 @cache

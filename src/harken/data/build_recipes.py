@@ -213,7 +213,7 @@ def starter() -> BuildRecipe:
             multi_turn.MultiTurn(),
             tasks.Tasks(),
             instruct.Instruct(per_task=40),
-            paralinguistic.Paralinguistic(llm_questions=2),
+            paralinguistic.Paralinguistic(llm_questions=2, clip_share=0.1, llm_share=0.3),
             contrast.Contrast(),
             speak.Speak(),
         ),

@@ -32,7 +32,6 @@ PLAN = "plan.json"
 NOT_SHIPPABLE = "never in shipped weights"
 OTHER_LANGUAGE = "not in a language asked for"
 TWICE = "id was read before"
-NOT_STORABLE = "cannot be stored"
 
 Read = Callable[[], "Iterator[Row | Unread]"]
 
@@ -133,29 +132,13 @@ class _Pieces:
             file.write(json.dumps(asdict(item)) + "\n")
 
     def _flush(self) -> None:
-        path = _rows_path(self._folder, self._written)
-        try:
-            write_rows(path, self._piece)
-        except DataError:
-            self._piece = [row for row in self._piece if self._storable(row)]
-            write_rows(path, self._piece)
+        write_rows(_rows_path(self._folder, self._written), self._piece)
         for row in self._piece:
             self._grouper.add(row)
         self._written += 1
         self._rows += len(self._piece)
         self._piece = []
         self._tell(self._rows)
-
-    def _storable(self, row: Row) -> bool:
-        trial = self._folder / "trial.parquet"
-        try:
-            write_rows(trial, [row])
-        except DataError as error:
-            self._drop(DroppedRow(row.id, row.source, STEP, NOT_STORABLE, ascii(error.message)))
-            return False
-        finally:
-            trial.unlink(missing_ok=True)
-        return True
 
     def _keep_last_dropped(self) -> None:
         """What was left out after the last piece goes with it."""

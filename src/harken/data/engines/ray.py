@@ -7,6 +7,7 @@ one a block, and every machine has to see the build's folder and the sources' un
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
@@ -28,12 +29,13 @@ WAITING_CPUS = 0.1
 def run(numbers: Iterable[int], chain: Chain) -> Iterator[Finished]:
     """See `Engine`. Raises MissingExtra without Ray."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
     except ImportError:
         raise MissingExtra("the engine ray", "ray") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     todo = list(numbers)
     if not todo:
         return
@@ -61,7 +63,7 @@ def _start(chain: Chain) -> None:
         return
     wanted = sum(workers * _cpus(computes) for _, workers, computes, _ in stations(chain))
     cpus = max(os.cpu_count() or 1, wanted)
-    ray.init(num_cpus=int(cpus) + 1, include_dashboard=False, **quiet)
+    ray.init(num_cpus=int(cpus) + 2, include_dashboard=False, **quiet)
 
 
 def _data(todo: list[int], chain: Chain) -> Any:

@@ -13,13 +13,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from harken.data.sources.base import Unread
 from harken.errors import DataError
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
 HUB = "hub://"
 BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError)
@@ -67,8 +64,8 @@ def _local(name: str, path: Path) -> File:
     return File(name, str(path), path.absolute(), lambda: path.open("rb"))
 
 
-def filesystem() -> AbstractFileSystem:
-    """The hub as a file system."""
+def filesystem() -> Any:
+    """The hub as an fsspec file system."""
     from huggingface_hub import HfFileSystem
 
     return HfFileSystem()
@@ -90,7 +87,7 @@ def _on_hub(path: str, patterns: tuple[str, ...]) -> list[File]:
     return [_remote(system, name.lstrip("/"), root) for name in found]
 
 
-def _remote(system: AbstractFileSystem, name: str, root: str) -> File:
+def _remote(system: Any, name: str, root: str) -> File:
     where = HUB + name.removeprefix("datasets/")
     stream = not name.endswith(".parquet")  # Parquet is read from its end: in ranges, not as a stream
 

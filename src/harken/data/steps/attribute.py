@@ -131,6 +131,8 @@ def fault(row: Row, opening: str, thought: Thought, max_words: int) -> str | Non
         return NOT_IN_THE_WORDS
     if traces.leaks(thought.reply, opening):
         return LEAKS
+    if replies.unfit(thought.reply, emotion, row.lang):
+        return replies.UNFIT
     shown = ATTRIBUTE[row.lang].answers
     return replies.fault(thought.reply, row.lang, row.last_user.text, max_words, shown)
 

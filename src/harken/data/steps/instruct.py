@@ -1,16 +1,15 @@
 """*instruct*: says aloud, in many words and voices, what is asked of a conversation.
 
-Before the first shard the teacher writes instructions for the tasks trajectory and reasoning; near-duplicates
-and what is plainly no instruction are left out. They stand in `instructions/TASK.LANG.txt` under the build's
-folder, one a line, for a person to go through: a line that is deleted, or begins with #, is not used, and a
-file that is there is never written again. Each row of those tasks draws one and hears it from one of fifty
-voices. The recording is kept apart from the conversation's; training puts it before the first turn.
+Before the first shard the teacher writes instructions for the tasks trajectory and reasoning
+(`instruct_texts`). They stand in `instructions/TASK.LANG.txt` under the build's folder, one a line, for a
+person to go through: a line that is deleted, or begins with #, is not used, and a file that is there is never
+written again. Each row of those tasks draws one and hears it from one of fifty voices. The recording is kept
+apart from the conversation's; training puts it before the first turn.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,64 +19,19 @@ from pydantic import Field
 
 from harken.data.rows import Instruction, Row, content_id
 from harken.data.speech_making import Said, Speech, SpeechMaker, Unspoken
+from harken.data.steps import instruct_texts
 from harken.data.steps.base import Dropped, Resources, Step, StepConfig
-from harken.data.steps.prompts import ASKED, Prompt
+from harken.data.steps.instruct_texts import LANGS, SPOKEN_TASKS, write_instructions
 from harken.data.workspace import Workspace
 from harken.errors import DataError
-from harken.llm.base import LLM, Completion, Sampling
-from harken.llm.templates import Message, render
+from harken.llm.base import LLM
 from harken.voices.base import NEUTRAL
 
-SPOKEN_TASKS = ("trajectory", "reasoning")
-LANGS = ("en", "zh")
 FOLDER = "instructions"
+PROMPTS = instruct_texts.PROMPTS
+"""What the teacher is told; the build keeps it beside the shards."""
 
-_BATCH = 10  # lines asked for at a time
-_SPARE = 2  # lines asked for each that is missing
-_ROUNDS = 30  # each with a seed of its own
-_ALIKE = 88.0  # rapidfuzz ratio from which on two instructions are one
-_LENGTHS = {"en": (5, 30), "zh": (8, 45)}  # words; characters
 _TRIES = 3  # draws of words and voice until one can be read back
-
-_ABOUT = {
-    ("trajectory", "en"): "how the speaker's emotion changed from turn to turn over a conversation, and why",
-    ("trajectory", "zh"): "说话人的情绪在一段对话里怎样一步步变化，以及变化的原因",
-    ("reasoning", "en"): "why the speaker feels as they do, and what lies behind it",
-    ("reasoning", "zh"): "说话人为什么会有现在的情绪，以及背后的深层原因",
-}
-_TOPIC = {
-    "en": re.compile(r"emotion|feel|mood|sentiment|tone", re.IGNORECASE),
-    "zh": re.compile(r"情绪|心情|感受|情感|心理|感觉|语气"),
-}
-_ASK = {
-    "en": Prompt(
-        "instruct-en",
-        "Write {count} different instructions that a person might say to a voice assistant after it has "
-        "heard a conversation. Each asks it to explain {about}. Vary wording, length and manner: questions "
-        "and requests, plain and polite. {manner} One instruction a line, one sentence each, no numbers, no "
-        "quotes.",
-    ),
-    "zh": Prompt(
-        "instruct-zh",
-        "请写出{count}条不同的指令，是用户让语音助手听完一段对话后说的话。每条都要求助手说明{about}。"
-        "措辞、长短和口吻要有变化：可以是问句，也可以是请求。{manner}每行一条，每条一句话，不要编号，不要引号，只用中文。",
-    ),
-}
-PROMPTS = {prompt.name: prompt for prompt in _ASK.values()}
-"""What the teacher is asked; kept beside the shards as `harken.data.steps.prompts`' are."""
-_MANNERS = {
-    "en": (
-        "Sound casual.",
-        "Sound formal.",
-        "Sound curious.",
-        "Be brief.",
-        "Be precise.",
-        "Sound caring.",
-        "",
-    ),
-    "zh": ("语气随意。", "语气正式。", "语气好奇。", "尽量简短。", "说得具体。", "语气关切。", ""),
-}
-_LEAD = re.compile(r"^\s*(?:[-*•]|\(?\d+\s*[.)、:：]\)?)?\s*[\"“'「]?")
 
 
 class Instruct(StepConfig):
@@ -169,56 +123,6 @@ def read_review(path: Path) -> list[str]:
             f"{path} has no instruction left", "leave some, or delete it to have it written again"
         )
     return kept
-
-
-def write_instructions(llm: LLM, task: str, lang: str, count: int, seed: int = 0) -> list[str]:
-    """Up to `count` distinct instructions; the first is the house's own, the rest the teacher's.
-
-    A teacher that has few ideas, or fails, gives fewer.
-    """
-    kept = [ASKED[task, lang]]
-    for number in range(_ROUNDS):
-        missing = count - len(kept)
-        if missing <= 0:
-            break
-        prompts = [_prompt(llm, task, lang, manner) for manner in _MANNERS[lang]]
-        enough = -(-_SPARE * missing // _BATCH)
-        sampling = Sampling(max_tokens=32 * _BATCH, temperature=0.9, top_p=0.95, seed=seed + number)
-        for answer in llm.complete(prompts[:enough], sampling):
-            if isinstance(answer, Completion):
-                kept = _with_lines(kept, answer.text, lang)
-    return kept[:count]
-
-
-def _prompt(llm: LLM, task: str, lang: str, manner: str) -> str:
-    asked = _ASK[lang].text.format(count=_BATCH, about=_ABOUT[task, lang], manner=manner)
-    return render(llm.template, [Message("user", asked)])
-
-
-def _with_lines(kept: list[str], answer: str, lang: str) -> list[str]:
-    """`kept` and the lines of an answer that are instructions and are new."""
-    for line in answer.splitlines():
-        text = _LEAD.sub("", line, count=1).strip().strip("\"”'」").strip()
-        if fits(text, lang) and not _is_known(text, kept):
-            kept = [*kept, text]
-    return kept
-
-
-def fits(text: str, lang: str) -> bool:
-    """Is it of a fit length, in the language, about feelings, and a whole sentence?"""
-    shortest, longest = _LENGTHS[lang]
-    han = len(re.findall(r"[㐀-鿿]", text))
-    size = han if lang == "zh" else len(text.split())
-    letters = sum(c.isalpha() for c in text)
-    in_language = han > 0.9 * letters if lang == "zh" else han == 0
-    whole = text.endswith((".", "?", "!", "。", "？", "！"))
-    return shortest <= size <= longest and in_language and whole and bool(_TOPIC[lang].search(text))
-
-
-def _is_known(text: str, kept: Sequence[str]) -> bool:
-    from rapidfuzz import fuzz
-
-    return any(fuzz.ratio(text.lower(), other.lower()) >= _ALIKE for other in kept)
 
 
 def _save(path: Path, texts: Sequence[str], teacher: LLM) -> None:

@@ -51,7 +51,7 @@ Questions: 3
 {"question": "What is going to happen, and when?", "answer": "The shop closes on Friday.", "type": "C", \
 "level": "simple", "evidence": ["close the shop on Friday"]}
 {"question": "What tells you how serious this is to the speaker?", "answer": "The voice is sad, low and slow \
-while he says that the shop closes.", "type": "CE", "level": "complex", "evidence": ["close the shop"]}
+while saying that the shop closes.", "type": "CE", "level": "complex", "evidence": ["close the shop"]}
 {"question": "Whom do you hear?", "answer": "A man.", "type": "G", "level": "simple", "evidence": []}""",
     ),
     "zh": Prompt(
@@ -130,12 +130,15 @@ class Paralinguistic(StepConfig):
     """Questions by rule too: E, and CE, G, CG where cause, gender are known; rows without a teacher."""
     clip_share: float = Field(0.5, ge=0, le=1)
     """Of a shard's rows with an affect, the share that is asked about: rich in emotion first."""
+    llm_share: float = Field(1.0, ge=0, le=1)
+    """Of these clips, the share that the teacher writes about, the richest; templates serve all."""
     explicit_share: float = Field(0.5, ge=0, le=1)
     """Of the questions, the share that comes with metadata as well; in dev all do, for the ablation."""
     min_emotion_confidence: float = Field(0.6, ge=0, le=1)
     """A model's label below this is not believed; what annotators say always is."""
     blind_check: bool = True
-    max_tokens: int = 420
+    question_tokens: int = Field(90, ge=1)
+    """For each question asked for: small teachers write on until they are cut off."""
     temperature: float = 0.7
     top_p: float = 0.9
 
@@ -157,7 +160,8 @@ class _Asked:
 class _Paralinguistic:
     def __init__(self, config: Paralinguistic, llm: LLM | None, seed: int) -> None:
         self.config, self.llm, self.seed = config, llm, seed
-        self.sampling = Sampling(config.max_tokens, config.temperature, config.top_p, seed=seed)
+        most = config.question_tokens * config.llm_questions
+        self.sampling = Sampling(most, config.temperature, config.top_p, seed=seed)
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
         yield from rows
@@ -168,9 +172,10 @@ class _Paralinguistic:
             one.kept += questions_of(one.clip, self._dice_seed(one.clip.row))
             one.by_rule = len(one.kept)
         if self.llm is not None and asked:
-            self._ask(asked, self.llm)
+            written = asked[: round(self.config.llm_share * len(asked))]
+            self._ask(written, self.llm)
             if self.config.blind_check:
-                self._ask_blind(asked, self.llm)
+                self._ask_blind(written, self.llm)
         for one in asked:
             yield from self._rows(one)
 

@@ -91,6 +91,8 @@ def fault(draft: Draft, clip: Clip, kept: Sequence[Draft]) -> tuple[str, str] | 
         return "no evidence", draft.type
     if "E" in draft.type and (wrong := _contradiction(draft.answer, clip)):
         return "the answer does not depend on the affect", wrong
+    if other_gender := _other_gender(draft.answer, clip):
+        return "the answer names another gender", other_gender
     for other in kept:
         if fuzz.ratio(_plain(draft.question), _plain(other.question)) >= SAME:
             return "duplicate question", other.question
@@ -146,6 +148,14 @@ def _contradiction(answer: str, clip: Clip) -> str:
     if tone_contradicts(answer, clip.lang, clip.vad):
         return "contradicts valence, arousal or dominance"
     return "" if tone_fits(answer, clip.lang, clip.vad) else "names nothing of how it sounds"
+
+
+def _other_gender(answer: str, clip: Clip) -> str:
+    """A gender that is neither the speaker's nor of anybody spoken of. 他 is written of anyone."""
+    pronouns = clip.lang == "en"
+    spoken_of = genders_named(clip.words(), clip.lang, pronouns)
+    others = genders_named(answer, clip.lang, pronouns) - spoken_of - {clip.gender}
+    return ", ".join(sorted(others)) if clip.gender else ""
 
 
 def _said(span: str, clip: Clip) -> bool:

@@ -18,6 +18,7 @@ TOO_LONG = "too long"
 REPEATS_USER = "repeats the user"
 LOOP = "repetition loop"
 ECHO = "echoes an example"
+UNFIT = "reply does not fit the feeling"
 
 _WORD = re.compile(r"[㐀-鿿]|[^\W㐀-鿿_]+(?:['’][^\W㐀-鿿_]+)*")
 _HAN = re.compile(r"[㐀-鿿]")
@@ -38,6 +39,19 @@ _MARKUP = re.compile(
     r"|^\s*(?:user|assistant|reply|response|answer|用户|助手|回答|回复)\s*[:：]",
     re.IGNORECASE,
 )
+_GLAD = {
+    "en": re.compile(
+        r"\b(?:congratulations|exciting|wonderful|delightful|so glad|happy for you|great news)\b"
+        r"|\b(?:that's|that is|sounds|how|what) (?:a )?(?:so |very |really )?(?:great|nice|good|fun|lovely)\b"
+    ),
+    "zh": re.compile(r"恭喜|祝贺|太好了|太棒|真棒|真好|真是好|好主意|有趣|好消息|为你高兴|替你高兴"),
+}
+_SORRY = {
+    "en": re.compile(
+        r"\b(?:oh no|(?:so|very|i'm) sorry|embarrassing|awful|terrible|that (?:must have |must )?hurts?)\b"
+    ),
+    "zh": re.compile(r"太难了|心疼|难受|太过分|节哀|真可惜|别难过|糟糕"),
+}
 _LOOP_OF = {"en": 4, "zh": 6}
 _SAME_WORDS = {"en": 6, "zh": 7}
 
@@ -82,10 +96,18 @@ def loops(text: str, lang: str) -> bool:
 
 
 def repeats(reply: str, said: str) -> bool:
-    """Is more than half of the reply, and at least four words of it, one run of what the user said?"""
-    ours = words(reply)
-    length = longest_run(ours, words(said))[2]
-    return bool(ours) and length > len(ours) / 2 and (length >= 4 or length == len(ours))
+    """Does more than half of the reply lie in runs of four words or more that the user said?"""
+    ours, theirs = words(reply), words(said)
+    runs = {tuple(theirs[i : i + 4]) for i in range(len(theirs) - 3)}
+    in_runs = {i + k for i in range(len(ours) - 3) if tuple(ours[i : i + 4]) in runs for k in range(4)}
+    return bool(ours) and (2 * len(in_runs) > len(ours) or longest_run(ours, theirs)[2] == len(ours))
+
+
+def unfit(reply: str, emotion: str, lang: str) -> bool:
+    """Is a reply plainly glad about what makes somebody sad, angry, afraid or disgusted, or sorry for joy?"""
+    if emotion in ("sad", "anger", "fear", "disgust"):
+        return bool(_GLAD[lang].search(reply.lower()))
+    return emotion == "happy" and bool(_SORRY[lang].search(reply.lower()))
 
 
 def fault(reply: str, lang: str, said: str, max_words: int, examples: Sequence[str] = ()) -> str | None:

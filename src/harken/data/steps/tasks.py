@@ -36,6 +36,7 @@ EMOTION_MISSING = "an emotion of the history is missing"
 EMOTION_ADDED = "an emotion that was not there"
 OUT_OF_ORDER = "emotions out of order"
 EARLY_TURNS_UNUSED = "early turns are not used"
+SPEAKS_OF_THE_SPEAKER = "speaks of the speaker, not to them"
 
 _PROMPTS = {"trajectory": TRAJECTORY, "reasoning": REASONING}
 _OPENINGS = {
@@ -46,6 +47,7 @@ _OPENINGS = {
 }
 _THEN = {"en": ", then ", "zh": "，然后"}
 _LABELLED = {"en": "{0} ({1}) {2}", "zh": "{0}（{1}）{2}"}
+_SAID_OF_IT = {"en": 2, "zh": 3}  # content words in a run of four words or more
 _FRIEND = {"en": "Friend: {0}", "zh": "朋友：{0}"}
 
 
@@ -119,7 +121,7 @@ class TasksStep:
         ):
             if isinstance(thought, Fault):
                 answers.append(thought)
-            elif reason := fault(row, task, thought, self.config.max_words):
+            elif reason := fault(row, task, injected, thought, self.config.max_words):
                 answers.append(Fault(reason, f"{thought.trace} -> {thought.reply}"[:DETAIL]))
             else:
                 by = teacher(self.llm, _PROMPTS[task][row.lang], sampling)
@@ -151,19 +153,38 @@ def opening(row: Row, task: Task) -> str:
     return _OPENINGS[task, row.lang].format(order=_THEN[row.lang].join(adjectives), last=adjectives[-1])
 
 
-def fault(row: Row, task: Task, thought: Thought, max_words: int) -> str | None:
-    """Why an answer cannot be kept; None where it can."""
+def fault(row: Row, task: Task, injected: str, thought: Thought, max_words: int) -> str | None:
+    """Why a think block and its answer cannot be kept; None where they can."""
+    continuation = thought.trace.removeprefix(injected)
+    if not replies.in_language(continuation, row.lang):
+        return replies.OTHER_LANGUAGE
+    if replies.loops(continuation, row.lang):
+        return replies.LOOP
     if reason := replies.fault(thought.reply, row.lang, "", max_words):
         return reason
-    own = " ".join(turn.text for turn in row.turns)
-    shown = _PROMPTS[task][row.lang].text
-    if len(traces.borrowed(thought.reply, row.lang, own, _said(shown))) >= 2:
+    if traces.announces(thought.reply):
+        return SPEAKS_OF_THE_SPEAKER
+    if any(_echoes(text, row, _PROMPTS[task][row.lang].text) for text in (continuation, thought.reply)):
         return replies.ECHO
     if task == "trajectory":
         return order_fault(thought.reply, felt(row), row.lang)
     early = " ".join(turn.text for turn in row.turns[:-1] if turn.role == "user")
     used = set(traces.content_words(thought.reply, row.lang)) & set(traces.content_words(early, row.lang))
     return None if used else EARLY_TURNS_UNUSED
+
+
+def _echoes(text: str, row: Row, prompt: str) -> bool:
+    """Does a text tell of what happened in the prompt's examples, or say of it what they say?"""
+    own = " ".join(
+        [*(turn.text for turn in row.turns), *(_adjective(label, row.lang) for label in felt(row))]
+    )
+    happened = " ".join(re.findall(r"^\d+ ?[(（][^)）]*[)）](.*)$", prompt, re.MULTILINE))
+    if len(traces.borrowed(text, row.lang, own, happened)) >= 2:
+        return True
+    told = replies.words(text)
+    start, _, length = replies.longest_run(told, replies.words(prompt))
+    run = ("" if row.lang == "zh" else " ").join(told[start : start + length])
+    return length >= 4 and len(traces.borrowed(run, row.lang, own, run)) >= _SAID_OF_IT[row.lang]
 
 
 def order_fault(answer: str, emotions: Sequence[str], lang: str) -> str | None:
@@ -180,8 +201,3 @@ def order_fault(answer: str, emotions: Sequence[str], lang: str) -> str | None:
 
 def _adjective(label: str | None, lang: str) -> str:
     return FEELINGS[lang][label or "neutral"][0]
-
-
-def _said(prompt: str) -> str:
-    """The numbered turns of a prompt's examples."""
-    return " ".join(re.findall(r"^\d+ ?[(（][^)）]*[)）](.*)$", prompt, re.MULTILINE))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from harken.data.rows import Cause, Row, Turn
+from harken.data.steps.injections import QUOTES
 from harken.data.steps.paralinguistic_words import EMOTION_WORDS
 from harken.data.steps.replies import longest_run, words
 
@@ -97,11 +98,15 @@ def emotions_in_order(text: str, lang: str) -> list[set[str]]:
     return [named[start] for start in sorted(named)]
 
 
+def announces(reply: str) -> bool:
+    """Does a reply speak as a think block does: its marks, "the speaker", or a bare label?"""
+    return bool(_LEAKS.search(reply.lower().replace("’", "'")))
+
+
 def leaks(reply: str, injection: str) -> bool:
-    """Does a reply give away that its feeling was injected: marks, the injection's words, or a bare label?"""
+    """Does a reply give away that its feeling was injected: as `announces`, or in the injection's words?"""
     opening = words(injection)
-    shared = longest_run(words(reply), opening)[2]
-    return bool(_LEAKS.search(reply.lower().replace("’", "'"))) or shared >= min(5, len(opening))
+    return announces(reply) or longest_run(words(reply), opening)[2] >= min(5, len(opening))
 
 
 def content_words(text: str, lang: str) -> list[str]:
@@ -118,9 +123,11 @@ def content_words(text: str, lang: str) -> list[str]:
 
 
 def named_cause(trace: str, injection: str) -> str:
-    """What a think block gives as the cause: the first sentence after its injection."""
+    """What a think block gives as the cause: the sentence that its injection begins, or the quotation."""
     rest = trace.removeprefix(injection).lstrip(" :：")
-    return re.split(r"(?<=[.!?。！？])[\"”]?\s*|\n", rest, maxsplit=1)[0] if rest else ""
+    if injection[-1:] in QUOTES:
+        return re.split(rf"{QUOTES[injection[-1]]}|\n", rest, maxsplit=1)[0]
+    return re.split(r"(?<=[.!?。！？])[\"”]?\s*|\n", rest, maxsplit=1)[0]
 
 
 def names_a_cause(continuation: str, lang: str) -> bool:
@@ -139,8 +146,9 @@ def speaks_as_the_speaker(cause: str, lang: str) -> bool:
 def supported(row: Row) -> bool:
     """Does the cause that the row's think block goes on to name rest on what was annotated or said?
 
-    The named cause is the first sentence after the injection. Its content words are compared, stemmed (of
-    Chinese: pairs of neighbouring characters), with those of the conversation. It is supported where it has
+    The named cause is what ends the injection's sentence, or its quotation. Its content words are compared,
+    stemmed (of Chinese: pairs of neighbouring characters), with those of the conversation. It is supported
+    where it has
 
     - half of the content words of an annotated cause of the turn that is answered, or
     - two content words of the user's turns (or the only one there is), at least a third of its own.
