@@ -121,6 +121,7 @@ def test_a_teacher_that_fails_leaves_the_houses_own() -> None:
         ("请 explain 我的 emotion 心情是怎样变化的。", "trajectory", "zh", False),
         ("为什么我的心情这么差？", "reasoning", "zh", True),
         ("为什么今天的天气这么差？", "reasoning", "zh", False),
+        ("因为我在这些感觉背后的原因而产生了这种情绪。", "reasoning", "zh", False),
     ],
 )
 def test_what_fits(text: str, task: str, lang: str, good: bool) -> None:

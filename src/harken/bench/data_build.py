@@ -95,8 +95,8 @@ def run(case: Case) -> Times:
     )
     clock = _Clock()
     done = build(recipe, Path(case.out), engine=case.engine, report=clock)
-    start, stood = clock.begun.get("preparing steps", 0.0), clock.stood or [0.0]
-    reading_s = clock.begun["preparing steps"] - clock.begun["reading sources"] if start else 0.0
+    start, stood = clock.begun["building shards"], clock.stood
+    reading_s = start - clock.begun["reading sources"]
     return Times(done.source_rows, reading_s, stood[-1] - start, stood[-1] - stood[0], len(clock.stood))
 
 

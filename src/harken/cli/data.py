@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -86,6 +87,9 @@ class BuildData(Command):
         if self.dry_run:
             print(recipe.model_dump_json(indent=2))
             return DONE
+        # Here and in the workers, libraries keep their bars and their advice to themselves.
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         from harken.data.build import build
         from harken.data.progress import on_stderr
 

@@ -34,6 +34,7 @@ from harken.data.progress import Quiet, Report
 from harken.data.rows import SCHEMA_VERSION
 from harken.data.shards import complete
 from harken.data.steps import prompts
+from harken.data.steps.base import StepConfig
 from harken.errors import DataError, HarkenError, RecipeError
 from harken.llm.base import LLM
 from harken.llm.select import LLMConfig, open_llm
@@ -95,7 +96,7 @@ def build(
     """
     report, run = report or Quiet(), named_engine(engine)
     out = out.absolute()
-    files, recipe = ShardFiles(out), _placed(recipe, sources or {}, workers)
+    files, recipe = ShardFiles(out), _placed(recipe, sources or {}, workers, limit)
     llms = open_named_llm or partial(_llm, tuple(recipe.llms.items()), (answers or out / "cache").absolute())
     with _held(out):
         _check_same(recipe, out, limit)
@@ -113,13 +114,13 @@ def build(
 
 def _finished(run: Engine, todo: list[int], chain: Chain, report: Report) -> Generator[Finished]:
     """Prepares what all shards share, then runs them."""
-    report.begin("preparing steps", len(chain.steps))
-    for number, step in enumerate(chain.steps, 1):
-        try:
-            step.prepare(chain.lent)
-        except Exception as error:
-            raise failure(step.step, None, error) from error
-        report.reached(number)
+    for step in chain.steps:
+        if type(step).prepare is not StepConfig.prepare:
+            report.begin(f"preparing {step.step}", None)
+            try:
+                step.prepare(chain.lent)
+            except Exception as error:
+                raise failure(step.step, None, error) from error
     report.begin("building shards", len(todo))
     yield from run(todo, chain)
 
@@ -137,8 +138,10 @@ def _interrupted(finished: Generator[Finished], total: int, report: Report) -> b
     return False
 
 
-def _placed(recipe: BuildRecipe, sources: Mapping[str, str], workers: int | None) -> BuildRecipe:
-    """The recipe with the places of its sources, and so many workers. Raises RecipeError."""
+def _placed(
+    recipe: BuildRecipe, sources: Mapping[str, str], workers: int | None, limit: int | None
+) -> BuildRecipe:
+    """The recipe with the places of its sources, so many workers, and its limit. Raises RecipeError."""
     names = [source.name for source in recipe.sources]
     strange = [name for name in sources if name not in names]
     if strange:
@@ -153,6 +156,8 @@ def _placed(recipe: BuildRecipe, sources: Mapping[str, str], workers: int | None
             f"--source NAME=DIR for any of: {', '.join(names)}",
         )
     steps = recipe.steps
+    if limit is not None:
+        steps = tuple(step.limited(limit) for step in steps)
     if workers is not None:
         steps = tuple(step.model_copy(update={"workers": workers}) for step in steps)
     return recipe.model_copy(update={"sources": placed, "steps": steps})

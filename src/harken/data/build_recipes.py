@@ -168,7 +168,7 @@ def read_recipe(path: Path) -> BuildRecipe:
                 raise
             raise RecipeError(f"{path}: is not JSON: {error}") from None
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     except ImportError:
         raise MissingExtra("reading a recipe in YAML", "data") from None
     try:
@@ -284,7 +284,7 @@ def paper() -> BuildRecipe:
 
 PAPER_NOTES = (
     "Published: the sets; Qwen3-8B for targets and instructions; emotion labels of all audio of stage 1-1; "
-    "40 % of the empathy rows made 2, 3 and 4 turns; 500 text instructions a task for two tasks; 50 speakers.",
+    "40 % of the empathy rows made 2, 3 and 4 turns; 500 instructions a task for two tasks; 50 speakers.",
     "Not published: rows or hours of any set, how many BELLE and UltraChat queries (100,000 each here), rows "
     "a task, shares of 2, 3 and 4 turns, prompts, sampling, dev share, where the instruction stands.",
     "By their papers WenetSpeech4TTS has 12,800 h, GigaSpeech 10,000 h and LibriHeavy 50,000 h.",

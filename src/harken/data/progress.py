@@ -51,7 +51,7 @@ class Quiet:
 
 
 class Lines:
-    """A line every quarter of a minute, and for each part that is done."""
+    """A line where a part begins and ends, and every quarter of a minute."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Lines:
         self.end()
         self._doing, self._total, self._done = doing, total, 0
         self._began = self._told = self._clock()
+        self._write(f"{doing} …")
 
     def reached(self, done: int) -> None:
         self._done = done
@@ -72,7 +73,7 @@ class Lines:
             self._tell()
 
     def end(self) -> None:
-        if self._doing:
+        if self._doing and self._done:
             self._tell()
         self._doing = ""
 

@@ -36,16 +36,16 @@ class LLMConfig(BaseModel):
     """What the server runs; None takes its word, and then it must run even where all is cached."""
     api_key_env: str | None = None
     """The environment variable with the key. The key itself is never part of a recipe."""
-    concurrency: int = Field(16, ge=1)
-    tries: int = Field(6, ge=1)
-    timeout_s: float = Field(300.0, gt=0)
+    concurrency: int = Field(default=16, ge=1)
+    tries: int = Field(default=6, ge=1)
+    timeout_s: float = Field(default=300.0, gt=0)
 
     weights: str | None = None
     """A GGUF entry of the catalogue; without it and without `path`, the 0.5B teacher."""
     path: Path | None = None
-    slots: int = Field(SLOTS, ge=1)
-    context: int = Field(CONTEXT, ge=64)
-    threads: int | None = Field(None, ge=1)
+    slots: int = Field(default=SLOTS, ge=1)
+    context: int = Field(default=CONTEXT, ge=64)
+    threads: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:

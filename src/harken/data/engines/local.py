@@ -110,7 +110,7 @@ class _Belt:
         for lane in self._lanes:
             lane.stop()
         for process in list(self._processes):
-            process.end()
+            process.kill()
         for thread in self._threads:
             thread.join(_END_S)
 
@@ -120,6 +120,8 @@ class _Belt:
             station = self._open(place)
             for item in items:
                 lane.put(station(item))
+            if isinstance(station, _Process):
+                station.end()
         except _Stopped:
             return
         except BaseException as error:
@@ -167,6 +169,11 @@ class _Process:
         return pickle.loads(answer) if self._name == "finish" else answer
 
     def end(self) -> None:
+        """Nothing more will come: it ends by itself."""
+        self._pipe.close()
+        self._process.join(_END_S)
+
+    def kill(self) -> None:
         self._process.kill()
         self._process.join()
 

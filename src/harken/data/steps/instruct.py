@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -49,6 +49,9 @@ class Instruct(StepConfig):
     order: Literal["before"] = "before"
     """Where training puts the instruction: before the conversation. The paper does not say."""
     speech: Speech = Speech()
+
+    def limited(self, rows: int) -> Self:
+        return self.model_copy(update={"per_task": max(2, min(self.per_task, rows))})
 
     def prepare(self, resources: Resources) -> None:
         """Write the review files that are not there yet."""

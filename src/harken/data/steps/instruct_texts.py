@@ -103,6 +103,7 @@ _ON_TASK = {
     ("reasoning", "en"): r"why|caus|reason|behind|made|make|led|because|trigger|root|source|explain|where",
     ("reasoning", "zh"): r"为什么|为何|原因|背后|因为|引起|导致|怎么会|让我|缘由|根源|为啥",
 }
+_ASKS_ZH = re.compile(r".*？$|请|麻烦|帮|说|讲|告诉|分析|描述|解释|总结|梳理|谈|我想知道|给我|听完")
 _ASKS = re.compile(
     r"(how|what|why|where|which|when|who|can|could|would|will|do|did|does|is|are|was|were|please|tell|explain|"
     r"describe|say|walk|trace|summari[sz]e|give|help|show|list|point|identify|analy[sz]e|outline|i'd|i would|"
@@ -142,7 +143,7 @@ def fits(text: str, task: str, lang: str) -> bool:
     han = len(re.findall(r"[㐀-鿿]", text))
     letters = sum(c.isalpha() for c in text)
     if lang == "zh":
-        size, form = han, han == letters
+        size, form = han, han == letters and bool(_ASKS_ZH.match(text))
     else:
         size, form = len(text.split()), han == 0 and bool(_ASKS.match(text)) and not _MISREAD.search(text)
     one = text[-1:] in _ENDS and not any(c in "?!。？！" for c in text[:-1]) and ". " not in text

@@ -124,20 +124,20 @@ class Paralinguistic(StepConfig):
 
     step: Literal["paralinguistic"] = "paralinguistic"
     llm: str = "teacher"
-    llm_questions: int = Field(4, ge=0)
+    llm_questions: int = Field(default=4, ge=0)
     """Asked of the teacher for a clip; 0 leaves the implicit path to the templates."""
     templates: bool = True
     """Questions by rule too: E, and CE, G, CG where cause, gender are known; rows without a teacher."""
-    clip_share: float = Field(0.5, ge=0, le=1)
+    clip_share: float = Field(default=0.5, ge=0, le=1)
     """Of a shard's rows with an affect, the share that is asked about: rich in emotion first."""
-    llm_share: float = Field(1.0, ge=0, le=1)
+    llm_share: float = Field(default=1.0, ge=0, le=1)
     """Of these clips, the share that the teacher writes about, the richest; templates serve all."""
-    explicit_share: float = Field(0.5, ge=0, le=1)
+    explicit_share: float = Field(default=0.5, ge=0, le=1)
     """Of the questions, the share that comes with metadata as well; in dev all do, for the ablation."""
-    min_emotion_confidence: float = Field(0.6, ge=0, le=1)
+    min_emotion_confidence: float = Field(default=0.6, ge=0, le=1)
     """A model's label below this is not believed; what annotators say always is."""
     blind_check: bool = True
-    question_tokens: int = Field(90, ge=1)
+    question_tokens: int = Field(default=90, ge=1)
     """For each question asked for: small teachers write on until they are cut off."""
     temperature: float = 0.7
     top_p: float = 0.9
