@@ -107,7 +107,7 @@ def build(
         chain = Chain(files, recipe.steps, Lent(out, recipe.seed, llms))
         todo = sorted(set(range(plan.shards)) - complete(out))
         files.wipe_work()
-        interrupted = bool(todo) and _interrupted(_finished(run, todo, chain, report), len(todo), report)
+        interrupted = bool(todo) and _interrupted(_finished(run, todo, chain, report), report)
         files.wipe_work()
         return _summary(files, plan, chain.lent.tokens, interrupted)
 
@@ -125,7 +125,7 @@ def _finished(run: Engine, todo: list[int], chain: Chain, report: Report) -> Gen
     yield from run(todo, chain)
 
 
-def _interrupted(finished: Generator[Finished], total: int, report: Report) -> bool:
+def _interrupted(finished: Generator[Finished], report: Report) -> bool:
     """Runs to the end; gives whether somebody stopped it before."""
     try:
         for number, _ in enumerate(finished, 1):

@@ -89,7 +89,7 @@ class ShardFiles:
             if row.id not in lost:
                 tally.count(row, heard)
         tally.dropped.update(f"{one.step}: {one.reason}" for one in [*dropped, *unread])
-        write_text(self._tally_path(parcel.number), json.dumps(vars(tally)))
+        write_text(self._tally_path(parcel.number), json.dumps(vars(tally)), lasting=False)
         shutil.rmtree(workspace.folder, ignore_errors=True)
         return Finished(parcel.number, tally.rows.total(), tally.dropped.total())
 

@@ -71,28 +71,33 @@ def ingest(
         done = _Pieces(recipe, folder, tell).write(readers, limit)
         write_text(plan, json.dumps(asdict(done)))
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror}", "free some room") from None
+        place = error.filename or folder
+        raise DataError(f"{place}: {error.strerror or error}", "mend that, then build again") from None
     return done
 
 
 def read_piece(folder: Path, number: int) -> tuple[list[Row], list[Dropped]]:
     """The source rows that a shard begins with, and what was left out beside them. Raises DataError."""
-    groups = json.loads(_groups_path(folder, number).read_text(encoding="utf-8"))
-    rows = read_rows(_rows_path(folder, number))
+    path, rows = _groups_path(folder, number), read_rows(_rows_path(folder, number))
+    try:
+        groups = json.loads(path.read_text(encoding="utf-8"))
+        grouped = [replace(row, group=g, split=split) for row, (g, split) in zip(rows, groups, strict=True)]
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: is damaged: {error}", f"remove {folder}: it is read again") from None
     dropped = read_dropped(path) if (path := _dropped_path(folder, number)).is_file() else iter(())
-    return (
-        [replace(row, group=group, split=split) for row, (group, split) in zip(rows, groups, strict=True)],
-        [Dropped(_nameless(one), one.step, one.reason, one.detail) for one in dropped],
-    )
+    return grouped, [Dropped(_nameless(one), one.step, one.reason, one.detail) for one in dropped]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+def write_text(path: Path, text: str, lasting: bool = True) -> None:
+    """Write a file whole or not at all; where it is to be lasting, through to the disk."""
     part = path.with_name(f".{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
     part.replace(path)
 
 
@@ -153,7 +158,11 @@ class _Pieces:
 
         columns = read_table(_rows_path(self._folder, number), columns=["group", "split"]).to_pylist()
         rows = [self._grouper.assign(replace(_ROW, **one)) for one in columns]
-        write_text(_groups_path(self._folder, number), json.dumps([[row.group, row.split] for row in rows]))
+        write_text(
+            _groups_path(self._folder, number),
+            json.dumps([[row.group, row.split] for row in rows]),
+            lasting=False,
+        )
 
 
 def chosen(recipe: BuildRecipe, readers: Mapping[str, Read]) -> Iterator[Row | DroppedRow]:
@@ -186,7 +195,7 @@ def _of_source(
             yield DroppedRow(item.id, source.name, STEP, NOT_SHIPPABLE, item.licence)
         elif source.langs and item.lang not in source.langs:
             yield DroppedRow(item.id, source.name, STEP, OTHER_LANGUAGE, item.lang)
-        elif int(content_id(recipe.seed, item.id), 16) < source.share * 16**20:
+        elif source.share == 1 or int(content_id(recipe.seed, item.id), 16) < source.share * 16**20:
             yield replace(item, id=content_id(digest, item.id))
             taken += 1
             if taken == source.limit:
