@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "errors": set[str](),
     "recipes": {"errors"},
     **{leaf: {"errors"} for leaf in LEAVES},
-    "voices": {"errors", "weights"},  # a voice fetches its own weights
+    "voices": {"errors", "weights"},  # a voice fetches its own weights,
+    "llm": {"errors", "weights"},  # and so does an embedded language model
     "model": BASE | {"audio", "affect"},
     "dialogue": BASE | LEAVES | {"model"},
     "checkpoint": BASE | LEAVES | {"model"},

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harken.errors import InputError, WeightsError
+from harken.errors import DataError, InputError, WeightsError
 from harken.voices.kokoro import WEIGHTS, KokoroVoice
 from harken.voices.styles import user_style
 from harken.weights.store import ensure
@@ -51,6 +51,24 @@ def test_speaks_sentence_by_sentence(folder: Path) -> None:
         KokoroVoice(folder, "am_michael").speak("This is the first. 😀 And this is the second one!")
     )
     assert len(chunks) == 2 and all(chunk.ndim == 1 and chunk.size > 12_000 for chunk in chunks)
+
+
+@pytest.mark.weights
+def test_a_blend_lies_between_its_parts(folder: Path) -> None:
+    bella, adam, both = (KokoroVoice(folder, name) for name in ("af_bella", "am_adam", "af_bella+am_adam"))
+    np.testing.assert_allclose(both._styles, (bella._styles + adam._styles) / 2, atol=1e-6)
+    assert both.name == "af_bella+am_adam" and 1.0 < said(both, None).size / both.sample_rate < 6.0
+    with pytest.raises(DataError, match="two languages"):
+        KokoroVoice(folder, "af_bella+zf_xiaobei")
+    with pytest.raises(InputError, match="no voice 'af_nobody'"):
+        KokoroVoice(folder, "af_bella+af_nobody")
+
+
+@pytest.mark.weights
+def test_speaks_chinese(folder: Path) -> None:
+    pytest.importorskip("misaki.zh", reason="the extra kokoro is not installed")
+    voice = KokoroVoice(folder, "zf_xiaobei")
+    assert 1.0 < said(voice, "sad", "我今天真的很难过。").size / voice.sample_rate < 6.0
 
 
 @pytest.mark.weights

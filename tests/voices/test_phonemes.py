@@ -81,9 +81,43 @@ class TestEnglish:
             assert 0 < len(line) <= LONGEST_LINE and set(line) <= set(SYMBOL_IDS)
 
 
-def test_chinese() -> None:
-    pytest.importorskip("misaki", reason="misaki[zh] is not installed")
-    assert lines("我今天很难过。", "zh")
+@pytest.fixture
+def chinese() -> None:
+    pytest.importorskip("misaki.zh", reason="the extra kokoro is not installed")
+
+
+@pytest.mark.usefixtures("chinese", "english")
+class TestChinese:
+    def test_words(self) -> None:
+        assert lines("我今天很难过。", "zh") == ["wo↓ ʨi→ntʰjɛ→n xə↓n na↗nkwo↘."]
+
+    @pytest.mark.parametrize(
+        ("text", "same"),
+        [
+            ("3月8号", "三月八号"),
+            ("1,000元", "一千元"),
+            ("13800138000", "一三八零零一三八零零零"),
+            ("我难过😢", "我难过"),
+            ("兙我", "我"),  # a character without a syllable
+        ],
+    )
+    def test_reads_out_what_people_would(self, text: str, same: str) -> None:
+        assert phonemes(text, "zh").replace(" ", "") == phonemes(same, "zh").replace(" ", "")
+
+    def test_latin_words_are_spoken_as_english(self) -> None:
+        line = phonemes("我在Google上班", "zh")
+        assert f" {phonemes('Google', 'en-us')} " in line and line.startswith("wo↓")
+        assert phonemes("OK", "zh") == phonemes("OK", "en-us")
+
+    @pytest.mark.parametrize("text", ["", "……", "😀", "привет", "兙"])
+    def test_nothing_to_speak(self, text: str) -> None:
+        assert lines(text, "zh") == []
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.text(st.sampled_from("我难过一下儿兙3０٣.,%/-:。，？ aZé'😀") | st.characters(), max_size=60))
+    def test_any_text_gives_lines_that_can_be_spoken(self, text: str) -> None:
+        for line in lines(text, "zh"):
+            assert 0 < len(line) <= LONGEST_LINE and set(line) <= set(SYMBOL_IDS)
 
 
 def test_unknown_accent() -> None:
@@ -119,4 +153,4 @@ def test_missing_extra_is_named() -> None:
     assert english.value.hint == "pip install 'harken[kokoro]'"
     with pytest.raises(MissingExtra) as chinese:
         phonemes("你好", "zh")
-    assert "misaki" in chinese.value.hint
+    assert chinese.value.hint == "pip install 'harken[kokoro]'"

@@ -10,6 +10,7 @@ from harken.voices.casts import (
     JUDGING_VOICES,
     REPLY_VOICES,
     TRAINING_VOICES,
+    blends,
     cast,
     check_cast,
     language,
@@ -65,6 +66,31 @@ def test_a_split_hears_its_own_cast_only(split: str) -> None:
                 with pytest.raises(DataError, match=f"{voice}.*kept for {name}"):
                     check_cast(split, voice)
     assert set(cast(split, "en")) | set(cast(split, "zh")) == set(CASTS[split])
+
+
+def test_a_blend_is_as_good_as_its_worst_part() -> None:
+    check_cast("train", "af_bella+am_adam")
+    assert language("af_bella+bm_george") == "en"
+    with pytest.raises(DataError, match=r"'af_nova' may not be heard.*kept for dev"):
+        check_cast("train", "af_bella+af_nova")
+    with pytest.raises(DataError, match="in no cast"):
+        check_cast("train", "af_bella+")
+    with pytest.raises(DataError, match="blends two languages"):
+        language("af_bella+zf_xiaobei")
+
+
+@pytest.mark.parametrize(
+    ("split", "lang", "most"), [("train", "en", 50), ("train", "zh", 34), ("dev", "en", 34)]
+)
+def test_fifty_voices_where_the_cast_gives_as_many(split: str, lang: str, most: int) -> None:
+    voices = blends(split, lang)
+    assert len(set(voices)) == len(voices) == most and voices[: len(cast(split, lang))] == cast(split, lang)
+    for voice in voices:
+        check_cast(split, voice)
+        assert language(voice) == lang
+    assert blends(split, lang) == voices and blends(split, lang, 5) == voices[:5]
+    if most == 50:
+        assert blends(split, lang, seed=1) != voices
 
 
 def test_unknown_voices_splits_and_languages() -> None:

@@ -13,17 +13,26 @@ from harken.errors import InputError
 if TYPE_CHECKING:
     from harken.recipes import Recipe
 
-BENCHES = ("latency", "cold")
+BENCHES = ("latency", "cold", "data")
 
 
 def run(
-    name: str, *, recipe: Recipe, checkpoint: Path | None = None, json: bool = False, runs: int | None = None
+    name: str,
+    *,
+    recipe: Recipe,
+    checkpoint: Path | None = None,
+    json: bool = False,
+    runs: int | None = None,
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: "latency" (warm) or "cold" (from the start of the process).
-        runs: how often each thing is measured; None takes the bench's own number.
+        name: "latency" (warm), "cold" (from the start of the process), or "data" (what a build adds to its
+            steps, whatever the recipe).
+        runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
+            own number.
+        rows: source rows of the largest build of "data".
 
     Raises: InputError for a name that there is not.
     """
@@ -31,10 +40,26 @@ def run(
         raise InputError(f"there is no bench {name!r}", f"choose one of: {', '.join(BENCHES)}")
     if runs is not None and runs < 1:
         raise InputError(f"{runs} runs measure nothing", "choose 1 or more")
+    if name == "data":
+        return _data(rows, runs, json)
     from harken.bench import cold, latency
     from harken.bench.result import print_result
 
     bench = latency.bench_latency if name == "latency" else cold.bench_cold
     result = bench(recipe, checkpoint, runs)
     print_result(result, json)
+    return result
+
+
+def _data(rows: int | None, runs: int | None, as_json: bool) -> dict[str, Any]:
+    import json
+
+    from harken.bench.data import bench_data, reports
+
+    result = bench_data(rows, runs)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        for report in reports(result):
+            report.print()
     return result

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
+from harken.cli.data import AuditData, BuildData, RenderData, ShowData
 from harken.cli.recipes import ListRecipes, ShowRecipe
 from harken.cli.reply import Reply
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
-from harken.cli.work import Bench, Data, Evaluate, Train
+from harken.cli.work import Bench, Evaluate, Train
 
 __all__ = ["main"]
 
@@ -75,6 +76,12 @@ def _commands() -> Any:
 
     weights = (named("list", ListWeights), named("pull", PullWeights), named("verify", VerifyWeights))
     recipes = (named("list", ListRecipes), named("show", ShowRecipe))
+    data = (
+        named("render", RenderData),
+        named("build", BuildData),
+        named("show", ShowData),
+        named("audit", AuditData),
+    )
     groups = (
         named("reply", Reply),
         named("weights", *weights, about="List, fetch and check weights."),
@@ -82,7 +89,7 @@ def _commands() -> Any:
         named("train", Train),
         named("evaluate", Evaluate),
         named("bench", Bench),
-        named("data", Data),
+        named("data", *data, about="Make training data, look at it, and audit it."),
     )
     return Union[groups]  # noqa: UP007
 

@@ -1,15 +1,14 @@
-"""`harken train`, `evaluate`, `bench` and `data`: options for what is done in the rooms of those names."""
+"""`harken train`, `evaluate` and `bench`: options for what is done in the rooms of those names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tyro.conf import Positional
 
-from harken.cli.command import DONE, FAILED, Command, WrongUse, named_recipe
+from harken.cli.command import DONE, Command, WrongUse, named_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ class Bench(Command):
     """Measure time and memory, side by side with a named alternative."""
 
     name: Positional[str]
-    """What is measured: latency (warm) or cold (from the start of the process)."""
+    """What is measured: latency (warm), cold (from the start of the process), or data (what a build adds)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -101,6 +100,8 @@ class Bench(Command):
     """Print one JSON object and nothing else on standard output."""
     runs: int | None = None
     """Measure so often, instead of the bench's own number."""
+    rows: int | None = None
+    """Build from so many source rows, where data is measured."""
 
     def run(self) -> int:
         from harken import bench
@@ -112,44 +113,9 @@ class Bench(Command):
             checkpoint=self.checkpoint,
             json=self.json,
             runs=self.runs,
+            rows=self.rows,
         )
         return DONE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data(Command):
-    """Make training data; `render` speaks annotated dialogues in many voices, going on where it stopped."""
-
-    step: Positional[Literal["render"]]
-    """What to do."""
-    source: tuple[str, ...]
-    """Dialogues to speak, as NAME=FILE, one or more."""
-    out: Path
-    """The folder of recordings and their manifest."""
-    split: Literal["train", "dev"] = "train"
-    """Whose turns, and in which voices."""
-    hours: float = 1.0
-    """Stop when the folder holds so much speech."""
-    workers: int = 1
-    """Processes, each on one core at low priority."""
-    seed: int = 0
-    """Deals out voices and paces."""
-
-    def run(self) -> int:
-        from harken.data.render import render
-
-        wrong = [source for source in self.source if not all(source.partition("="))]
-        if wrong:
-            raise WrongUse(
-                f"--source {wrong[0]!r} is not NAME=FILE", "for example: --source reccon=reccon.jsonl.gz"
-            )
-        sources = {name: Path(path) for name, _, path in (source.partition("=") for source in self.source)}
-        done = render(sources, self.out, self.split, self.hours, self.workers, self.seed)
-        print(
-            f"{done.turns} turns rendered; "
-            f"{self.out} holds {done.seconds / 3600:.2f} h of {self.split} speech"
-        )
-        return FAILED if done.interrupted else DONE
 
 
 def _check(kind: str, name: str, known: Collection[str]) -> None:

@@ -61,15 +61,20 @@ def _bytes(path: Path) -> bytes:
 
 
 def _member(path: Path, member: str) -> bytes:
+    """A member's bytes, read where it lies: several threads may read one tar."""
     try:
-        file = _tar(path).extractfile(member)
-    except (KeyError, OSError, tarfile.TarError) as error:
+        offset, size = _places(path, path.stat().st_mtime_ns)[member]
+        with path.open("rb") as tar:
+            tar.seek(offset)
+            return tar.read(size)
+    except KeyError:
+        raise DataError(f"{path}::{member}: the tar has no such file", "check the source's folder") from None
+    except (OSError, tarfile.TarError) as error:
         raise DataError(f"{path}::{member}: cannot be read: {error}", "check the source's folder") from None
-    if file is None:
-        raise DataError(f"{path}::{member} is not a file", "check the source's folder")
-    return file.read()
 
 
 @lru_cache(maxsize=16)
-def _tar(path: Path) -> tarfile.TarFile:
-    return tarfile.open(path)
+def _places(path: Path, changed_ns: int) -> dict[str, tuple[int, int]]:
+    """Offset and size of each file in an uncompressed tar; one that changed is read again."""
+    with tarfile.open(path, "r:") as tar:
+        return {entry.name: (entry.offset_data, entry.size) for entry in tar if entry.isfile()}

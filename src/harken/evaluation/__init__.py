@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
 
-BENCHMARKS = ("affect", "words", "alignment", "attribution")
+BENCHMARKS = ("affect", "labelers", "words", "alignment", "attribution")
 RECCON = "reccon.jsonl.gz"
 
 
@@ -36,8 +36,8 @@ def run(
 
     Args:
         benchmark: one of BENCHMARKS.
-        data: folders. affect: emotional speech; words: speech packs, renders, people reading; alignment:
-            packs and renders; attribution: packs and renders, and one folder that holds RECCON.
+        data: folders. affect, labelers: emotional speech; words: speech packs, renders, people reading;
+            alignment: packs and renders; attribution: packs and renders, and one folder that holds RECCON.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
         limit: so many clips (of each set) or turns at most.
 
@@ -53,7 +53,7 @@ def run(
     from harken.evaluation.report import hardware
 
     quiet_libraries()
-    measure = _affect if benchmark == "affect" else _with_model
+    measure = {"affect": _affect, "labelers": _labelers}.get(benchmark, _with_model)
     report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
         harken=__version__,
         recipe=recipe.name,
@@ -78,6 +78,24 @@ def _affect(
     made = evaluate_affect(data[0], ensure(recipe.listen.encoder), seed)
     method = "readout trained anew on each protocol's clips, beside a linear probe on the same"
     return Report(benchmark, {"checkpoint": "none", "method": method}, tuple(made.rows()))
+
+
+def _labelers(
+    benchmark: str, recipe: Recipe, data: list[Path], checkpoint: Path | None, limit: int | None, seed: int
+) -> Report:
+    """Labels dev people's speech by the recipe's readout and, where FunASR is installed, by emotion2vec+."""
+    from importlib.util import find_spec
+
+    from harken.checkpoint import shipped
+    from harken.data.labelers import open_labeler
+    from harken.data.labelers.emotion2vec import Emotion2vec
+    from harken.data.labelers.readout import Readout
+    from harken.evaluation.labelers import evaluate_labelers, people
+
+    labelers = [open_labeler(Readout(trained=checkpoint or shipped(recipe.name)))]
+    if find_spec("funasr"):
+        labelers.append(open_labeler(Emotion2vec()))
+    return evaluate_labelers(labelers, people(data, limit, seed), seed)
 
 
 def _with_model(

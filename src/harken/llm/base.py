@@ -57,6 +57,11 @@ class LLM(Protocol):
         ...
 
     @property
+    def template(self) -> str:
+        """The name of its chat template (`harken.llm.templates.render`)."""
+        ...
+
+    @property
     def thinks(self) -> bool:
         """Was it trained to think in a block of its own?"""
         ...

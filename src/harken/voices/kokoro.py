@@ -2,6 +2,7 @@
 
 It is a base voice behind `voices.base.Voice`: pace and prosody follow a `Style`, but it does not hear the
 dialogue. Needs the extra `kokoro`. The weights' folder holds `kokoro-quantized.onnx` and `voices/<name>.bin`.
+Voices blend: `af_bella+am_adam` speaks with the mean of both style vectors and the accent of the first.
 
 Shapes: P = symbols of a line, N = samples.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from harken.errors import InputError, MissingExtra, WeightsError
-from harken.voices import phonemes
+from harken.voices import casts, phonemes
 from harken.voices.base import NEUTRAL, Samples, Style, level
 from harken.voices.symbols import PAD_ID, SYMBOL_IDS
 from harken.weights.store import ensure
@@ -35,17 +36,14 @@ class KokoroVoice:
     """One voice of Kokoro-82M. Voices of one folder share the network; it uses `threads` cores."""
 
     def __init__(self, folder: Path, name: str = "af_heart", threads: int = 2) -> None:
-        """Raises InputError for a voice that is not in `folder`, WeightsError, and MissingExtra."""
-        file = folder / "voices" / f"{name}.bin"
-        if name[:1] not in _ACCENTS or not file.is_file():
-            known = sorted(f.stem for f in (folder / "voices").glob("*.bin") if f.stem[0] in _ACCENTS)
-            raise InputError(
-                f"Kokoro has no voice {name!r}", f"voices: {', '.join(known) or f'none in {folder}'}"
-            )
-        styles = np.fromfile(file, dtype=np.float32)
-        if styles.size % _STYLE_SIZE or styles.size // _STYLE_SIZE <= phonemes.LONGEST_LINE:
-            raise WeightsError(f"{file} is damaged ({styles.nbytes} bytes)", f"harken weights pull {WEIGHTS}")
-        self._styles = styles.reshape(-1, _STYLE_SIZE)  # row = style for a line of that many symbols
+        """Args: name: a voice in `folder`, or a blend of several of one language.
+
+        Raises InputError for a voice that is not in `folder`, DataError for a blend of two languages,
+        WeightsError, and MissingExtra.
+        """
+        styles = [_styles(folder, part) for part in casts.parts(name)]
+        casts.language(name)
+        self._styles = np.stack(styles).mean(axis=0)  # row = style for a line of so many symbols
         self._session = _session(folder / "kokoro-quantized.onnx", threads)
         self._accent = _ACCENTS[name[0]]
         self._name = name
@@ -78,6 +76,20 @@ class KokoroVoice:
 def load(name: str = "af_heart", threads: int = 2) -> KokoroVoice:
     """The voice, its weights fetched first where they are not there yet."""
     return KokoroVoice(ensure(WEIGHTS), name, threads)
+
+
+def _styles(folder: Path, name: str) -> Samples:
+    """A voice's style vectors, (lengths of a line, 256)."""
+    file = folder / "voices" / f"{name}.bin"
+    if name[:1] not in _ACCENTS or not file.is_file():
+        known = sorted(f.stem for f in (folder / "voices").glob("*.bin") if f.stem[0] in _ACCENTS)
+        raise InputError(
+            f"Kokoro has no voice {name!r}", f"voices: {', '.join(known) or f'none in {folder}'}"
+        )
+    styles = np.fromfile(file, dtype=np.float32)
+    if styles.size % _STYLE_SIZE or styles.size // _STYLE_SIZE <= phonemes.LONGEST_LINE:
+        raise WeightsError(f"{file} is damaged ({styles.nbytes} bytes)", f"harken weights pull {WEIGHTS}")
+    return styles.reshape(-1, _STYLE_SIZE)
 
 
 @lru_cache(maxsize=2)

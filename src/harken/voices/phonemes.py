@@ -1,8 +1,8 @@
 """Text to the phonemes that Kokoro reads: sentences, then symbols of `symbols.SYMBOL_IDS`.
 
-English goes through phonemizer and espeak-ng (GPL-3.0, the extra `kokoro`); Chinese through misaki where it
-is installed. What nobody says aloud (emoji, scripts that the voice does not speak) is left out; numbers are
-read out.
+English goes through phonemizer and espeak-ng (GPL-3.0), Chinese through misaki, Latin words in Chinese the
+English way: all in the extra `kokoro`. What nobody says aloud (emoji, scripts that the voice does not speak)
+is left out; numbers are read out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 import unicodedata
+import warnings
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -26,6 +27,10 @@ _ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|[A-Z])\.$")
 _TITLE = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St)\.")  # its full stop would be heard as a pause
 _SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+["”’）]*\s*|\n+""")
 _CLAUSE_END = re.compile(r"[,;:.!?—…] ")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_LONG_NUMBER = re.compile(r"\d{8,}")  # of a telephone, say: read digit by digit in Chinese
+_HAN_DIGITS = dict(zip("0123456789", "零一二三四五六七八九", strict=True))
+_LATIN = re.compile(r"[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9' -]*")
 _LOCK = threading.Lock()  # espeak-ng keeps state of its own
 
 
@@ -95,8 +100,38 @@ def _english(text: str, accent: str) -> str:
 
 
 def _mandarin(text: str) -> str:
-    spoken = _misaki()(text)
-    return str(spoken[0] if isinstance(spoken, tuple) else spoken)
+    """Mandarin and its numbers by misaki, each stretch of Latin words between by espeak-ng."""
+    misaki = _misaki()  # which is missing is told before anything is spoken
+    text = _LONG_NUMBER.sub(lambda n: "".join(map(_han_digit, n[0])), _THOUSANDS.sub("", text))
+    line, start = "", 0
+    for latin in _LATIN.finditer(text):
+        line += _syllables(misaki, text[start : latin.start()]) + f" {_english(latin[0], 'en-us')} "
+        start = latin.end()
+    return re.sub(r" +", " ", line + _syllables(misaki, text[start:]))
+
+
+def _han_digit(digit: str) -> str:
+    return _HAN_DIGITS[str(unicodedata.decimal(digit))]
+
+
+def _syllables(misaki: Any, text: str) -> str:
+    """What misaki makes of a text; characters that it knows no syllable for are left out."""
+    if not text.strip():
+        return text
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that it leaves as they are
+        try:
+            return str(misaki(text)[0])
+        except ValueError:
+            return str(misaki("".join(c for c in text if _has_syllable(misaki, c)) or " ")[0])
+
+
+def _has_syllable(misaki: Any, character: str) -> bool:
+    try:
+        misaki(character)
+    except ValueError:
+        return False
+    return True
 
 
 @cache
@@ -119,9 +154,8 @@ def _espeak(accent: str) -> Any:
 @cache
 def _misaki() -> Any:
     try:
-        chinese = import_module("misaki.zh")
+        chinese, jieba = import_module("misaki.zh"), import_module("jieba")
     except ImportError:
-        missing = MissingExtra("speaking Chinese with Kokoro", "kokoro")
-        missing.hint = "pip install 'misaki[zh]'"
-        raise missing from None
+        raise MissingExtra("speaking Chinese with Kokoro", "kokoro") from None
+    jieba.setLogLevel(logging.ERROR)  # it tells of its dictionary
     return chinese.ZHG2P()

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
 from harken.data.rows import Row
 from harken.data.workspace import Workspace
@@ -57,6 +57,9 @@ class Resources(Protocol):
 class StepConfig(Frozen, ABC):
     """Base of the steps' configs; each has a `step: Literal["its name"]` that names it in a recipe."""
 
+    computes: ClassVar[bool] = False
+    """Does it compute, so that it wants processes of its own? Waiting for a language model is not that."""
+
     step: str
     workers: int = 1
     """Shards in work at once. An LLM's own concurrency is its own setting."""
@@ -68,6 +71,10 @@ class StepConfig(Frozen, ABC):
         """The step's fingerprint: everything that shapes its rows, and nothing about how it is run."""
         shaping = self.model_dump_json(exclude={"workers", "gpus"})
         return f"{self.step}-{hashlib.sha256(shaping.encode()).hexdigest()[:12]}"
+
+    def limited(self, rows: int) -> Self:
+        """The config in a build of so many source rows: what is made beside rows is kept as small."""
+        return self
 
     def prepare(self, resources: Resources) -> None:
         """Make what all shards share, once, before the first; a second call finds it there."""

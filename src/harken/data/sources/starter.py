@@ -1,0 +1,72 @@
+"""The project's own dialogues, which come with the package: `harken/data/starter/*.jsonl`.
+
+Each has `id, lang, topic` and turns of `user` and `assistant`; a user's turn has its emotion and, unless that
+is neutral, words of this or an earlier turn of the user that say why. Every turn of a user gives a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+from harken.data.rows import Row
+from harken.data.sources.base import Place, Source, Unread, Unusable, affect_of, items_to_rows
+from harken.data.sources.conversations import Line, dialogue_rows
+from harken.data.sources.hub import list_files
+from harken.data.sources.json_items import json_items
+
+
+def read(place: Place) -> Iterator[Row | Unread]:
+    """The rows of the dialogues in the package, or of others of that form in a folder."""
+    found = list_files(place.path or str(files("harken.data") / "starter"), "*.jsonl")
+    return (
+        row
+        for file in found
+        for row in items_to_rows(json_items(file), lambda data: _rows(place.source, data))
+    )
+
+
+def _rows(source: Source, data: dict[str, Any]) -> list[Row]:
+    lines: list[Line] = []
+    for number, turn in enumerate(data["turns"], 1):
+        speaker, text = turn["speaker"], turn["text"].strip()
+        if speaker not in ("user", "assistant"):
+            raise Unusable("label outside the set", f"speaker {speaker!r}")
+        if lines and lines[-1].speaker == speaker:
+            raise Unusable("not of the source's form", f"turn {number}: {speaker} speaks twice in a row")
+        line = Line(number, speaker, text)
+        if speaker == "user":
+            affect = affect_of(turn["emotion"], "human")
+            line = Line(number, speaker, text, affect, _causes(turn, [*lines, line]))
+        lines.append(line)
+    lang = data["lang"]
+    if lang not in source.langs:
+        raise Unusable("other language", lang)
+    return list(
+        dialogue_rows(source, data["id"], lines, lang, group=data["id"], user="user", unanswered=True)
+    )
+
+
+def _causes(turn: dict[str, Any], lines: list[Line]) -> tuple[tuple[int, str], ...]:
+    """Where the words of the cause were said last. Raises Unusable where they were not, or are wanting."""
+    if "cause" not in turn:
+        if turn["emotion"] != "neutral":
+            raise Unusable("lacks a field", f"turn {lines[-1].number}: cause")
+        return ()
+    for line in reversed(lines):
+        if line.speaker == "user" and turn["cause"] in line.text:
+            return ((line.number, turn["cause"]),)
+    raise Unusable("cause is not in the dialogue", turn["cause"])
+
+
+SOURCE = Source(
+    name="starter",
+    about="200 short dialogues written for Harken, with emotions and their causes",
+    licence="CC0-1.0",
+    shippable=True,
+    langs=("en", "zh"),
+    form_of="harken/data/starter/README.md of this version of Harken",
+    url="https://creativecommons.org/publicdomain/zero/1.0/",
+    read=read,
+)

@@ -1,0 +1,157 @@
+"""The IEAT step (the paper's 2.2): the teacher's think block is opened with how the speaker feels and the
+beginning of why, and the teacher reasons on from it, closes the block and answers.
+
+What comes of it is a row of task "empathy": the reply is its target; the trace is apart and never spoken.
+How injections read is `injections`, how a trace is judged `traces`, how a reply is judged `replies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harken.data.rows import Row, Teacher, derive, with_last_user
+from harken.data.steps import replies, traces
+from harken.data.steps.base import Dropped, Resources
+from harken.data.steps.injections import FEELINGS, QUOTES, injection, shown_alike
+from harken.data.steps.prompts import ATTRIBUTE
+from harken.data.steps.teaching import (
+    DETAIL,
+    LANGUAGES,
+    NO_LANGUAGE,
+    Fault,
+    TaughtStep,
+    Thought,
+    conversation,
+    draw,
+    is_query,
+    teacher,
+    think,
+)
+from harken.data.workspace import Workspace
+from harken.llm.base import LLM, Sampling
+
+CONTRADICTS = "trace contradicts the injected emotion"
+LEAKS = "reply leaks the injection"
+NO_CAUSE = "trace too short to hold a cause"
+AS_THE_SPEAKER = "trace speaks as the speaker"
+NOT_IN_THE_WORDS = "cause not in the words"
+
+
+class Attribute(TaughtStep):
+    """Source rows with an emotion -> empathy rows."""
+
+    step: Literal["attribute"] = "attribute"
+
+    def open(self, resources: Resources) -> AttributeStep:
+        return AttributeStep(self, resources.llm(self.llm), resources.seed)
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """What the teacher thought and said of a row."""
+
+    injection: str
+    thought: Thought
+    teacher: Teacher
+
+
+@dataclass(frozen=True)
+class AttributeStep:
+    """The opened step."""
+
+    config: Attribute
+    llm: LLM
+    seed: int
+
+    def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
+        felt = [row for row in rows if is_query(row) and row.last_user.emotion in FEELINGS["en"]]
+        answers = attributed(self.llm, self.config, self.seed, felt)
+        found = dict(zip([row.id for row in felt], answers, strict=True))
+        for row in rows:
+            yield row
+            answer = found.get(row.id)
+            if isinstance(answer, Fault):
+                yield Dropped(row, self.config.step, answer.reason, answer.detail)
+            elif answer is not None:
+                yield answered(row, self.config.maker, answer, task="empathy")
+
+
+def attributed(llm: LLM, config: TaughtStep, seed: int, rows: Sequence[Row]) -> list[Attributed | Fault]:
+    """For each row, whose last user's turn has an emotion, what the teacher thought and said, or why not."""
+
+    def once(numbers: list[int], sampling: Sampling) -> list[Attributed | Fault]:
+        return _attributed_once(llm, config, sampling, [rows[i] for i in numbers])
+
+    return draw(config, seed, len(rows), once)
+
+
+def _attributed_once(
+    llm: LLM, config: TaughtStep, sampling: Sampling, rows: Sequence[Row]
+) -> list[Attributed | Fault]:
+    known = [row for row in rows if row.lang in LANGUAGES]
+    openings = [injection(row.last_user.emotion or "neutral", row.lang, row.id) for row in known]
+    asked = [
+        (
+            ATTRIBUTE[row.lang].messages(not llm.thinks, shown_alike(row.id, row.lang))
+            + conversation(row.turns)
+        )
+        for row in known
+    ]
+    thoughts = think(llm, list(zip(asked, openings, strict=True)), sampling)
+    found: dict[str, Attributed | Fault] = {}
+    for row, opening, thought in zip(known, openings, thoughts, strict=True):
+        if isinstance(thought, Fault):
+            found[row.id] = thought
+        elif reason := fault(row, opening, thought, config.max_words):
+            found[row.id] = Fault(reason, f"{thought.trace} -> {thought.reply}"[:DETAIL])
+        else:
+            found[row.id] = Attributed(opening, thought, teacher(llm, ATTRIBUTE[row.lang], sampling))
+    return [found.get(row.id, Fault(NO_LANGUAGE, row.lang)) for row in rows]
+
+
+def fault(row: Row, opening: str, thought: Thought, max_words: int) -> str | None:
+    """Why a think block and its reply cannot be kept; None where they can."""
+    emotion = row.last_user.emotion or "neutral"
+    quote = opening[-1] if opening[-1] in QUOTES else ""
+    continuation = quote + thought.trace.removeprefix(opening)
+    cause = quote + traces.named_cause(thought.trace, opening)
+    if not traces.names_a_cause(continuation, row.lang):
+        return NO_CAUSE
+    if not replies.in_language(continuation, row.lang):
+        return replies.OTHER_LANGUAGE
+    if replies.loops(continuation, row.lang):
+        return replies.LOOP
+    if traces.contradicts(continuation, emotion, row.lang):
+        return CONTRADICTS
+    if traces.speaks_as_the_speaker(cause, row.lang):
+        return AS_THE_SPEAKER
+    if not traces.rests_on(row, cause):
+        return NOT_IN_THE_WORDS
+    if traces.leaks(thought.reply, opening):
+        return LEAKS
+    if replies.unfit(thought.reply, emotion, row.lang):
+        return replies.UNFIT
+    shown = ATTRIBUTE[row.lang].answers
+    return replies.fault(thought.reply, row.lang, row.last_user.text, max_words, shown)
+
+
+def answered(row: Row, maker: str, answer: Attributed, number: int = 0, **changes: Any) -> Row:
+    """The row that follows from `row`; a cause that nobody annotated is the words that the trace names."""
+    thought = answer.thought
+    made = derive(
+        row,
+        maker,
+        number,
+        stage="1-2",
+        injection=answer.injection,
+        trace=thought.trace,
+        target=thought.reply,
+        teacher=answer.teacher,
+        **changes,
+    )
+    if row.last_user.cause:
+        return made
+    cause = traces.named_cause(thought.trace, answer.injection)
+    return with_last_user(made, cause=traces.causes_in(row.turns, cause, row.lang))

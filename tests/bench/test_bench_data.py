@@ -1,0 +1,91 @@
+"""What the bench of builds reports, on small builds: shapes and equality, never times."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="data sets are kept in Parquet: extra data")
+
+from harken import bench
+from harken.bench import data as room
+from harken.bench.data_build import Case, Times, run, write_source
+from harken.errors import HarkenError
+from harken.recipes import mini
+
+
+def case(folder: Path, rows: int = 40) -> Case:
+    write_source(folder / "source", rows)
+    return Case(str(folder / "source"), str(folder / "out"), 10, "inline", (0.0, 0.0, 0.0), (1, 1, 1))
+
+
+def test_the_slowest_step_sets_what_is_possible(tmp_path):
+    one = case(tmp_path, 1)
+    assert replace(one, ms_per_row=(8.0, 1.0, 8.0), workers=(8, 1, 4)).possible_rows_per_s == 500
+    assert replace(one, ms_per_row=(0.0, 0.0, 2.0), workers=(1, 1, 3)).possible_rows_per_s == 1500
+
+
+def test_a_build_of_fakes_is_timed_and_watched_in_a_process_of_its_own(tmp_path):
+    times, peak_mb = room._watched(case(tmp_path))
+    assert (times.source_rows, times.shards) == (40, 4)
+    assert 0 <= times.between_s <= times.building_s and times.reading_s > 0
+    assert peak_mb is None or peak_mb > 10
+
+
+def test_a_build_that_fails_says_why(tmp_path):
+    with pytest.raises(HarkenError, match="no engine 'spark'"):
+        room._watched(replace(case(tmp_path, 1), engine="spark"))
+
+
+def test_equal_builds_have_one_digest_and_others_have_others(tmp_path):
+    one = case(tmp_path)
+    run(one)
+    run(replace(one, out=str(tmp_path / "again")))
+    assert room.digest(tmp_path / "out") == room.digest(tmp_path / "again")
+    (tmp_path / "again" / "dropped-00001.jsonl").unlink()
+    assert room.digest(tmp_path / "out") != room.digest(tmp_path / "again")
+
+
+def test_memory_is_that_of_a_process_and_all_below_it():
+    if Path("/proc/self/statm").exists():
+        assert room.tree_rss(os.getpid()) > 10e6
+    assert room.tree_rss(2**30) == 0
+
+
+def fake_watched(one: Case) -> tuple[Times, float]:
+    """As if the work took twice the least time, and a byte a row."""
+    out = Path(one.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "rows-00000.parquet").write_text("equal")
+    rows = len((Path(one.source) / "en.jsonl").read_text().splitlines())
+    return Times(rows, 1.0, 2 * rows / one.possible_rows_per_s, 1.0, 4), rows / 10
+
+
+def test_the_whole_bench_is_one_object_and_three_tables(monkeypatch, capsys):
+    monkeypatch.setattr(room, "_watched", fake_watched)
+    killed = []
+    monkeypatch.setattr(room.subprocess, "Popen", lambda command, **_: killed.append(command) or Ended())
+    result = bench.run("data", recipe=mini(), json=True, runs=3, rows=100)
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(result))
+    assert result["throughput"] == 0.5 and result["memory_ratio"] == 10
+    assert [row["rows"] for row in result["overhead"]] == [10, 100]
+    assert all(row["equal_bytes"] for row in result["engines"])
+    assert {row["workers"] for row in result["engines"]} == {1, 2, 4, 8}
+    assert (len(killed), result["kills"]["killed"], result["kills"]["equal"]) == (3, 3, 3)
+    tables = [report.markdown() for report in room.reports(result)]
+    assert len(tables) == 3 and "share_of_possible" in tables[0]
+    out = io.StringIO()
+    room.reports(result)[1].print(out)
+    assert "local" in out.getvalue()
+
+
+class Ended:
+    """A process that is over."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0

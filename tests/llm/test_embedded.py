@@ -1,0 +1,187 @@
+"""The embedded model: with a stand-in for llama.cpp, and on the real 0.5B where it is in the cache."""
+
+import gc
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from harken.errors import InputError, MissingExtra, WeightsError
+from harken.llm.base import Completion, LLMError, Sampling
+from harken.llm.embedded import EmbeddedLLM
+from harken.llm.templates import Message, render
+from harken.weights import store
+
+REAL = "qwen2.5-coder-0.5b-instruct"
+
+
+class FakeServer:
+    """Stands in for `xllamacpp.Server`: upper case, and two kinds of faults."""
+
+    made: list["FakeServer"]
+    alive = 0
+
+    def __init__(self, params: SimpleNamespace) -> None:
+        if b"GGUF" not in Path(params.model.path).read_bytes():
+            raise RuntimeError("Failed to init server")
+        self.params = params
+        self.requests: list[dict] = []
+        self.made.append(self)
+        type(self).alive += 1
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+    def handle_completions(self, request: dict) -> dict:
+        self.requests.append(request)
+        prompt = request["prompt"]
+        if prompt == "unreadable":
+            raise RuntimeError("parse error\nat line 1")
+        if prompt == "too long":
+            return {"error": {"code": 400, "message": "request exceeds the available context size"}}
+        finish = "length" if prompt == "long" else "stop"
+        return {
+            "choices": [{"text": prompt.upper(), "finish_reason": finish}],
+            "usage": {"prompt_tokens": 4, "completion_tokens": 2},
+        }
+
+
+@pytest.fixture
+def llama(monkeypatch: pytest.MonkeyPatch) -> type[FakeServer]:
+    """The stand-in, as if `xllamacpp` were it."""
+
+    class Server(FakeServer):
+        """Counts for one test."""
+
+    Server.made = []
+
+    def params() -> SimpleNamespace:
+        cpus = {name: SimpleNamespace() for name in ("cpuparams", "cpuparams_batch")}
+        return SimpleNamespace(model=SimpleNamespace(), **cpus)
+
+    module = ModuleType("xllamacpp")
+    module.Server, module.CommonParams = Server, params  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "xllamacpp", module)
+    return Server
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(b"GGUF and so on")
+    return path
+
+
+def test_answers_come_in_order_with_faults_in_their_places(llama, gguf):
+    llm = EmbeddedLLM(gguf, slots=2, context=128, threads=1)
+    answers = llm.complete(["a", "unreadable", "long", "too long", "a"], Sampling(stop=("\n",), seed=3))
+    assert answers[0] == answers[4] == Completion("A", "stop", 4, 2)
+    assert answers[2] == Completion("LONG", "length", 4, 2)
+    assert all(isinstance(answers[i], LLMError) for i in (1, 3))
+    assert "context size" in answers[3].message
+    [server] = llama.made
+    assert len(server.requests) == 4
+    assert server.params.n_ctx == 256
+    assert server.requests[0]["stop"] == ["\n", "<|im_end|>"]
+    assert server.requests[0]["seed"] == 3
+
+
+def test_nothing_is_loaded_before_the_first_prompt(llama, gguf):
+    llm = EmbeddedLLM(gguf)
+    assert (llm.name, len(llm.revision)) == ("tiny", 64)
+    assert llm.complete([], Sampling()) == []
+    assert not llama.made
+
+
+def test_one_process_loads_a_file_once(llama, gguf):
+    """However many open it and from however many threads; with other settings it is another one."""
+    models = [EmbeddedLLM(gguf, slots=2) for _ in range(4)]
+    threads = [threading.Thread(target=llm.complete, args=(["a"], Sampling())) for llm in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(llama.made) == 1
+    EmbeddedLLM(gguf, slots=3).start()
+    assert len(llama.made) == 2
+
+
+def test_a_file_is_unloaded_when_the_last_user_closes(llama, gguf):
+    one, two = EmbeddedLLM(gguf), EmbeddedLLM(gguf)
+    one.start()
+    two.start()
+    llama.made.clear()  # the list of the test holds it too
+    one.close()
+    gc.collect()
+    assert llama.alive == 1
+    two.close()
+    gc.collect()
+    assert llama.alive == 0
+    assert one.complete(["again"], Sampling()) == [Completion("AGAIN", "stop", 4, 2)]
+
+
+def test_a_file_that_is_no_model_is_named(llama, tmp_path):
+    bad = tmp_path / "notes.gguf"
+    bad.write_text("shopping list")
+    with pytest.raises(InputError, match=r"notes\.gguf could not be loaded"):
+        EmbeddedLLM(bad).complete(["a"], Sampling())
+
+
+def test_a_file_that_is_not_there_is_named(llama, tmp_path):
+    llm = EmbeddedLLM(tmp_path / "gone.gguf")
+    with pytest.raises(InputError, match=r"gone\.gguf is not there"):
+        llm.start()
+
+
+def test_a_name_is_of_a_gguf_in_the_catalogue():
+    assert EmbeddedLLM(REAL).revision.startswith("1d9614638d18024d")
+    with pytest.raises(WeightsError, match="'no-such-model'"):
+        EmbeddedLLM("no-such-model")
+    with pytest.raises(InputError, match="whisper-base"):
+        EmbeddedLLM("whisper-base")
+
+
+def test_the_missing_package_says_how_to_get_it(monkeypatch, gguf):
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(MissingExtra) as caught:
+        EmbeddedLLM(gguf).start()
+    assert "harken[data]" in caught.value.hint
+
+
+def test_real_xllamacpp_refuses_what_is_no_gguf(tmp_path, capfd):
+    pytest.importorskip("xllamacpp")
+    bad = tmp_path / "notes.gguf"
+    bad.write_text("shopping list")
+    with pytest.raises(InputError, match="could not be loaded"):
+        EmbeddedLLM(bad, context=64, slots=1).start()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.weights
+def test_the_real_model_answers_quietly_and_the_same_again(capfd):
+    pytest.importorskip("xllamacpp")
+    if not any(status.name == REAL and status.folder for status in store.status()):
+        pytest.skip(f"needs {REAL}: harken weights pull {REAL}")
+    llm = EmbeddedLLM(REAL, slots=1, context=256)
+    prompts = [
+        render("chatml", [Message("user", "What is the capital of France? One word.")]),
+        render("chatml", [Message("user", "法国的首都是哪里？只用一个词回答。")]),
+        "far too long " * 300,
+        "half a character \ud800",
+    ]
+    greedy = Sampling(max_tokens=12, temperature=0.0)
+    first = llm.complete(prompts, greedy)
+    assert "Paris" in first[0].text
+    assert "巴黎" in first[1].text
+    assert first[0].finish == "stop"
+    assert isinstance(first[2], LLMError)
+    assert isinstance(first[3], LLMError)
+    again = llm.complete(prompts[:2], greedy)
+    assert [answer.text for answer in again] == [answer.text for answer in first[:2]]
+    drawn = Sampling(max_tokens=12, temperature=1.0, top_p=1.0, seed=7)
+    ask = [render("chatml", [Message("user", "Tell me anything.")])]
+    assert llm.complete(ask, drawn)[0].text == llm.complete(ask, drawn)[0].text
+    llm.close()
+    assert capfd.readouterr() == ("", "")
