@@ -49,9 +49,14 @@ class Times:
     reading_s: float
     building_s: float
     """From the start of the workers to the last shard."""
-    between_s: float
-    """From the first shard that stood to the last."""
     shards: int
+    half_s: float
+    """From the shard in the middle to the last, when all workers have long been at work."""
+
+    @property
+    def shards_per_s(self) -> float:
+        """The pace over the second half."""
+        return (self.shards - 1 - self.shards // 2) / max(self.half_s, 1e-9)
 
 
 class _Clock(Quiet):
@@ -96,10 +101,11 @@ def run(case: Case) -> Times:
     clock = _Clock()
     done = build(recipe, Path(case.out), engine=case.engine, report=clock)
     if not clock.stood:
-        return Times(done.source_rows, 0.0, 0.0, 0.0, 0)
+        return Times(done.source_rows, 0.0, 0.0, 0, 0.0)
     start, stood = clock.begun["building shards"], clock.stood
     reading_s = start - clock.begun["reading sources"]
-    return Times(done.source_rows, reading_s, stood[-1] - start, stood[-1] - stood[0], len(clock.stood))
+    half_s = stood[-1] - stood[len(stood) // 2]
+    return Times(done.source_rows, reading_s, stood[-1] - start, len(stood), half_s)
 
 
 if __name__ == "__main__":
