@@ -57,7 +57,7 @@ class ReadoutLabeler:
         """Windows of up to 30 s, averaged by their lengths."""
         import torch
 
-        from harken.audio.features import log_mel
+        from harken.audio.features import active_frames, log_mel
 
         parts = windows(recording.samples)
         shares = torch.tensor([float(part.stop - part.start) for part in parts])
@@ -65,7 +65,7 @@ class ReadoutLabeler:
             heard = []
             for part in parts:
                 mel = torch.from_numpy(log_mel(recording.samples[part]))[None].to(self._device)
-                heard.append(self._readout(*self._encoder(mel)))
+                heard.append(self._readout(*self._encoder(mel), active_frames(mel)))
             emotions = torch.cat([h.emotion_logits.softmax(-1) for h in heard]).cpu()  # (windows, 8)
             genders = torch.cat([h.gender_logits.softmax(-1) for h in heard]).cpu()  # (windows, 2)
         shares = shares / shares.sum()
