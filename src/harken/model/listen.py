@@ -1,7 +1,8 @@
 """Listen: a recording becomes vectors that the core reads, and a reading of who spoke and how.
 
 Three views of one run of the speech encoder: the words (the bridge, on the last layer), the affect (the
-readout, on a learned mix of layers), and one or more affect vectors in the core's space. Long recordings, languages and the conversation are handled above.
+readout, on a learned mix of layers), and one or more affect vectors in the core's space. Long recordings,
+languages and the conversation are handled above.
 
 Shapes: B rows, T encoder frames (50 a second), L + 1 states a frame, E encoder width, N heard pieces,
 K affect vectors, D core width.
@@ -32,8 +33,8 @@ class Heard(NamedTuple):
 class AffectPrefix(nn.Module):
     """The readout's vector -> K vectors in the core's space.
 
-    They are not gated to start from nothing: the core normalises what it reads, so that a vector of any length
-    but 0 is as loud as any other, and a gate's sign turns it around.
+    They are not gated to start from nothing: the core normalises what it reads, so that a vector of any
+    length but 0 is as loud as any other, and a gate's sign turns it around.
     """
 
     def __init__(self, affect_width: int, count: int, core_width: int, scale: float) -> None:
