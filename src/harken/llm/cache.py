@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from harken.errors import HarkenError
 from harken.llm.asking import Asker
 from harken.llm.base import LLM, Completion, LLMError, Sampling
@@ -55,14 +57,17 @@ class CachedLLM:
         self._usage = Usage()
         with self._readable():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path, timeout=60.0, check_same_thread=False, isolation_level=None)
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            form = self._file.execute("PRAGMA user_version").fetchone()[0]
-            if form not in (0, _FORM):
-                raise HarkenError(f"{path} was written by another version of Harken", self._way_out)
-            self._file.execute(_TABLE)
-            self._file.execute(f"PRAGMA user_version = {_FORM}")
+            with FileLock(f"{path}.lock"):  # SQLite's timeout does not hold while a new file turns to WAL
+                self._file = sqlite3.connect(
+                    path, timeout=60.0, check_same_thread=False, isolation_level=None
+                )
+                self._file.execute("PRAGMA journal_mode = WAL")
+                self._file.execute("PRAGMA synchronous = NORMAL")
+                form = self._file.execute("PRAGMA user_version").fetchone()[0]
+                if form not in (0, _FORM):
+                    raise HarkenError(f"{path} was written by another version of Harken", self._way_out)
+                self._file.execute(_TABLE)
+                self._file.execute(f"PRAGMA user_version = {_FORM}")
 
     @property
     def name(self) -> str:
