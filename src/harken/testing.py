@@ -2,13 +2,15 @@
 
 `tiny_causal_lm` and `tiny_core` are real architectures with random weights; `tiny_tokenizer` spells text byte
 by byte in ChatML; `tiny_model` hears in a made-up way and writes nonsense; `ScriptedLM` writes what a test
-tells it to; `FakeVoice` hums. All are deterministic. Harken's own tests use them, and so may anybody's.
+tells it to; `FakeVoice` hums; `FakeLLM` answers by a function. All are deterministic. Harken's own tests use
+them, and so may anybody's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
@@ -17,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from harken.llm.base import Completion, LLMError, Sampling
 from harken.model.core import Core, CoreState
 from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, SpokenLM
 from harken.recipes import CoreConfig, Recipe, mini
@@ -236,3 +239,35 @@ class FakeVoice:
         hum = (0.1 * np.sin(2 * np.pi * 200 * time_s)).astype(np.float32)
         for start in range(0, len(hum), size):
             yield hum[start : start + size]
+
+
+Answer = str | Completion | LLMError
+
+
+@dataclass
+class FakeLLM:
+    """Answers each prompt with what `answer(prompt, seed)` says; a text is a completion that stopped."""
+
+    answer: Callable[[str, int], Answer]
+    thinks: bool = False
+    name: str = "fake"
+    revision: str = "1"
+    template: str = "chatml"
+    asked: list[str] = field(default_factory=list)
+
+    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion | LLMError]:
+        self.asked += prompts
+        answers = [self.answer(prompt, sampling.seed) for prompt in prompts]
+        return [Completion(a, "stop") if isinstance(a, str) else a for a in answers]
+
+
+@dataclass
+class FakeResources:
+    """What a build lends to a step: one language model, whatever it is asked for by name."""
+
+    model: FakeLLM
+    folder: Path = Path("build")
+    seed: int = 0
+
+    def llm(self, name: str) -> FakeLLM:
+        return self.model

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from harken.data.steps.injections import FEELINGS, QUOTES, injection, openings
 from harken.data.steps.prompts import ATTRIBUTE
 from harken.data.steps.teaching import CUT_OFF, LLM_ERROR, NEVER_CLOSES, NO_LANGUAGE
 from harken.data.workspace import Workspace
-from harken.llm.base import Completion, LLMError, Sampling
-
-Answer = str | Completion | LLMError
+from harken.llm.base import Completion, LLMError
+from harken.testing import Answer, FakeLLM, FakeResources
 
 EN = "They gave my desk to someone else while I was off sick."
 ZH = "电脑突然黑屏，写了半年的论文全没了。"
@@ -29,33 +28,6 @@ GOOD = {
     "en": " they gave their desk to someone else while they were off sick.\n</think>\n\nThat must have hurt.",
     "zh": "电脑突然黑屏，写了半年的论文全没了。\n</think>\n\n半年的心血呀，太让人心疼了。",
 }
-
-
-@dataclass
-class FakeLLM:
-    """Answers each prompt with what `answer(prompt, seed)` says; a text is a completion that stopped."""
-
-    answer: Callable[[str, int], Answer]
-    thinks: bool = False
-    name: str = "fake"
-    revision: str = "1"
-    template: str = "chatml"
-    asked: list[str] = field(default_factory=list)
-
-    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion | LLMError]:
-        self.asked += prompts
-        answers = [self.answer(prompt, sampling.seed) for prompt in prompts]
-        return [Completion(a, "stop") if isinstance(a, str) else a for a in answers]
-
-
-@dataclass
-class FakeResources:
-    model: FakeLLM
-    folder: Path = Path("build")
-    seed: int = 0
-
-    def llm(self, name: str) -> FakeLLM:
-        return self.model
 
 
 def run(step: StepConfig, rows: Sequence[Row], llm: FakeLLM) -> tuple[list[Row], list[Dropped]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +18,9 @@ from harken.data.steps.respond import Respond
 from harken.data.steps.tasks import Tasks
 from harken.data.steps.teaching import CUT_OFF, LLM_ERROR, NEVER_CLOSES, NO_LANGUAGE, NO_WORDS
 from harken.data.workspace import Workspace
-from harken.llm.base import Completion, LLMError, Sampling
+from harken.llm.base import Completion, LLMError
 from harken.llm.templates import Message, render
-
-Answer = str | Completion | LLMError
-
-
-@dataclass
-class FakeLLM:
-    """Answers each prompt with what `answer(prompt, seed)` says; a text is a completion that stopped."""
-
-    answer: Callable[[str, int], Answer]
-    thinks: bool = False
-    name: str = "fake"
-    revision: str = "1"
-    template: str = "chatml"
-    asked: list[str] = field(default_factory=list)
-
-    def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion | LLMError]:
-        self.asked += prompts
-        answers = [self.answer(prompt, sampling.seed) for prompt in prompts]
-        return [Completion(a, "stop") if isinstance(a, str) else a for a in answers]
-
-
-@dataclass
-class FakeResources:
-    model: FakeLLM
-    folder: Path = Path("build")
-    seed: int = 0
-
-    def llm(self, name: str) -> FakeLLM:
-        return self.model
+from harken.testing import Answer, FakeLLM, FakeResources
 
 
 def run(step: StepConfig, rows: Sequence[Row], llm: FakeLLM) -> tuple[list[Row], list[Dropped]]:
