@@ -138,11 +138,13 @@ def load_pieces(folder: Path, tokenizer: Any) -> Pieces:
     return Pieces(tokenizer, json.loads(_part(folder, PIECES).read_text()))
 
 
-def save_listen(folder: Path, bridge: nn.Module, prefix: AffectPrefix | None = None) -> None:
-    """Write the trained tensors of Listen as float16; renamed when whole."""
-    tensors = {f"bridge.{k}": v for k, v in bridge.state_dict().items()}
-    if prefix is not None:
-        tensors |= {f"prefix.{k}": v for k, v in prefix.state_dict().items()}
+def save_listen(folder: Path, bridge: nn.Module | None = None, prefix: AffectPrefix | None = None) -> None:
+    """Write the trained tensors of Listen as float16; what is not given stays as it was there."""
+    tensors = _tensors(folder / LISTEN) if (folder / LISTEN).exists() else {}
+    for name, part in (("bridge.", bridge), ("prefix.", prefix)):
+        if part is not None:
+            tensors = {key: value for key, value in tensors.items() if not key.startswith(name)}
+            tensors |= {name + key: value for key, value in part.state_dict().items()}
     save_tensors(folder / LISTEN, tensors)
 
 

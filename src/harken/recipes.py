@@ -14,10 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from harken.errors import RecipeError
 
-SYSTEM = (
-    "You are a kind friend talking by voice. Listen to how the person feels and why, and answer what they "
-    "said in one or two short spoken sentences."
-)
+SYSTEM = "You are a kind friend. Hear how the person feels, and answer in one or two short spoken sentences."
 
 
 class Frozen(BaseModel):

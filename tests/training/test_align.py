@@ -13,10 +13,11 @@ from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes, SoftTokens
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.testing import tiny_core
-from harken.training.align import AlignConfig, AlignTask, Student, divergence, train_align
+from harken.training.align import AlignConfig, AlignTask, Drawn, Student, divergence, train_align
 from harken.training.answers import TOP, Answer
-from harken.training.core_update import IGNORED, add_low_rank
+from harken.training.examples import IGNORED
 from harken.training.loop import Schedule
+from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
 
 SYSTEM = "Be kind."
@@ -47,8 +48,10 @@ def task(student, pieces, tokenizer):
     traces = {"i won": Sample("t", "trace", "train", (), "i won", "happy", "The speaker feels happy.")}
     replies = {text: answer(tokenizer, f"So {text}.") for text in (HEARD, "i won", "we met")}
     config = AlignConfig(Schedule(steps=2, learning_rate=1e-2, warmup=1), batch_s=30.0)
+    felt = {HEARD: ("sad", answer(tokenizer, "Poor you."))}
+    spoken = Speller(pieces)
     causes = {"we met": "we met"}
-    return AlignTask(student, Speller(pieces), tokenizer, SYSTEM, replies, traces, causes, AFFECTS, config)
+    return AlignTask(student, spoken, tokenizer, SYSTEM, replies, felt, traces, causes, AFFECTS, config)
 
 
 @pytest.fixture
@@ -61,33 +64,35 @@ def heard(pieces, student):
     return SoftTokens(table[numbers], ones.bool(), numbers, ones, torch.arange(5)[None]), log_probs
 
 
-def a_sample(kind, target=""):
-    return Sample("1", kind, "train", (), HEARD, "sad", target)
+def drawn(task, kind, target="", affect=None):
+    said = task.answers[HEARD] if kind != "repeat" else None
+    return Drawn(Sample("1", kind, "train", (), HEARD, "sad", target), affect, said)
 
 
 @pytest.mark.parametrize(
-    ("sample", "learned", "given"),
+    ("kind", "target", "learned", "given"),
     [
-        (a_sample("reply"), "So oh no.<|im_end|>", ""),
-        (a_sample("repeat", HEARD), f"{HEARD}<|im_end|>", ""),
+        ("reply", "", "So oh no.<|im_end|>", ""),
+        ("repeat", HEARD, f"{HEARD}<|im_end|>", ""),
         (
-            a_sample("trace", "The speaker feels sad."),
+            "trace",
+            "The speaker feels sad.",
             f"The speaker feels sad.{THINK_CLOSE}So oh no.<|im_end|>",
             THINK_OPEN,
         ),
     ],
 )
 def test_labels_are_where_the_target_is_and_the_turn_is_what_was_heard(
-    task, heard, tokenizer, sample, learned, given
+    task, heard, tokenizer, kind, target, learned, given
 ):
     affect = AFFECTS["sad"][0]
-    example = task.example(sample, affect, *heard, 0)
+    example = task.example(drawn(task, kind, target, affect), *heard, 0)
     places = (example.labels != IGNORED).nonzero()[:, 0]
     embed = task.student.core.embed
     assert tokenizer.decode(example.labels[places]) == learned
     torch.testing.assert_close(example.inputs[places + 1], embed(example.labels[places]))
     turn = torch.cat([task.student.prefix(affect[None])[0], embed(torch.tensor(tokenizer.encode(HEARD)))])
-    asked = UserTurn(turn, REPEAT if sample.task == "repeat" else None)
+    asked = UserTurn(turn, REPEAT if kind == "repeat" else None)
     segments = [*render([asked], tokenizer, SYSTEM), tokenizer.encode(given)]
     prompt = torch.cat(
         [s if isinstance(s, torch.Tensor) else embed(torch.tensor(s).long()) for s in segments]
@@ -97,16 +102,16 @@ def test_labels_are_where_the_target_is_and_the_turn_is_what_was_heard(
 
 
 def test_without_affect_the_words_stand_alone(task, heard):
-    with_affect = task.example(a_sample("reply"), AFFECTS["sad"][0], *heard, 0)
-    without = task.example(a_sample("reply"), None, *heard, 0)
+    with_affect = task.example(drawn(task, "reply", affect=AFFECTS["sad"][0]), *heard, 0)
+    without = task.example(drawn(task, "reply"), *heard, 0)
     assert len(with_affect.inputs) - len(without.inputs) == 2
 
 
 def test_a_row_in_which_nothing_was_heard_can_be_learned_from(task, heard):
     soft, log_probs = heard
     silent = SoftTokens(*(field[:, :0] for field in soft))
-    example = task.example(a_sample("reply"), None, silent, log_probs, 0)
-    assert len(task.example(a_sample("reply"), None, soft, log_probs, 0).inputs) - len(example.inputs) == 5
+    example = task.example(drawn(task, "reply"), silent, log_probs, 0)
+    assert len(task.example(drawn(task, "reply"), soft, log_probs, 0).inputs) - len(example.inputs) == 5
 
 
 def draws(task, clip, share, times=300):
@@ -116,21 +121,22 @@ def draws(task, clip, share, times=300):
 
 def test_tasks_are_drawn_in_their_shares(task, spoken):
     (clip,) = spoken(HEARD).clips
-    kinds = [sample.task for sample, _ in draws(task, clip, 0.2, 2000)]
+    kinds = [one.sample.task for one in draws(task, clip, 0.2, 2000)]
     assert 0.15 < kinds.count("repeat") / 2000 < 0.25
     assert 0.3 < kinds.count("trace") / 2000 < 0.4
-    assert {sample.task for sample, _ in draws(task, clip, 1.0)} == {"repeat"}
+    assert {one.sample.task for one in draws(task, clip, 1.0)} == {"repeat"}
 
 
 def test_a_turn_without_an_answer_is_repeated(task, spoken):
     (clip,) = spoken("unheard of").clips
-    assert {(s.task, s.target) for s, _ in draws(task, clip, 0.0)} == {("repeat", "unheard of")}
+    assert {(d.sample.task, d.sample.target) for d in draws(task, clip, 0.0)} == {("repeat", "unheard of")}
 
 
 def test_what_is_felt_is_in_the_words_or_else_in_a_persons_voice(task, spoken):
     annotated, invented = spoken("i won", "we met").clips
     seen = {}
-    for sample, affect in draws(task, annotated, 0.0, 1000):
+    for one in draws(task, annotated, 0.0, 1000):
+        sample, affect = one.sample, one.affect
         if sample.task == "trace":
             assert OWN.equal(affect) or any(torch.equal(affect, row) for row in AFFECTS[sample.emotion])
             who = "own" if OWN.equal(affect) else "person"
@@ -140,9 +146,10 @@ def test_what_is_felt_is_in_the_words_or_else_in_a_persons_voice(task, spoken):
     assert 0.4 < seen["own", "happy"] / total < 0.6
     assert 0.25 < seen["person", "happy"] / total < 0.45  # a quarter, and a third of the quarter drawn freely
     seen = set()
-    for sample, affect in draws(task, invented, 0.0):
+    for one in draws(task, invented, 0.0):
+        sample = one.sample
         if sample.task == "trace":
-            assert any(torch.equal(affect, row) for row in AFFECTS[sample.emotion])
+            assert any(torch.equal(one.affect, row) for row in AFFECTS[sample.emotion])
             seen.add(sample.target)
     assert seen == {
         "The speaker feels neutral.",
@@ -151,14 +158,33 @@ def test_what_is_felt_is_in_the_words_or_else_in_a_persons_voice(task, spoken):
     }
 
 
-def test_words_go_with_the_voices_own_feeling_a_persons_or_none(task, spoken):
-    acted = spoken(HEARD, emotion="sad").clips[0]
-    felt = [affect for sample, affect in draws(task, acted, 0.5, 1000) if sample.task != "trace"]
-    without = sum(affect is None for affect in felt) / len(felt)
-    own = sum(affect is not None and OWN.equal(affect) for affect in felt) / len(felt)
+def test_a_reply_goes_with_the_voices_own_feeling_or_none_and_a_persons_with_the_answer_to_it(task, spoken):
+    (clip,) = spoken(HEARD).clips
+    replies = [one for one in draws(task, clip, 0.0, 1500) if one.sample.task == "reply"]
+    in_voice = [one for one in replies if one.affect is not None and not OWN.equal(one.affect)]
+    assert 0.3 < len(in_voice) / len(replies) < 0.4
+    assert all((one.affect == -1).all() and one.answer is task.felt[HEARD][1] for one in in_voice)
+    plain = [one for one in replies if one.affect is None or OWN.equal(one.affect)]
+    assert all(one.answer is task.answers[HEARD] for one in plain)
+    without = sum(one.affect is None for one in plain) / len(plain)
     assert 0.15 < without < 0.25
-    assert 0.5 < own < 0.7
-    assert all(OWN.equal(a) or (a == -1).all() for a in felt if a is not None)
+
+
+def test_words_are_repeated_in_any_voice(task, spoken):
+    (clip,) = spoken(HEARD).clips
+    repeated = draws(task, clip, 1.0, 1000)
+    own = sum(one.affect is not None and OWN.equal(one.affect) for one in repeated) / 1000
+    assert 0.45 < own < 0.6
+    assert len({tuple(one.affect.tolist()) for one in repeated if one.affect is not None}) == 4
+
+
+def test_what_follows_a_trace_is_the_answer_in_that_voice(task, spoken):
+    (clip,) = spoken(HEARD).clips
+    task.causes[HEARD] = "no"
+    thought = [one for one in draws(task, clip, 0.0, 600) if one.sample.task == "trace"]
+    for one in thought:
+        assert one.answer is (task.felt[HEARD][1] if one.sample.emotion == "sad" else None)
+    assert {one.sample.emotion for one in thought} == set(AFFECTS)
 
 
 def sure(logits):
@@ -190,15 +216,18 @@ def test_a_batch_without_replies_costs_nothing_and_can_be_learned_from():
 
 def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
     soft, log_probs = heard
-    samples = [a_sample("reply"), a_sample("trace", "The speaker feels sad."), a_sample("repeat", HEARD)]
-    affects = [None, AFFECTS["sad"][1], None]
+    batch = [
+        drawn(task, "reply"),
+        drawn(task, "trace", "The speaker feels sad.", AFFECTS["sad"][1]),
+        drawn(task, "repeat", HEARD),
+    ]
     three = SoftTokens(*(torch.cat([field] * 3) for field in soft))
-    together = task.losses(samples, affects, three, torch.cat([log_probs] * 3))
-    for i, sample in enumerate(samples):
-        alone = task.losses([sample], affects[i : i + 1], soft, log_probs)
-        assert alone[sample.task].item() > 0
-        torch.testing.assert_close(together[sample.task], alone[sample.task], atol=1e-4, rtol=1e-4)
-        assert all(loss.item() == 0 for name, loss in alone.items() if name != sample.task)
+    together = task.losses(batch, three, torch.cat([log_probs] * 3))
+    for one in batch:
+        alone = task.losses([one], soft, log_probs)
+        assert alone[one.sample.task].item() > 0
+        torch.testing.assert_close(together[one.sample.task], alone[one.sample.task], atol=1e-4, rtol=1e-4)
+        assert all(loss.item() == 0 for name, loss in alone.items() if name != one.sample.task)
 
 
 def test_one_step_moves_bridge_prefix_and_update_and_nothing_else(task, spoken, tmp_path):

@@ -1,147 +1,124 @@
-"""The core's low-rank update: what it learns from, what it leaves alone, and how it is shipped."""
+"""The stage `core`: which voice goes with a sample, and what moves."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from harken.dialogue.render import REPEAT, THINK_CLOSE, AssistantTurn, UserTurn, render
-from harken.model.core import fold_low_rank
-from harken.testing import tiny_core, tiny_tokenizer
+from harken.dialogue.render import AssistantTurn, UserTurn
+from harken.model.listen import AffectPrefix
+from harken.testing import tiny_core
 from harken.training.core_update import (
-    IGNORED,
-    MODULES,
-    Bins,
+    CoreTask,
     CoreUpdateConfig,
-    add_low_rank,
-    collate,
-    cross_entropy,
-    load_low_rank,
-    low_rank_update,
-    text_example,
+    Listener,
+    in_voice,
     train_core_update,
 )
+from harken.training.examples import IGNORED
 from harken.training.loop import Schedule
+from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
 
-REPLY = Sample("1", "reply", "train", (UserTurn("Hi."), AssistantTurn("Hello.")), "I won!", None, "How nice!")
-TRACE = Sample("2", "trace", "train", (), "I won!", "happy", 'The speaker feels happy because: "I won"')
-ECHO = Sample("3", "repeat", "dev", (), "Oh.", None, "Oh.")
+SYSTEM = "Be kind."
+AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
+PAST = (UserTurn("Hi."), AssistantTurn("Hello."))
+REPLY = Sample("1", "reply", "train", PAST, "I won!", "happy", "How nice!")
+OPEN = Sample("2", "reply", "train", (), "I am moving.", "sad", "You will be missed.", open=True)
+TRACE = Sample(
+    "3", "trace", "train", (), "So I won!", "happy", 'The speaker feels happy because: "I won"', ("I won",)
+)
+UNKNOWN = Sample("4", "reply", "dev", (), "Hm.", None, "Yes?")
 
 
 @pytest.fixture
-def adapted():
-    """A tiny core with an update that changes it."""
-    pytest.importorskip("peft")
+def task(tokenizer):
+    torch.manual_seed(0)
     core = tiny_core()
-    add_low_rank(core, rank=2)
-    torch.manual_seed(1)
-    for name, parameter in core.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return core
-
-
-def logits(core, seed=0):
-    inputs = torch.randn(2, 6, 32, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        return core.logits(core(inputs).hidden)
-
-
-def test_only_the_update_of_every_linear_layer_is_trainable():
-    pytest.importorskip("peft")
-    core = tiny_core()
-    before = logits(core)
-    add_low_rank(core, rank=2)
-    trainable = {name for name, p in core.named_parameters() if p.requires_grad}
-    assert all("lora_" in name for name in trainable)
-    assert len(trainable) == 2 * len(MODULES) * 4  # four layers, two matrices each
-    assert not any("lora_" in name for name, p in core.named_parameters() if not p.requires_grad)
-    torch.testing.assert_close(logits(core), before)  # it begins at nothing
-
-
-def test_folding_the_shipped_update_into_a_fresh_core_is_the_adapted_core(adapted):
-    folded = tiny_core()
-    assert (logits(folded) - logits(adapted)).abs().max() > 0.1
-    fold_low_rank(folded, low_rank_update(adapted))
-    torch.testing.assert_close(logits(folded), logits(adapted), atol=0.02, rtol=0)
-
-
-def test_training_goes_on_from_a_shipped_update(adapted):
-    update = low_rank_update(adapted)
-    assert all(tensor.dtype == torch.float16 for tensor in update.values())
-    again = tiny_core()
-    add_low_rank(again, rank=2)
-    load_low_rank(again, update)
-    torch.testing.assert_close(logits(again), logits(adapted), atol=0.02, rtol=0)
-    second = low_rank_update(again)
-    assert second.keys() == update.keys()
-    for name, tensor in update.items():
-        torch.testing.assert_close(second[name], tensor)
-
-
-@pytest.mark.parametrize(
-    ("sample", "learned"),
-    [
-        (REPLY, "How nice!<|im_end|>"),
-        (TRACE, f'The speaker feels happy because: "I won"{THINK_CLOSE}'),  # the loop writes the opening
-        (ECHO, "Oh.<|im_end|>"),
-    ],
-)
-def test_only_the_target_is_learned_each_position_from_the_one_before(sample, learned):
-    tokenizer = tiny_tokenizer()
-    example = text_example(sample, tokenizer, "Be kind.")
-    places = (example.labels != IGNORED).nonzero()[:, 0]
-    assert tokenizer.decode(example.labels[places]) == learned
-    assert torch.equal(example.inputs[places + 1], example.labels[places])
-    assert places.tolist() == list(range(int(places[0]), len(example.inputs) - 1))
-    asked = [*sample.history, UserTurn(sample.said, REPEAT if sample.task == "repeat" else None)]
-    prompt = [i for segment in render(asked, tokenizer, "Be kind.") for i in segment]
-    assert example.inputs[: len(prompt)].tolist() == prompt
-
-
-@torch.no_grad()
-def test_a_batch_costs_what_its_rows_cost():
-    core, tokenizer = tiny_core(), tiny_tokenizer()
-    examples = [text_example(s, tokenizer, "Be kind.") for s in (REPLY, TRACE, ECHO)]
-    loss, hidden = cross_entropy(core, examples)
-    alone = [cross_entropy(core, [example]) for example in examples]
-    counts = [len(h) for _, h in alone]
-    torch.testing.assert_close(
-        loss, sum(n * x for n, (x, _) in zip(counts, alone, strict=True)) / sum(counts)
-    )
-    torch.testing.assert_close(hidden, torch.cat([h for _, h in alone]), atol=1e-4, rtol=1e-4)
-    inputs, valid, labels = collate(examples, core)
-    assert inputs.shape[:2] == valid.shape == labels.shape
-    assert not inputs[~valid].any() and (labels[~valid] == IGNORED).all()
-
-
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 120), st.integers(0, 9))
-def test_bins_hold_everything_once_within_the_budget_and_a_step_decides(lengths, budget, seed):
-    bins = Bins(lengths, budget, seed)
-    count = len(bins.bins)
-    for epoch in (0, 3):
-        order = [bins.at(epoch * count + step) for step in range(count)]
-        assert sorted(i for one in order for i in one) == list(range(len(lengths)))
-    for one in bins.bins:
-        assert len(one) == 1 or len(one) * max(lengths[i] for i in one) <= budget
-    assert bins.at(7) == Bins(lengths, budget, seed).at(7)
-
-
-def test_the_update_learns_its_samples_and_the_core_stays(tmp_path):
-    pytest.importorskip("peft")
-    core, fresh = tiny_core(), dict(tiny_core().named_parameters())
-    add_low_rank(core, rank=4)
-    dev = Sample("4", "reply", "dev", (), "Hm.", None, "Yes?")
+    prefix = AffectPrefix(4, 2, core.width, core.embedding_rms())
     schedule = Schedule(steps=25, learning_rate=0.02, warmup=2, evaluate_every=25)
     config = CoreUpdateConfig(schedule, batch_tokens=400, most_tokens=200)
-    train_core_update(core, tiny_tokenizer(), [REPLY, TRACE, dev], "Be kind.", config, tmp_path)
+    return CoreTask(Listener(prefix, core), tokenizer, SYSTEM, AFFECTS, config)
+
+
+def draws(task, sample, times=1000):
+    random = np.random.default_rng(0)
+    return [task.draw(sample, random) for _ in range(times)]
+
+
+def emotion_of(affect):
+    return next(emotion for emotion, rows in AFFECTS.items() if torch.equal(affect, rows[0]))
+
+
+def test_a_reply_goes_with_a_voice_of_its_emotion_or_with_none(task):
+    drawn = draws(task, REPLY)
+    assert all(sample is REPLY for sample, _ in drawn)
+    heard = [emotion_of(affect) for _, affect in drawn if affect is not None]
+    assert set(heard) == {"happy"}
+    assert 0.55 < len(heard) / 1000 < 0.65
+
+
+def test_where_the_words_leave_the_feeling_open_the_voice_is_always_there(task):
+    assert all(affect is not None for _, affect in draws(task, OPEN))
+
+
+def test_a_sample_of_unknown_emotion_has_no_voice(task):
+    assert all(affect is None for _, affect in draws(task, UNKNOWN, 50))
+
+
+def test_a_trace_says_what_the_voice_says_also_against_the_words(task):
+    stated = {"happy": 0, "neutral": 0, "sad": 0}
+    for sample, affect in draws(task, TRACE):
+        if affect is None:
+            assert sample is TRACE
+            continue
+        emotion = emotion_of(affect)
+        stated[emotion] += 1
+        cause = "" if emotion == "neutral" else ' because: "I won"'
+        assert sample.target == f"The speaker feels {emotion}{cause or '.'}"
+    assert stated["happy"] > stated["neutral"] > 40 and stated["sad"] > 40
+
+
+def test_without_an_annotated_cause_the_whole_turn_is_named():
+    plain = Sample("5", "trace", "train", (), "Well.", "neutral", "The speaker feels neutral.")
+    assert in_voice(plain, "sad").target == 'The speaker feels sad because: "Well."'
+
+
+def test_the_voice_stands_before_the_same_words(task, tokenizer):
+    without, within = task.example(OPEN, None), task.example(OPEN, AFFECTS["sad"][0])
+    assert len(within.inputs) == len(without.inputs) + 2
+    vectors = task.listener.prefix(AFFECTS["sad"][:1])[0]
+    place = int((within.inputs == vectors[0]).all(-1).nonzero()[0])
+    torch.testing.assert_close(within.inputs[place : place + 2], vectors)
+    words = torch.cat([within.inputs[:place], within.inputs[place + 2 :]])
+    torch.testing.assert_close(words, without.inputs)
+    learned = within.labels[within.labels != IGNORED]
+    assert tokenizer.decode(learned) == "You will be missed.<|im_end|>"
+
+
+def test_a_batch_costs_what_its_samples_cost(task):
+    task = CoreTask(task.listener, task.tokenizer, SYSTEM, {}, task.config)  # no voices: nothing is drawn
+    random = np.random.default_rng(0)
+    with torch.no_grad():
+        together = task.loss([REPLY, TRACE], random)
+        alone = [task.loss([sample], random) for sample in (REPLY, TRACE)]
+    counts = [int((task.example(s, None).labels != IGNORED).sum()) for s in (REPLY, TRACE)]
+    expected = sum(n * x for n, x in zip(counts, alone, strict=True)) / sum(counts)
+    torch.testing.assert_close(together, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_prefix_and_update_learn_the_samples_and_the_core_stays(task, tmp_path):
+    pytest.importorskip("peft")
+    fresh = dict(tiny_core().named_parameters())
+    add_low_rank(task.listener.core, rank=4)
+    prefix = {name: p.detach().clone() for name, p in task.listener.prefix.named_parameters()}
+    train_core_update(task, [REPLY, OPEN, TRACE, UNKNOWN], tmp_path, torch.float32)
     rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
     losses = [float(row.split('"loss": ')[1].split(",")[0]) for row in rows]
     assert sum(losses[-4:]) < 0.6 * sum(losses[:4])
     assert "dev_loss" in rows[-1]
-    for name, parameter in core.named_parameters():
+    for name, parameter in task.listener.core.named_parameters():
         if "lora_" not in name:
             assert torch.equal(parameter, fresh[name.replace(".base_layer", "")]), name
+    assert not any(torch.equal(p, prefix[name]) for name, p in task.listener.prefix.named_parameters())

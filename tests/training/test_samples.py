@@ -8,18 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from harken.affect.labels import EMOTIONS
 from harken.data.dialogues import read_dialogues
-from harken.dialogue.render import REPEAT, AssistantTurn, UserTurn
+from harken.dialogue.render import AssistantTurn, UserTurn
 from harken.errors import DataError
-from harken.training import samples
-from harken.training.samples import (
-    dialogue_replies,
-    instruction,
-    styletalk_replies,
-    text_samples,
-    tidy,
-    traces,
-)
+from harken.training.samples import listening_dialogues, listening_samples, text_samples, traces
 
 RECCON = {
     "id": "r1", "split": "train", "group": "g1",
@@ -34,74 +27,84 @@ RECCON = {
         {"turn": 5, "speaker": "B", "text": "Anyway.", "emotion": None},
     ],
 }  # fmt: skip
-ESCONV = {
-    "id": "e1", "split": "dev", "group": "g2",
-    "turns": [
-        {"turn": 1, "speaker": "seeker", "text": "i lost my job"},
-        {"turn": 2, "speaker": "supporter", "text": "how do i  help you today", "strategy": "Questions"},
-        {"turn": 3, "speaker": "seeker", "text": "i do not know"},
-        {"turn": 4, "speaker": "supporter", "text": "I once lost mine too.", "strategy": "Self-disclosure"},
-        {"turn": 5, "speaker": "seeker", "text": "ok"},
-        {"turn": 6, "speaker": "supporter", "text": "PLEASE STOP SHOUTING", "strategy": "Questions"},
-        {"turn": 7, "speaker": "seeker", "text": "sorry"},
-        {"turn": 8, "speaker": "supporter", "text": "No problem.", "strategy": "Questions"},
-        {"turn": 9, "speaker": "seeker", "text": "bye"},
-        {"turn": 10, "speaker": "supporter", "text": "word " * 40, "strategy": "Questions"},
-    ],
-}  # fmt: skip
-STYLETALK = [
-    {
-        "id": "s1",
-        "split": "train",
-        "context": "A : Hi. B : Hello there.",
-        "text": "I failed.",
-        "reply": "Oh no.",
-    },
-    {"id": "s2", "split": "train", "context": "A : Hi.", "text": "So?", "reply": "Well."},
-    {"id": "s3", "split": "dev", "context": "", "text": "Hey.", "reply": "Hey, you."},
-]
+LISTENING = [
+    {"id": "l1", "turns": [
+        {"speaker": "user", "text": "I am moving.", "emotion": "sad", "cause": "moving"},
+        {"speaker": "assistant", "text": "You will be missed."},
+        {"speaker": "user", "text": "Thanks.", "emotion": "neutral"},
+        {"speaker": "assistant", "text": "Always."},
+        {"speaker": "user", "text": "They cheered as I left!", "emotion": "happy", "cause": "They cheered"},
+        {"speaker": "assistant", "text": "Cheered! How good."},
+    ]},
+    {"id": "l2", "turns": [
+        {"speaker": "user", "text": "I am moving.", "emotion": "happy", "cause": "I am moving"},
+        {"speaker": "assistant", "text": "Hooray, moving!"},
+    ]},
+]  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for name, rows in {"reccon": [RECCON], "esconv": [ESCONV], "styletalk": STYLETALK}.items():
-        with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+    with gzip.open(tmp_path / "reccon.jsonl.gz", "wt") as file:
+        file.write(json.dumps(RECCON) + "\n")
     return tmp_path
-
-
-@pytest.fixture
-def with_history(monkeypatch):
-    monkeypatch.setattr(samples, "WITH_HISTORY", 1.0)
 
 
 def random():
     return np.random.default_rng(0)
 
 
-def test_styletalk_takes_whoever_did_not_speak_last_as_the_user(folder, with_history):
-    first, second, third = styletalk_replies(folder / "styletalk.jsonl.gz", random())
-    assert first.history == (UserTurn("Hi."), AssistantTurn("Hello there."))
-    assert (first.said, first.target, first.task) == ("I failed.", "Oh no.", "reply")
-    assert second.history == (AssistantTurn("Hi."),)
-    assert (third.history, third.split) == ((), "dev")
-
-
-def test_supporters_are_taught_as_listeners_who_speak_briefly(folder, with_history):
-    taught = list(dialogue_replies(read_dialogues(folder / "esconv.jsonl.gz"), "seeker", random(), share=1.0))
-    assert [(s.id, s.said, s.target) for s in taught] == [
-        ("e1-t1", "i lost my job", "How do I help you today.")
-    ]
-
-
-def test_anyones_next_turn_may_be_a_reply_but_not_ones_own(folder, with_history):
-    taught = list(dialogue_replies(read_dialogues(folder / "reccon.jsonl.gz"), None, random(), share=1.0))
-    assert [s.id for s in taught] == ["r1-t1", "r1-t2", "r1-t3"]
-    assert taught[2].history == (
-        UserTurn("I won a prize at last."),
-        AssistantTurn("That is so good to hear!"),
+def test_each_turn_of_a_listening_dialogue_is_a_reply_and_a_trace():
+    made = {(s.id, s.task): s for s in listening_samples(LISTENING)}
+    assert len(made) == 8
+    last = made["l1-t5", "reply"]
+    assert (last.said, last.target, last.emotion) == (
+        "They cheered as I left!",
+        "Cheered! How good.",
+        "happy",
     )
-    assert not list(dialogue_replies(read_dialogues(folder / "reccon.jsonl.gz"), None, random(), share=0.0))
+    assert last.history == (
+        AssistantTurn("You will be missed."),
+        UserTurn("Thanks."),
+        AssistantTurn("Always."),
+    )
+    thought = made["l1-t5", "trace"]
+    assert thought.target == 'The speaker feels happy because: "They cheered"'
+    assert thought.gold == ("They cheered",)
+    assert made["l1-t3", "trace"].target == "The speaker feels neutral."
+
+
+def test_words_said_with_several_feelings_leave_the_feeling_open():
+    open_ones = {s.id for s in listening_samples(LISTENING) if s.open}
+    assert open_ones == {"l1-t1", "l2-t1"}
+
+
+def test_dialogues_that_begin_alike_are_of_one_split():
+    alike = [LISTENING[1] | {"id": f"l{i}"} for i in range(30)]
+    assert len({s.split for s in listening_samples(alike)}) == 1
+    first = LISTENING[1]["turns"]
+    others = [
+        {"id": f"o{i}", "turns": [first[0] | {"text": f"I am moving {i}."}, first[1]]} for i in range(300)
+    ]
+    splits = [s.split for s in listening_samples(others)]
+    assert 0.02 < splits.count("dev") / len(splits) < 0.09
+
+
+def test_the_dialogues_that_come_with_harken_are_of_their_form():
+    dialogues = listening_dialogues()
+    assert len(dialogues) > 500
+    assert len({dialogue["id"] for dialogue in dialogues}) == len(dialogues)
+    for dialogue in dialogues:
+        turns = dialogue["turns"]
+        assert [turn["speaker"] for turn in turns] == ["user", "assistant"] * (len(turns) // 2), dialogue[
+            "id"
+        ]
+        for place in range(0, len(turns), 2):
+            turn, so_far = turns[place], [t["text"] for t in turns[: place + 1 : 2]]
+            assert turn["emotion"] in EMOTIONS and turn["emotion"] != "other", dialogue["id"]
+            if turn["emotion"] != "neutral":
+                assert any(turn["cause"] in text for text in so_far), dialogue["id"]
+            assert 2 <= len(turns[place + 1]["text"].split()) <= 30, dialogue["id"]
 
 
 def test_a_trace_names_the_shortest_annotated_cause_and_skips_felt_turns_without_one(folder):
@@ -129,23 +132,10 @@ def test_all_sets_together_are_the_same_every_time(folder):
     made = text_samples(folder, seed=1)
     assert made == text_samples(folder, seed=1)
     assert {s.task for s in made} == {"reply", "trace"}
-    assert {s.id for s in made} >= {"s1", "s2", "s3"}
+    assert {s.id.split("-")[0] for s in made} == {"listening", "r1"}
 
 
 def test_a_missing_set_is_named(folder):
-    (folder / "styletalk.jsonl.gz").unlink()
-    with pytest.raises(DataError, match=r"styletalk\.jsonl\.gz does not exist"):
+    (folder / "reccon.jsonl.gz").unlink()
+    with pytest.raises(DataError, match=r"reccon\.jsonl\.gz does not exist"):
         text_samples(folder)
-
-
-@pytest.mark.parametrize(
-    ("typed", "spoken"),
-    [("i think  i can", "I think I can."), ("Is it?", "Is it?"), ("it's\nin", "It's in."), ("wow!", "Wow!")],
-)
-def test_typed_replies_become_speakable(typed, spoken):
-    assert tidy(typed) == spoken
-
-
-def test_only_repeating_carries_an_instruction():
-    assert instruction("repeat") == REPEAT
-    assert instruction("reply") is None

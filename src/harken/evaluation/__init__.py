@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
 
-BENCHMARKS = ("affect", "labelers", "words", "alignment", "attribution")
+BENCHMARKS = ("affect", "labelers", "words", "alignment", "attribution", "following")
 RECCON = "reccon.jsonl.gz"
 
 
@@ -36,7 +36,7 @@ def run(
 
     Args:
         benchmark: one of BENCHMARKS.
-        data: folders. affect, labelers: emotional speech; words: speech packs, renders, people reading;
+        data: folders. affect, labelers, following: emotional speech; words: packs, renders, people reading;
             alignment: packs and renders; attribution: packs and renders, and one folder that holds RECCON.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
         limit: so many clips (of each set) or turns at most.
@@ -102,12 +102,16 @@ def _with_model(
     benchmark: str, recipe: Recipe, data: list[Path], checkpoint: Path | None, limit: int | None, seed: int
 ) -> Report:
     from harken.checkpoint import load_model
-    from harken.evaluation import alignment, attribution, words
+    from harken.evaluation import alignment, attribution, following, words
     from harken.evaluation.cascade import WhisperDecoder
     from harken.evaluation.clips import dev_turns, drawn, evaluation_clips
+    from harken.evaluation.labelers import people
     from harken.evaluation.writing import Writer
     from harken.weights.store import ensure
 
+    if benchmark == "following":
+        spoken_here = people(data, limit, seed, recipe.languages)
+        return following.evaluate_following(Writer(load_model(recipe, checkpoint)), spoken_here, seed)
     if benchmark == "attribution":
         annotated, spoken = _reccon(data)
         clips = [clip for folder in spoken for clip in dev_turns(folder)]

@@ -37,16 +37,24 @@ class LabelledClip:
     gender: str
 
 
-def people(folders: Sequence[Path], limit: int | None = None, seed: int = 0) -> dict[str, list[LabelledClip]]:
+def people(
+    folders: Sequence[Path],
+    limit: int | None = None,
+    seed: int = 0,
+    languages: tuple[str, ...] | None = None,
+) -> dict[str, list[LabelledClip]]:
     """Corpus -> its dev clips, `limit` at most of each, drawn by `seed`.
 
-    Args: folders: emotional speech, `manifest.jsonl.gz` beside a tar for each corpus.
+    Args:
+        folders: emotional speech, `manifest.jsonl.gz` beside a tar for each corpus.
+        languages: only clips in these; None takes all.
+
     Raises: DataError where a folder is none, or has no dev speakers.
     """
     sets: dict[str, list[LabelledClip]] = {}
     for folder in folders:
         for row in read_manifest(folder):
-            if row["split"] == "dev":
+            if row["split"] == "dev" and (languages is None or row.get("lang", "en") in languages):
                 sets.setdefault(row["corpus"], []).append(
                     LabelledClip(_clip(folder, row), to_emotion(row["emotion"]), row["gender"])
                 )

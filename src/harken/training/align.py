@@ -4,7 +4,8 @@ The core is its own teacher (self-distillation: Ultravox, BLSP): its written-sid
 distributions are the targets for the spoken side. Three tasks share a batch: *reply* (the answer), *repeat*
 (so that words survive), *trace* (what the speaker feels, and why). The heard words come from cached encoder
 states. The affect vector is the synthesised voice's own, which says little, so that the words decide; or that
-of a person who acted an emotion, so that the voice does, also against the words.
+of a person who acted an emotion, so that the voice does, also against the words. A reply in a person's voice
+is learned from what the core writes when that emotion's vector stands before the written words.
 
 Trained: the bridge, the affect prefix, and the core's low-rank update.
 """
@@ -21,15 +22,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harken.dialogue.render import UserTurn, render, trace
+from harken.dialogue.render import trace
 from harken.model.core import Core
 from harken.model.ctc_bridge import CtcBridge, SoftTokens
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.training.answers import Answer
-from harken.training.core_update import IGNORED, Example, collate, opened_ids, target_ids
+from harken.training.examples import IGNORED, Example, collate, example, target_ids
 from harken.training.loop import Losses, Schedule, train
-from harken.training.samples import Sample, Task, instruction
+from harken.training.samples import Sample, Task
 from harken.training.states import CachedClip, StateCache
 from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, words_on_dev
 
@@ -39,11 +40,11 @@ class AlignConfig:
     """How long, in what batches, and what share of which task."""
 
     schedule: Schedule = Schedule(
-        steps=600,
-        learning_rate=2e-4,
+        steps=900,
+        learning_rate=3e-4,
         warmup=30,
-        faster=(("prefix", 10.0),),
-        evaluate_every=100,
+        faster=(("prefix", 2.0), ("bridge", 0.5)),
+        evaluate_every=150,
         save_every=50,
     )
     batch_s: float = 50.0
@@ -52,7 +53,7 @@ class AlignConfig:
     trace_share: float = 0.35
     no_affect_share: float = 0.2
     """Share of reply and repeat samples that see no affect vector."""
-    person_share: float = 0.2
+    person_share: float = 0.35
     """Share of reply and repeat samples that see a person's vector; the rest see the voice's own."""
     words_share: float = 0.5
     """Share of annotated traces that go with the voice's own vector: what is felt is in the words."""
@@ -70,6 +71,16 @@ class Student(nn.Module):
         self.bridge, self.prefix, self.core = bridge, prefix, core
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A task for a clip."""
+
+    sample: Sample
+    affect: Tensor | None  # (V,) the readout's vector that goes with it
+    answer: Answer | None
+    """The teacher's answer: the target of a reply, and what follows a trace."""
+
+
 class AlignTask:
     """Draws samples for clips and turns them into what the core reads."""
 
@@ -80,6 +91,7 @@ class AlignTask:
         tokenizer: Any,
         system: str,
         answers: dict[str, Answer],
+        felt: dict[str, tuple[str, Answer]],
         traces: dict[str, Sample],
         causes: dict[str, str],
         affects: dict[str, Tensor],
@@ -87,91 +99,84 @@ class AlignTask:
     ) -> None:
         """Args:
         answers: by text.
+        felt: by text, an emotion and the answer to the same words in a voice of that emotion.
         traces: annotated traces, by the words of the turn.
         affects: emotion -> (M, V) readout vectors of people who acted it.
         """
         self.student, self.speller, self.tokenizer, self.system = student, speller, tokenizer, system
-        self.answers, self.traces, self.causes = answers, traces, causes
+        self.answers, self.felt, self.traces, self.causes = answers, felt, traces, causes
         self.affects, self.config = affects, config
 
-    def draw(
-        self, clip: CachedClip, repeat_share: float, random: np.random.Generator
-    ) -> tuple[Sample, Tensor | None]:
-        """A task for a clip, and the affect vector (V,) that goes with it."""
+    def draw(self, clip: CachedClip, repeat_share: float, random: np.random.Generator) -> Drawn:
+        """A task for a clip, with its affect vector and the answer that it is taught."""
         chance = random.random()
         if clip.text not in self.answers or chance < repeat_share:
             words = Sample(clip.id, "repeat", clip.split, (), clip.text, None, clip.text)
-            return words, self._felt(clip, random)
+            return Drawn(words, self._any_voice(clip, random), None)
         if chance < repeat_share + self.config.trace_share:
             return self._trace(clip, random)
-        answer = self.tokenizer.decode(self.answers[clip.text].tokens[:-1])
-        return Sample(clip.id, "reply", clip.split, (), clip.text, None, answer), self._felt(clip, random)
+        emotion, answer, affect = None, self.answers[clip.text], self._own_voice(clip, random)
+        if clip.text in self.felt and random.random() < self.config.person_share:
+            emotion, answer = self.felt[clip.text]
+            affect = self._person(emotion, random)
+        return Drawn(Sample(clip.id, "reply", clip.split, (), clip.text, emotion, ""), affect, answer)
 
-    def _felt(self, clip: CachedClip, random: np.random.Generator) -> Tensor | None:
-        """A vector for tasks whose target does not depend on it; sometimes none, lest words lean on it."""
-        chance = random.random()
-        if chance < self.config.no_affect_share:
-            return None
-        if chance < self.config.no_affect_share + self.config.person_share:
-            return self._person(clip.emotion or str(random.choice(sorted(self.affects))), random)
-        return torch.tensor(clip.felt)
+    def _own_voice(self, clip: CachedClip, random: np.random.Generator) -> Tensor | None:
+        """The voice's own vector; sometimes none, lest words lean on it."""
+        return None if random.random() < self.config.no_affect_share else torch.tensor(clip.felt)
 
-    def _trace(self, clip: CachedClip, random: np.random.Generator) -> tuple[Sample, Tensor | None]:
+    def _any_voice(self, clip: CachedClip, random: np.random.Generator) -> Tensor | None:
+        """A vector for words that do not depend on it."""
+        if random.random() < self.config.person_share:
+            return self._person(str(random.choice(sorted(self.affects))), random)
+        return self._own_voice(clip, random)
+
+    def _trace(self, clip: CachedClip, random: np.random.Generator) -> Drawn:
         """What is felt as annotated, in a voice that says so or nothing; or as the voice alone says it."""
-        annotated, chance = self.traces.get(clip.text), random.random()
+        annotated, chance, answer = self.traces.get(clip.text), random.random(), self.answers[clip.text]
         if annotated is not None and chance < self.config.words_share:
-            return annotated, torch.tensor(clip.felt)
+            return Drawn(annotated, torch.tensor(clip.felt), None if annotated.history else answer)
         if annotated is not None and chance < 1 - self.config.voice_share:
-            return annotated, self._person(annotated.emotion or "neutral", random)
+            return Drawn(annotated, self._person(annotated.emotion or "neutral", random), None)
         emotion = str(random.choice(sorted(self.affects)))
         cause = min(annotated.gold, key=len) if annotated and annotated.gold else self.causes.get(clip.text)
         thought = trace(emotion, cause if emotion != "neutral" else None)
         history = annotated.history if annotated else ()
         sample = Sample(clip.id, "trace", clip.split, history, clip.text, emotion, thought)
-        return sample, self._person(emotion, random)
+        felt, said = self.felt.get(clip.text, (None, None))
+        return Drawn(sample, self._person(emotion, random), said if felt == emotion and not history else None)
 
     def _person(self, emotion: str, random: np.random.Generator) -> Tensor | None:
         felt = self.affects.get(emotion)
         return None if felt is None else felt[random.integers(len(felt))]
 
-    def example(
-        self, sample: Sample, affect: Tensor | None, words: SoftTokens, log_probs: Tensor, row: int
-    ) -> Example:
+    def example(self, drawn: Drawn, words: SoftTokens, log_probs: Tensor, row: int) -> Example:
         """A sample with its last turn as heard."""
         core = self.student.core
         embed: Callable[[list[int]], Tensor] = lambda ids: core.embed(torch.tensor(ids))  # noqa: E731
         content = self.speller.vectors(self.speller.words(words, log_probs, row), words, embed, row)
-        if affect is not None:
-            content = torch.cat([self.student.prefix(affect[None])[0].to(content), content])
-        turns = [*sample.history, UserTurn(content, instruction(sample.task))]
-        segments = render(turns, self.tokenizer, self.system)
-        prompt = torch.cat([s if isinstance(s, Tensor) else embed(s).to(content) for s in segments])
-        target, given = self.target(sample), opened_ids(sample, self.tokenizer)
-        labels = torch.full((len(prompt) + len(target),), IGNORED)
-        labels[len(prompt) - 1 + given : -1] = torch.tensor(target[given:])
-        return Example(torch.cat([prompt, embed(target).to(content)]), labels)
+        if drawn.affect is not None:
+            content = torch.cat([self.student.prefix(drawn.affect[None])[0].to(content), content])
+        return example(core, self.tokenizer, self.system, drawn.sample, content, self.target(drawn))
 
-    def target(self, sample: Sample) -> list[int]:
-        """Token ids to write: the core's own answer, alone or after the trace; or the words to repeat."""
-        answer = self.answers[sample.said].tokens if sample.task != "repeat" else []
-        return answer if sample.task == "reply" else [*target_ids(sample, self.tokenizer), *answer]
+    def target(self, drawn: Drawn) -> list[int]:
+        """Token ids to write: the teacher's answer, alone or after the trace; or the words to repeat."""
+        answer = drawn.answer.tokens if drawn.answer else []
+        if drawn.sample.task == "reply":
+            return answer
+        return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
-    def losses(
-        self, samples: list[Sample], affects: list[Tensor | None], words: SoftTokens, log_probs: Tensor
-    ) -> dict[str, Tensor]:
+    def losses(self, drawn: list[Drawn], words: SoftTokens, log_probs: Tensor) -> dict[str, Tensor]:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
         core = self.student.core
-        examples = [
-            self.example(s, a, words, log_probs, row)
-            for row, (s, a) in enumerate(zip(samples, affects, strict=True))
-        ]
-        inputs, valid, labels = collate(examples, core)
+        examples = [self.example(one, words, log_probs, row) for row, one in enumerate(drawn)]
+        inputs, valid, labels = collate(examples)
         learned = labels != IGNORED
         logits = core.logits(core(inputs, valid=valid).hidden[learned]).float()  # (M, V)
-        task_of = [s.task for s in samples]
-        owner = torch.arange(len(samples))[:, None].expand_as(labels)[learned]  # (M,) whose position it is
+        task_of = [one.sample.task for one in drawn]
+        owner = torch.arange(len(drawn))[:, None].expand_as(labels)[learned]  # (M,) whose position it is
         entropy = F.cross_entropy(logits, labels[learned], reduction="none")
-        answers = [self.answers[s.said] for s in samples if s.task == "reply"]
+        answers = [one.answer for one in drawn if one.sample.task == "reply" and one.answer]
         return {
             "reply": divergence(logits[_is(owner, task_of, "reply")], answers),
             "repeat": _mean(entropy[_is(owner, task_of, "repeat")]),
@@ -231,7 +236,7 @@ def train_align(
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             log_probs, valid = student.bridge(mask_frames(batch.states, words), batch.valid)
             heard = student.bridge.collapse(log_probs, valid)
-            losses = task.losses([s for s, _ in drawn], [a for _, a in drawn], heard, log_probs)
+            losses = task.losses(drawn, heard, log_probs)
         losses["ctc"] = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
         loss = (
             losses["reply"]

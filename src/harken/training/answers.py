@@ -79,12 +79,14 @@ def answers(
     most: int,
     file: Path,
     opening: Callable[[str], str] = lambda text: "",
+    voice: Callable[[str], Tensor | None] = lambda text: None,
     batch: int = 64,
 ) -> Iterator[Answer]:
     """The core's answers to texts, in no particular order; those in `file` are read, the rest is added.
 
     Args: opening: how the answer to a text begins; the core goes on from there (in the IEAT step, from the
         opening of a think block with an injected emotion).
+        voice: the vectors (K, D) that stand before the words, where somebody is heard to say them.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     have = {row["prompt"]: Answer(**row) for row in complete_rows(file)}
@@ -93,7 +95,7 @@ def answers(
     with file.open("a") as out:
         for start in range(0, len(missing), batch):
             asked = missing[start : start + batch]
-            prompts = [_prompt(core, tokenizer, text, system, opening(text)) for text in asked]
+            prompts = [_prompt(core, tokenizer, text, system, opening(text), voice(text)) for text in asked]
             for text, answer in zip(asked, greedy(core, prompts, tokenizer.eos_token_id, most), strict=True):
                 answer = Answer(text, answer.tokens, answer.top, answer.log_probs)
                 out.write(json.dumps(asdict(answer)) + "\n")
@@ -101,10 +103,15 @@ def answers(
             out.flush()
 
 
-def _prompt(core: Core, tokenizer: Any, text: str, system: str, opening: str = "") -> Tensor:
-    segments = [
-        *render([UserTurn(text)], tokenizer, system),
-        tokenizer.encode(opening, add_special_tokens=False),
-    ]
-    embedded: Tensor = core.embed(torch.tensor([i for segment in segments for i in segment]))
-    return embedded
+def _prompt(core: Core, tokenizer: Any, text: str, system: str, opening: str, voice: Tensor | None) -> Tensor:
+    def embed(ids: list[int]) -> Tensor:
+        embedded: Tensor = core.embed(torch.tensor(ids, dtype=torch.long))
+        return embedded
+
+    def encode(words: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(words, add_special_tokens=False)
+        return ids
+
+    said = text if voice is None else torch.cat([voice.to(core.embed.weight), embed(encode(text))])
+    segments = [*render([UserTurn(said)], tokenizer, system), encode(opening)]
+    return torch.cat([part if isinstance(part, Tensor) else embed(part) for part in segments])

@@ -1,160 +1,134 @@
-"""The low-rank update of the core: a listener's manner and form of thought, learned from text alone.
+"""Stage `core`: a listener's manner, and how it follows the voice, learned from written dialogues alone.
 
 It comes before self-distillation, because there the core's own answers are the targets for speech: they
-should be worth imitating. Every linear layer gets an update of the recipe's rank (LoRA, arXiv 2106.09685, by
-peft); what ships is the difference alone.
+should be worth imitating. In a part of the samples the affect vector of a person who acted an emotion stands
+before the words, as in use it always does: the sample's own emotion or, in a part of the traces, another
+one, and then the voice decides what is felt.
+
+Trained: the affect prefix, and the core's low-rank update.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, UserTurn, render
-from harken.errors import MissingExtra
+from harken.dialogue.render import trace
 from harken.model.core import Core
+from harken.model.listen import AffectPrefix
+from harken.training.examples import IGNORED, Bins, Example, collate, example, target_ids
 from harken.training.loop import Losses, Schedule, train
-from harken.training.samples import Sample, instruction
-
-IGNORED = -100
-MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+from harken.training.samples import Sample
 
 
 @dataclass(frozen=True)
 class CoreUpdateConfig:
-    """How long, and how much in a batch."""
+    """How long, how much in a batch, and how often a voice is heard."""
 
-    schedule: Schedule = Schedule(steps=300, learning_rate=5e-4, warmup=30, evaluate_every=100, save_every=50)
+    schedule: Schedule = Schedule(
+        steps=900,
+        learning_rate=6e-4,
+        warmup=40,
+        faster=(("prefix", 3.0),),
+        evaluate_every=150,
+        save_every=50,
+    )
     batch_tokens: int = 1600
     most_tokens: int = 200
     """Longer samples are left out."""
+    voice_share: float = 0.6
+    """Share of samples of a known emotion that a person's voice goes with, where words tell it too."""
+    against_share: float = 0.4
+    """Share of traces in a voice whose voice says another emotion than the words were annotated with."""
 
 
-def add_low_rank(core: Core, rank: int) -> None:
-    """Freeze the core and put a trainable update of this rank beside each linear layer, in place."""
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise MissingExtra("training the core's update", "train") from None
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(MODULES)), core)
-    for name, parameter in core.named_parameters():
-        parameter.requires_grad_("lora_" in name)
-        if "lora_" in name:
-            parameter.data = parameter.data.float()
+class Listener(nn.Module):
+    """What is trained, under one roof."""
+
+    def __init__(self, prefix: AffectPrefix, core: Core) -> None:
+        super().__init__()
+        self.prefix, self.core = prefix, core
 
 
-def low_rank_update(core: Core) -> dict[str, Tensor]:
-    """What `fold_low_rank` reads: `<module>.down` (R, in) and, with the scale, `<module>.up` (out, R)."""
-    update = {}
-    for name, module in core.named_modules():
-        if hasattr(module, "lora_A"):
-            scale = module.scaling["default"]
-            update[f"{name}.down"] = module.lora_A["default"].weight.detach().half().contiguous()
-            update[f"{name}.up"] = (module.lora_B["default"].weight.detach() * scale).half().contiguous()
-    return update
+class CoreTask:
+    """Draws how samples sound, and turns them into what the core reads."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        tokenizer: Any,
+        system: str,
+        affects: dict[str, Tensor],
+        config: CoreUpdateConfig,
+    ) -> None:
+        """Args: affects: emotion -> (M, V) readout vectors of people who acted it."""
+        self.listener, self.tokenizer, self.system = listener, tokenizer, system
+        self.affects, self.config = affects, config
+
+    def draw(self, sample: Sample, random: np.random.Generator) -> tuple[Sample, Tensor | None]:
+        """The sample, and the affect vector (V,) that goes with it; or its trace in another voice."""
+        if sample.emotion not in self.affects:
+            return sample, None
+        if not sample.open and random.random() >= self.config.voice_share:
+            return sample, None
+        emotion = sample.emotion
+        if sample.task == "trace" and random.random() < self.config.against_share:
+            emotion = str(random.choice(sorted(self.affects)))
+            sample = in_voice(sample, emotion)
+        felt = self.affects[emotion]
+        return sample, felt[random.integers(len(felt))]
+
+    def example(self, sample: Sample, affect: Tensor | None) -> Example:
+        """A sample with its last turn in writing, after the affect vector where there is one."""
+        core, content = self.listener.core, sample.said
+        target = target_ids(sample, self.tokenizer)
+        if affect is None:
+            return example(core, self.tokenizer, self.system, sample, content, target)
+        words = core.embed(torch.tensor(self.tokenizer.encode(content, add_special_tokens=False)))
+        heard = torch.cat([self.listener.prefix(affect[None])[0].to(words), words])  # (K + N, D)
+        return example(core, self.tokenizer, self.system, sample, heard, target)
+
+    def loss(self, samples: list[Sample], random: np.random.Generator) -> Tensor:
+        """Mean cross-entropy of what the samples should make the core write."""
+        examples = [self.example(*self.draw(sample, random)) for sample in samples]
+        inputs, valid, labels = collate(examples)
+        core = self.listener.core
+        hidden = core(inputs, valid=valid).hidden[labels != IGNORED]  # (M, D)
+        return F.cross_entropy(core.logits(hidden).float(), labels[labels != IGNORED])
 
 
-def load_low_rank(core: Core, update: dict[str, Tensor]) -> None:
-    """Start the update that `add_low_rank` made from one that `low_rank_update` gave, in place."""
-    for name, module in core.named_modules():
-        if hasattr(module, "lora_A"):
-            module.lora_A["default"].weight.data.copy_(update[f"{name}.down"])
-            module.lora_B["default"].weight.data.copy_(update[f"{name}.up"] / module.scaling["default"])
+def in_voice(sample: Sample, emotion: str) -> Sample:
+    """A trace of the same words in a voice that says another emotion; the cause stays what it was."""
+    cause = min(sample.gold, key=len) if sample.gold else sample.said
+    target = trace(emotion, cause if emotion != "neutral" else None)
+    return replace(sample, emotion=emotion, target=target)
 
 
-@dataclass
-class Example:
-    """A sample as the core reads it: positions whose `labels` are not IGNORED are learned."""
+def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precision: torch.dtype) -> None:
+    """Train the listener (see `add_low_rank`) on the train samples, in place."""
+    config, schedule = task.config, task.config.schedule
+    lengths = [len(task.example(sample, None).labels) for sample in samples]
+    fits = [(s, n) for s, n in zip(samples, lengths, strict=True) if n <= config.most_tokens]
+    made = {split: [(s, n) for s, n in fits if s.split == split] for split in ("train", "dev")}
+    bins = Bins([n for _, n in made["train"]], config.batch_tokens, schedule.seed)
+    dev = [sample for sample, _ in made["dev"]]
+    dev = dev[:: max(1, len(dev) // 160)]
 
-    inputs: Tensor  # (T, D) embeddings, or (T,) token ids
-    labels: Tensor  # (T,) what each position should predict next
-
-
-def target_ids(sample: Sample, tokenizer: Any) -> list[int]:
-    """What the core should write after the prompt, with the end of its turn or of its thought."""
-    if sample.task == "trace":
-        return list(tokenizer.encode(f"{THINK_OPEN}{sample.target}{THINK_CLOSE}", add_special_tokens=False))
-    return [*tokenizer.encode(sample.target, add_special_tokens=False), tokenizer.eos_token_id]
-
-
-def opened_ids(sample: Sample, tokenizer: Any) -> int:
-    """How many of the target's tokens the loop itself writes: the opening of the think block."""
-    return len(tokenizer.encode(THINK_OPEN, add_special_tokens=False)) if sample.task == "trace" else 0
-
-
-def text_example(sample: Sample, tokenizer: Any, system: str) -> Example:
-    """A sample with its last turn as text, as token ids."""
-    turns = [*sample.history, UserTurn(sample.said, instruction(sample.task))]
-    prompt = [i for segment in render(turns, tokenizer, system) for i in segment]
-    target = target_ids(sample, tokenizer)
-    labels = [IGNORED] * (len(prompt) - 1) + target + [IGNORED]
-    given = opened_ids(sample, tokenizer)
-    labels[len(prompt) - 1 : len(prompt) - 1 + given] = [IGNORED] * given
-    return Example(torch.tensor(prompt + target), torch.tensor(labels))
-
-
-def collate(examples: list[Example], core: Core) -> tuple[Tensor, Tensor, Tensor]:
-    """Examples -> inputs (B, T, D), valid (B, T) bool, labels (B, T)."""
-    rows = [e.inputs if e.inputs.dim() == 2 else core.embed(e.inputs) for e in examples]
-    longest = max(map(len, rows))
-    inputs = torch.stack([F.pad(row, (0, 0, 0, longest - len(row))) for row in rows])
-    labels = torch.stack([F.pad(e.labels, (0, longest - len(e.labels)), value=IGNORED) for e in examples])
-    valid = torch.arange(longest)[None] < torch.tensor([len(row) for row in rows])[:, None]
-    return inputs, valid, labels
-
-
-def cross_entropy(core: Core, examples: list[Example]) -> tuple[Tensor, Tensor]:
-    """Mean loss of the learned positions, and the hidden states (M, D) at them."""
-    inputs, valid, labels = collate(examples, core)
-    hidden = core(inputs, valid=valid).hidden[labels != IGNORED]  # (M, D)
-    return F.cross_entropy(core.logits(hidden).float(), labels[labels != IGNORED]), hidden
-
-
-class Bins:
-    """Items of like length together, up to a budget of tokens; seed and step alone choose the batch."""
-
-    def __init__(self, lengths: list[int], budget: int, seed: int) -> None:
-        self.seed = seed
-        self.bins: list[list[int]] = [[]]
-        for i in np.argsort(np.array(lengths), kind="stable"):
-            if (len(self.bins[-1]) + 1) * lengths[i] > budget and self.bins[-1]:
-                self.bins.append([])
-            self.bins[-1].append(int(i))
-
-    def at(self, step: int) -> list[int]:
-        epoch, place = divmod(step, len(self.bins))
-        return self.bins[np.random.default_rng([self.seed, epoch]).permutation(len(self.bins))[place]]
-
-
-def train_core_update(
-    core: Core, tokenizer: Any, samples: list[Sample], system: str, config: CoreUpdateConfig, out: Path
-) -> None:
-    """Train the update (see `add_low_rank`) on the train samples, in place."""
-    made = {
-        split: [
-            e
-            for e in (text_example(s, tokenizer, system) for s in samples if s.split == split)
-            if len(e.labels) <= config.most_tokens
-        ]
-        for split in ("train", "dev")
-    }
-    bins = Bins([len(e.labels) for e in made["train"]], config.batch_tokens, config.schedule.seed)
+    def loss_of(chosen: list[Sample], seed: list[int]) -> Tensor:
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            return task.loss(chosen, np.random.default_rng(seed))
 
     def losses_at(step: int) -> Losses:
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, _ = cross_entropy(core, [made["train"][i] for i in bins.at(step)])
-        return {"loss": loss}
+        return {"loss": loss_of([made["train"][i][0] for i in bins.at(step)], [schedule.seed, step])}
 
     def evaluate() -> dict[str, float]:
-        with torch.autocast("cpu", torch.bfloat16):
-            dev = made["dev"][:: max(1, len(made["dev"]) // 160)]
-            losses = [float(cross_entropy(core, dev[i : i + 16])[0]) for i in range(0, len(dev), 16)]
-        return {"loss": sum(losses) / len(losses)}
+        losses = [float(loss_of(dev[i : i + 16], [i])) for i in range(0, len(dev), 16)]
+        return {"loss": sum(losses) / max(1, len(losses))}
 
-    train(core, losses_at, config.schedule, out, f"core update seed={config.schedule.seed}", evaluate)
+    train(task.listener, losses_at, schedule, out, f"core update seed={schedule.seed}", evaluate)

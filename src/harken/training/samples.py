@@ -1,43 +1,33 @@
 """Text samples from annotated dialogues: what a good reply says, and what a good trace names.
 
-They teach the core, by a low-rank update, to answer as a listener in short spoken sentences and to think in
-Harken's form. `harken.training.align` reuses them with speech in the place of the last user turn.
+Replies and traces come from Harken's own listening dialogues (`harken/data/listening/`), more traces from
+RECCON. They teach the core, by a low-rank update, to answer as a listener in short spoken sentences and to
+think in Harken's form. `harken.training.align` reuses them with speech in the place of the last user turn.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-import re
-from collections.abc import Iterator
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from harken.data.dialogues import Dialogue, Utterance, read_dialogues
-from harken.dialogue.render import REPEAT, AssistantTurn, Turn, UserTurn, trace
-from harken.errors import DataError
-
-WITH_HISTORY = 0.6
-"""Share of the replies that are taught with the turns before them."""
-
-LISTENING = (
-    None,
-    "Questions",
-    "Reflection of feelings",
-    "Affirmation and Reassurance",
-    "Restatement or Paraphrasing",
-    "Providing Suggestions",
-)
-"""Supporters' strategies that are taught; what is left out is talk about themselves."""
+from harken.dialogue.render import AssistantTurn, Turn, UserTurn, trace
 
 Task = Literal["reply", "trace", "repeat"]
 MOST_HISTORY = 3
 """Turns of history that a sample keeps."""
-MOST_WORDS = 36
-"""Longest reply that is taught, in words: it is spoken."""
+DEV_ONE_IN = 20
+"""So many of the listening dialogues are left for development, drawn by their first words."""
+REPLY_TIMES = 2
+"""How often a listener's reply is taken for each time that its trace is."""
 
 
 @dataclass(frozen=True)
@@ -51,55 +41,53 @@ class Sample:
     said: str
     """The words of the last user turn."""
     emotion: str | None
-    """How they were said, for a trace."""
+    """How they were said, where that is known."""
     target: str
     gold: tuple[str, ...] = ()
-    """Annotated cause spans, for scoring."""
+    """Annotated cause spans."""
+    open: bool = False
+    """The words leave the feeling open, so that only the voice tells it."""
 
 
 def text_samples(folder: Path, seed: int = 0) -> list[Sample]:
-    """All samples of the dialogue sets that Harken may train on, in a stable order.
+    """All samples that `mini` learns from, in a stable order.
 
-    Args: folder: holds `reccon`, `esconv` and `styletalk` as `.jsonl.gz`.
+    Args: folder: holds `reccon.jsonl.gz`.
+
+    Raises: DataError where that is missing.
     """
     reccon = read_dialogues(folder / "reccon.jsonl.gz")
     random = np.random.default_rng(seed)
-    return [
-        *styletalk_replies(folder / "styletalk.jsonl.gz", random),
-        *dialogue_replies(read_dialogues(folder / "esconv.jsonl.gz"), "seeker", random, share=0.8),
-        *dialogue_replies(reccon, None, random, share=0.2),
-        *traces(reccon, random, {"happy": 0.35, "neutral": 0.12}),
-    ]
+    own = list(listening_samples(listening_dialogues()))
+    replies = [sample for sample in own if sample.task == "reply"]
+    return [*own, *replies * (REPLY_TIMES - 1), *traces(reccon, random, {"happy": 0.35, "neutral": 0.12})]
 
 
-def styletalk_replies(path: Path, random: np.random.Generator) -> Iterator[Sample]:
-    """StyleTalk: the same context with differently felt replies."""
-    if not path.exists():
-        raise DataError(f"{path} does not exist", "name the folder that holds the dialogue sets")
-    with gzip.open(path, "rt") as lines:
-        for row in map(json.loads, lines):
-            said = re.split(r"\s*\b([AB]) : ", row["context"])[1:]
-            pairs = list(zip(said[::2], (t.strip() for t in said[1::2]), strict=True))
-            now = "A" if not pairs or pairs[-1][0] == "B" else "B"  # whoever did not speak last
-            past = _turns([(s == now, text) for s, text in pairs]) if random.random() < WITH_HISTORY else ()
-            yield Sample(row["id"], "reply", row["split"], past, row["text"], None, row["reply"])
+def listening_dialogues() -> list[dict[str, Any]]:
+    """The dialogues that come with Harken, as `harken/data/listening/README.md` describes them."""
+    folder = files("harken.data") / "listening"
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".jsonl")), key=lambda f: f.name)
+    return [json.loads(line) for file in found for line in file.read_text("utf-8").splitlines()]
 
 
-def dialogue_replies(
-    dialogues: list[Dialogue], user: str | None, random: np.random.Generator, share: float
-) -> Iterator[Sample]:
-    """The next turn of the other speaker as the reply, for a share of the turns of `user` (None: anyone)."""
+def listening_samples(dialogues: Iterable[dict[str, Any]]) -> Iterator[Sample]:
+    """Each user's turn as a reply and as a trace."""
+    dialogues = list(dialogues)
+    felt = defaultdict(set)
     for dialogue in dialogues:
-        for now, following in zip(dialogue.turns, dialogue.turns[1:], strict=False):
-            fits = now.speaker != following.speaker and user in (None, now.speaker)
-            words = len(following.text.split())
-            fits = fits and following.strategy in LISTENING and not following.text.isupper()
-            if fits and 3 <= words <= MOST_WORDS and random.random() < share:
-                past = history(dialogue, now) if random.random() < WITH_HISTORY else ()
-                yield Sample(
-                    f"{dialogue.id}-t{now.number}", "reply", dialogue.split, past, now.text, now.emotion,
-                    tidy(following.text),
-                )  # fmt: skip
+        felt[dialogue["turns"][0]["text"]].add(dialogue["turns"][0]["emotion"])
+    for dialogue in dialogues:
+        turns, first = dialogue["turns"], dialogue["turns"][0]["text"]
+        split = "train" if zlib.crc32(first.encode()) % DEV_ONE_IN else "dev"
+        for place in range(0, len(turns) - 1, 2):
+            now, following = turns[place], turns[place + 1]
+            past = _turns([(t["speaker"] == "user", t["text"]) for t in turns[:place]][-MOST_HISTORY:])
+            emotion, cause = now["emotion"], now.get("cause")
+            name, opens = f"{dialogue['id']}-t{place + 1}", place == 0 and len(felt[first]) > 1
+            thought = trace(emotion, cause if emotion != "neutral" else None)
+            gold = (cause,) if cause else ()
+            yield Sample(name, "reply", split, past, now["text"], emotion, following["text"], gold, opens)
+            yield Sample(name, "trace", split, past, now["text"], emotion, thought, gold, opens)
 
 
 def traces(
@@ -123,21 +111,10 @@ def traces(
             )  # fmt: skip
 
 
-def tidy(text: str) -> str:
-    """A typed reply as one would speak it: a capital at the start, a stop at the end, single spaces."""
-    text = " ".join(text.split())
-    text = re.sub(r"\bi\b", "I", text[:1].upper() + text[1:])
-    return text if text[-1] in ".?!" else text + "."
-
-
 def history(dialogue: Dialogue, now: Utterance) -> tuple[Turn, ...]:
     """The last turns before `now`, as its speaker's and the assistant's."""
     before = dialogue.before(now.number)[-MOST_HISTORY:]
     return _turns([(turn.speaker == now.speaker, turn.text) for turn in before])
-
-
-def instruction(task: Task) -> str | None:
-    return REPEAT if task == "repeat" else None
 
 
 def _turns(said: list[tuple[bool, str]]) -> tuple[Turn, ...]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from harken.model.ctc_bridge import CtcBridge
     from harken.model.pieces import Pieces
     from harken.training.align import Student
-    from harken.training.answers import Answer
     from harken.training.loop import Schedule
+    from harken.training.own_words import OwnWords
     from harken.training.states import StateCache
 
 
@@ -136,20 +135,24 @@ def _words(run: Run) -> None:
 def _core(run: Run) -> None:
     import torch
 
-    from harken.checkpoint import UPDATE, load_text_side, save_tensors
-    from harken.training.core_update import CoreUpdateConfig, add_low_rank, low_rank_update, train_core_update
+    from harken.checkpoint import UPDATE, load_text_side, new_prefix, save_listen, save_tensors
+    from harken.training.core_update import CoreTask, CoreUpdateConfig, Listener, train_core_update
+    from harken.training.low_rank import add_low_rank, low_rank_update
     from harken.training.samples import text_samples
 
     tokenizer, core = load_text_side(run.recipe)
     config = CoreUpdateConfig()
     config = replace(config, schedule=run.schedule(config.schedule))
     torch.manual_seed(config.schedule.seed)
+    prefix = new_prefix(run.recipe, core, readout(run).config.vector)
     core.to(precision())
     add_low_rank(core, run.recipe.core.low_rank)
     samples = text_samples(_folder(run.data, "dialogue"))
-    train_core_update(core, tokenizer, samples, run.recipe.system, config, run.out / "core")
+    task = CoreTask(Listener(prefix, core), tokenizer, run.recipe.system, felt_vectors(run), config)
+    train_core_update(task, samples, run.out / "core", precision())
     for folder in (run.out / "core", run.trained):  # `align` teaches by the first and goes on with the second
         save_tensors(folder / UPDATE, low_rank_update(core))
+        save_listen(folder, prefix=prefix)
 
 
 def _align(run: Run) -> None:
@@ -157,12 +160,13 @@ def _align(run: Run) -> None:
     from harken.model.lexicon import Lexicon
     from harken.model.speller import Speller
     from harken.training.align import AlignConfig, AlignTask, train_align
-    from harken.training.core_update import low_rank_update
+    from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
 
     cache, config = states(run), AlignConfig()
     config = replace(config, schedule=run.schedule(config.schedule))
-    answers, causes = own_words(run, sorted({clip.text for clip in cache.clips if clip.split == "train"}))
+    affects = felt_vectors(run)
+    own = own_words(run, sorted({clip.text for clip in cache.clips if clip.split == "train"}), affects)
     written = text_samples(_folder(run.data, "dialogue"))
     student, pieces = new_student(run)
     tokenizer, _ = load_text_side(run.recipe)
@@ -171,10 +175,11 @@ def _align(run: Run) -> None:
         Speller(pieces, Lexicon(pieces)),
         tokenizer,
         run.recipe.system,
-        answers,
+        own.answers,
+        own.felt,
         {s.said: s for s in written if s.task == "trace" and s.split == "train"},
-        causes,
-        felt_vectors(run),
+        own.causes,
+        affects,
         config,
     )
     train_align(task, cache, config, run.out / "align", teacher(run), precision())
@@ -203,14 +208,14 @@ def teacher(run: Run) -> str:
 
 def new_student(run: Run) -> tuple[Student, Pieces]:
     """Bridge, prefix and core as the stages before left them, all of them to be trained on."""
-    from harken.checkpoint import load_bridge, load_pieces, load_text_side, new_prefix
+    from harken.checkpoint import load_bridge, load_pieces, load_prefix, load_text_side
     from harken.training.align import Student
-    from harken.training.core_update import add_low_rank, load_low_rank
+    from harken.training.low_rank import add_low_rank, load_low_rank
 
     tokenizer, core = load_text_side(run.recipe)
     pieces = load_pieces(run.trained, tokenizer)
     bridge = ctc(load_bridge(run.recipe, run.trained, core, pieces))
-    prefix = new_prefix(run.recipe, core, readout(run).config.vector)
+    prefix = load_prefix(run.recipe, run.out / "core", core, readout(run).config.vector)
     core.to(precision())
     add_low_rank(core, run.recipe.core.low_rank)
     load_low_rank(core, teacher_update(run))
@@ -227,32 +232,17 @@ def felt_vectors(run: Run) -> dict[str, Tensor]:
     return people_vectors(_folder(run.data, "affect"), encoder, run.trained / READOUT, run.out / "readout")
 
 
-def own_words(run: Run, said: list[str]) -> tuple[dict[str, Answer], dict[str, str]]:
-    """The core's own answers to written turns, and the causes that it names for an injected emotion."""
-    from rich.progress import track
-
-    from harken.affect.labels import EMOTIONS
-    from harken.checkpoint import load_text_side
-    from harken.dialogue.render import THINK_OPEN, cause_opening
+def own_words(run: Run, said: list[str], affects: dict[str, Tensor]) -> OwnWords:
+    """What the core, as the stage `core` left it, makes of written turns."""
+    from harken.checkpoint import load_prefix, load_text_side
     from harken.model.core import fold_low_rank
-    from harken.training.answers import answers
-
-    def injected(text: str) -> str:
-        felt = [emotion for emotion in EMOTIONS if emotion not in ("neutral", "other")]
-        return THINK_OPEN + cause_opening(felt[zlib.crc32(text.encode()) % len(felt)])
+    from harken.training.own_words import Teacher, make_own_words
 
     tokenizer, core = load_text_side(run.recipe)
+    prefix = load_prefix(run.recipe, run.out / "core", core, readout(run).config.vector)
     fold_low_rank(core, teacher_update(run))
-    core.to(precision())
-    system, folder = run.recipe.system, run.out / "align" / f"teacher-{teacher(run)}"
-    replies = answers(core, tokenizer, said, system, 32, folder / "answers.jsonl")
-    made = {a.prompt: a for a in track(replies, "the core's own answers", total=len(said))}
-    thoughts = answers(core, tokenizer, said, system, 20, folder / "causes.jsonl", injected)
-    causes = {
-        a.prompt: tokenizer.decode(a.tokens).split('"')[0]
-        for a in track(thoughts, "the causes it names", total=len(said))
-    }
-    return made, {text: cause for text, cause in causes.items() if cause.strip()}
+    teaching = Teacher(core.to(precision()), prefix, tokenizer, run.recipe.system)
+    return make_own_words(teaching, said, affects, run.out / "align" / f"teacher-{teacher(run)}")
 
 
 def ctc(bridge: CtcBridge | ConvBridge) -> CtcBridge:
@@ -349,8 +339,8 @@ STAGES = {
     ),
     "words": Stage("CTC onto the core's embeddings", "the bridge", _configs("words", "WordsConfig"), _words),
     "core": Stage(
-        "a listener's manner, from written dialogues",
-        "the core's low-rank update",
+        "a listener's manner, and how it follows the voice, from written dialogues",
+        "affect prefix, the core's low-rank update",
         _configs("core_update", "CoreUpdateConfig"),
         _core,
     ),

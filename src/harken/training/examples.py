@@ -1,0 +1,89 @@
+"""What the core reads of a sample, and what it should write: embeddings, and a label at each position.
+
+The form is `harken.dialogue.render`'s, as in use. A sample's last turn is text, or vectors: what was heard,
+with or without the affect vector before it.
+
+Shapes: T positions, B rows, D core width, N vectors of a turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from harken.dialogue.render import REPEAT, THINK_CLOSE, THINK_OPEN, UserTurn, render
+from harken.model.core import Core
+from harken.training.samples import Sample, Task
+
+IGNORED = -100
+
+
+@dataclass
+class Example:
+    """A sample as the core reads it: positions whose `labels` are not IGNORED are learned."""
+
+    inputs: Tensor  # (T, D)
+    labels: Tensor  # (T,) what each position should predict next
+
+
+def instruction(task: Task) -> str | None:
+    """What is asked of the core beside answering."""
+    return REPEAT if task == "repeat" else None
+
+
+def target_ids(sample: Sample, tokenizer: Any) -> list[int]:
+    """What the core should write after the prompt, with the end of its turn or of its thought."""
+    if sample.task == "trace":
+        return list(tokenizer.encode(f"{THINK_OPEN}{sample.target}{THINK_CLOSE}", add_special_tokens=False))
+    return [*tokenizer.encode(sample.target, add_special_tokens=False), tokenizer.eos_token_id]
+
+
+def opened_ids(sample: Sample, tokenizer: Any) -> int:
+    """How many of the target's tokens the loop itself writes: the opening of the think block."""
+    return len(tokenizer.encode(THINK_OPEN, add_special_tokens=False)) if sample.task == "trace" else 0
+
+
+def example(
+    core: Core, tokenizer: Any, system: str, sample: Sample, content: Tensor | str, target: list[int]
+) -> Example:
+    """A sample whose last turn is `content` (N, D) or text, and token ids to write after it."""
+    turns = [*sample.history, UserTurn(content, instruction(sample.task))]
+    segments = [
+        part if isinstance(part, Tensor) else core.embed(torch.tensor(part))
+        for part in render(turns, tokenizer, system)
+    ]
+    prompt = torch.cat([part.to(segments[0]) for part in segments])  # (T, D)
+    labels = torch.full((len(prompt) + len(target),), IGNORED)
+    given = opened_ids(sample, tokenizer)
+    labels[len(prompt) - 1 + given : -1] = torch.tensor(target[given:])
+    return Example(torch.cat([prompt, core.embed(torch.tensor(target))]), labels)
+
+
+def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Examples -> inputs (B, T, D), valid (B, T) bool, labels (B, T)."""
+    longest = max(len(e.labels) for e in examples)
+    inputs = torch.stack([F.pad(e.inputs, (0, 0, 0, longest - len(e.inputs))) for e in examples])
+    labels = torch.stack([F.pad(e.labels, (0, longest - len(e.labels)), value=IGNORED) for e in examples])
+    valid = torch.arange(longest)[None] < torch.tensor([len(e.labels) for e in examples])[:, None]
+    return inputs, valid, labels
+
+
+class Bins:
+    """Items of like length together, up to a budget of tokens; seed and step alone choose the batch."""
+
+    def __init__(self, lengths: list[int], budget: int, seed: int) -> None:
+        self.seed = seed
+        self.bins: list[list[int]] = [[]]
+        for i in np.argsort(np.array(lengths), kind="stable"):
+            if (len(self.bins[-1]) + 1) * lengths[i] > budget and self.bins[-1]:
+                self.bins.append([])
+            self.bins[-1].append(int(i))
+
+    def at(self, step: int) -> list[int]:
+        epoch, place = divmod(step, len(self.bins))
+        return self.bins[np.random.default_rng([self.seed, epoch]).permutation(len(self.bins))[place]]
