@@ -40,16 +40,17 @@ class AlignConfig:
     """How long, in what batches, and what share of which task."""
 
     schedule: Schedule = Schedule(
-        steps=900,
+        steps=600,
         learning_rate=3e-4,
         warmup=30,
         faster=(("prefix", 2.0), ("bridge", 0.5)),
-        evaluate_every=150,
+        evaluate_every=200,
         save_every=50,
     )
     batch_s: float = 50.0
-    repeat_share: tuple[float, float] = (0.4, 0.2)
-    """Share of repeat samples at the first and at the last step."""
+    repeat_share: tuple[float, float] = (0.25, 0.1)
+    """Share of users' turns that are repeated, at the first and at the last step; what has no answer, as the
+    assistant's own turns, always is."""
     trace_share: float = 0.35
     no_affect_share: float = 0.2
     """Share of reply and repeat samples that see no affect vector."""

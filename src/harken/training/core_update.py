@@ -32,11 +32,11 @@ class CoreUpdateConfig:
     """How long, how much in a batch, and how often a voice is heard."""
 
     schedule: Schedule = Schedule(
-        steps=900,
-        learning_rate=6e-4,
+        steps=360,
+        learning_rate=8e-4,
         warmup=40,
         faster=(("prefix", 3.0),),
-        evaluate_every=150,
+        evaluate_every=120,
         save_every=50,
     )
     batch_tokens: int = 1600

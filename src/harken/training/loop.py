@@ -12,12 +12,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harken.errors import RecipeError
 
@@ -121,15 +123,24 @@ def _step(
     factors = sorted({schedule.factor(name) for name in trained})  # a group each
     for group, factor in zip(optimizer.param_groups, factors, strict=True):
         group["lr"] = schedule.rate(step) * factor
-    losses = losses_at(step)
-    optimizer.zero_grad(set_to_none=True)
-    losses["loss"].backward()
+    with attention(next(iter(trained.values()))):
+        losses = losses_at(step)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
     norm = nn.utils.clip_grad_norm_(trained.values(), schedule.clip)
     if torch.isfinite(norm):
         optimizer.step()
     return {name: round(float(value.detach()), 5) for name, value in losses.items()} | {
         "norm": round(float(norm), 4)
     }
+
+
+def attention(of: Tensor) -> AbstractContextManager[None]:
+    """On a CPU attention as plain products: the fused kernel's backward pass is several times as slow."""
+    if of.device.type != "cpu":
+        return nullcontext()
+    context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+    return context
 
 
 def _resume(

@@ -166,7 +166,8 @@ def _align(run: Run) -> None:
     cache, config = states(run), AlignConfig()
     config = replace(config, schedule=run.schedule(config.schedule))
     affects = felt_vectors(run)
-    own = own_words(run, sorted({clip.text for clip in cache.clips if clip.split == "train"}), affects)
+    turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
+    own = own_words(run, sorted(turns), affects)
     written = text_samples(_folder(run.data, "dialogue"))
     student, pieces = new_student(run)
     tokenizer, _ = load_text_side(run.recipe)
