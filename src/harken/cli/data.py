@@ -113,6 +113,8 @@ class ShowData(Command):
     """The row of this number, from 1."""
     task: str | None = None
     """Rows of this task alone."""
+    joined: bool = False
+    """Rows made from several others alone: the dialogues of the step multi_turn."""
     limit: int = 3
     """So many rows at most."""
     json: bool = False
@@ -121,7 +123,7 @@ class ShowData(Command):
     def run(self) -> int:
         from harken.data.show import show
 
-        show(self.folder, None, self.row, self.number, self.task, self.limit, self.json)
+        show(self.folder, None, self.row, self.number, self.task, self.limit, self.json, self.joined)
         return DONE
 
 
