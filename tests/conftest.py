@@ -3,6 +3,7 @@ and a busy one.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the development corpora in ../shared/data, which are not part of Harken")
     return folder
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str, bool, str], None]:
+    """`needs(name, there, reason)` skips a test where something outside Python's packages is not there; what
+    HARKEN_REQUIRE names, with commas between, must be there."""
+
+    def check(name: str, there: bool, reason: str) -> None:
+        if there:
+            return
+        if name in os.environ.get("HARKEN_REQUIRE", "").split(","):
+            pytest.fail(f"HARKEN_REQUIRE names {name}, but {reason}")
+        pytest.skip(reason)
+
+    return check

@@ -14,8 +14,9 @@ pytest.importorskip("pyarrow", reason="data sets are kept in Parquet: extra data
 
 from harken import bench
 from harken.bench import data as room
+from harken.bench.data import Ask
 from harken.bench.data_build import Case, Times, run, write_source
-from harken.errors import HarkenError
+from harken.errors import HarkenError, InputError
 from harken.recipes import mini
 
 
@@ -66,14 +67,15 @@ def fake_watched(one: Case) -> tuple[Times, float]:
     return Times(rows, 1.0, 2 * rows / one.possible_rows_per_s, 4, 1.0), rows / 10
 
 
-def test_the_whole_bench_is_one_object_and_three_tables(monkeypatch, capsys):
+def test_the_fakes_parts_are_one_object_and_three_tables(monkeypatch, capsys):
     monkeypatch.setattr(room, "_watched", fake_watched)
     killed = []
     monkeypatch.setattr(room.subprocess, "Popen", lambda command, **_: killed.append(command) or Ended())
-    result = bench.run("data", recipe=mini(), json=True, runs=3, rows=100)
+    result = bench.run("data", recipe=mini(), json=True, runs=3, ask=Ask(rows=100))
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(result))
-    assert result["throughput"] == 0.5 and result["memory_ratio"] == 10
-    assert [row["rows"] for row in result["overhead"]] == [10, 100]
+    assert result["overhead"]["throughput"] == 0.5 and result["overhead"]["memory_ratio"] == 10
+    assert result["overhead"]["workers"] == {"language model": 8, "labeler": 1, "voice": 4}
+    assert [row["rows"] for row in result["overhead"]["builds"]] == [10, 100]
     assert all(row["equal_bytes"] for row in result["engines"])
     assert {row["workers"] for row in result["engines"]} == {1, 2, 4, 8}
     assert (len(killed), result["kills"]["killed"], result["kills"]["equal"]) == (3, 3, 3)
@@ -82,6 +84,17 @@ def test_the_whole_bench_is_one_object_and_three_tables(monkeypatch, capsys):
     out = io.StringIO()
     room.reports(result)[1].print(out)
     assert "local" in out.getvalue()
+
+
+def test_only_what_is_asked_for_is_measured_and_kept_as_it_ends(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(room, "_watched", fake_watched)
+    ask = Ask(("overhead",), rows=20, out=tmp_path / "out")
+    result = bench.run("data", recipe=mini(), ask=ask)
+    assert set(result) == {"bench", "hardware", "overhead"} and "20" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "out" / "overhead.json").read_text())
+    assert kept["overhead"] == json.loads(json.dumps(result["overhead"])) and "cores" in kept["hardware"]
+    with pytest.raises(InputError, match="cannot be written"):
+        bench.run("data", recipe=mini(), ask=replace(ask, out=tmp_path / "out" / "overhead.json" / "x"))
 
 
 class Ended:

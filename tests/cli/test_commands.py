@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
@@ -149,7 +150,37 @@ def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
     ((name,), options) = evaluated[0]
     assert (name, options["data"], options["limit"]) == ("words", (Path("d"), Path("e")), 5)
     ((name,), options) = benched[0]
-    assert (name, options["json"], options["runs"]) == ("latency", True, 2)
+    assert (name, options["json"], options["runs"], options["ask"]) == ("latency", True, 2, None)
+
+
+def test_bench_data_asks_for_parts(capsys, monkeypatch):
+    from harken import bench
+    from harken.bench.data import FAKES, PARTS, Ask
+    from harken.cli.work import Part
+
+    benched = kept_calls(monkeypatch, bench)
+    assert get_args(Part) == PARTS
+    arguments = (
+        "--part",
+        "ieat",
+        "kills",
+        "--rows",
+        "9",
+        "--source",
+        "reccon=r",
+        "--teacher",
+        "t",
+        "--out",
+        "o",
+    )
+    assert run(capsys, "bench", "data", *arguments)[0] == 0
+    assert run(capsys, "bench", "data")[0] == 0
+    assert [options["ask"] for _, options in benched] == [
+        Ask(("ieat", "kills"), 9, source=("reccon", "r"), teacher="t", out=Path("o")),
+        Ask(FAKES),
+    ]
+    assert run(capsys, "bench", "data", "--rows", "0")[0] == 2
+    assert run(capsys, "bench", "data", "--source", "r.jsonl")[0] == 2
 
 
 @pytest.mark.parametrize("arguments", (("train", "x"), ("evaluate", "x", "--data", "d"), ("bench", "x")))

@@ -81,8 +81,8 @@ def test_local_gives_the_bytes_of_inline(tmp_path):
 
 
 @pytest.mark.timeout(900)  # starting Ray's processes is slow on a busy machine
-@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed: extra ray")
-def test_ray_gives_the_bytes_of_inline(tmp_path):
+def test_ray_gives_the_bytes_of_inline(tmp_path, needs):
+    needs("ray", importlib.util.find_spec("ray") is not None, "Ray is not installed: extra ray")
     source = made(tmp_path / "source", 150)
     assert built(tmp_path / "ray", source, "ray") == built(tmp_path / "inline", source, "inline")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,14 @@ def test_a_row_that_is_not_there_is_an_error(folder: Path, options: dict[str, ob
 def test_a_folder_without_rows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no rows"):
         printed(tmp_path)
+
+
+def test_joined_rows_alone(tmp_path: Path) -> None:
+    alone = replace(FULL, id="d4", parents=("p1",))
+    write_rows(rows_path(tmp_path, 0), [alone, FULL])
+    out = io.StringIO()
+    assert show(tmp_path, out, as_json=True, joined=True) == 1
+    assert json.loads(out.getvalue())["id"] == FULL.id
+    write_rows(rows_path(tmp_path, 0), [alone])
+    with pytest.raises(InputError, match="parents several"):
+        show(tmp_path, out, joined=True)

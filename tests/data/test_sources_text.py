@@ -342,6 +342,11 @@ def test_the_starter_is_whole() -> None:
         assert all(cause.span in row.turns[cause.turn].text for cause in row.last_user.cause)
 
 
+def test_the_first_of_the_starter_are_of_both_languages() -> None:
+    first = [row.lang for row in open_source("starter") if isinstance(row, Row)][:12]
+    assert min(first.count(lang) for lang in ("en", "zh")) >= 4
+
+
 def starter(*turns: tuple[str, ...]) -> dict[str, Any]:
     keys = ("speaker", "text", "emotion", "cause")
     return {

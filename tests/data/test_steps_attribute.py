@@ -17,6 +17,7 @@ from harken.data.steps.base import Dropped, StepConfig
 from harken.data.steps.contrast import Contrast
 from harken.data.steps.injections import FEELINGS, QUOTES, injection, openings
 from harken.data.steps.prompts import ATTRIBUTE
+from harken.data.steps.respond import Respond
 from harken.data.steps.teaching import CUT_OFF, LLM_ERROR, NEVER_CLOSES, NO_LANGUAGE
 from harken.data.workspace import Workspace
 from harken.llm.base import Completion, LLMError
@@ -286,3 +287,15 @@ def test_contrast_takes_a_share() -> None:
     rows = [replace(source_row(OPEN), task="empathy", id=content_id(number)) for number in range(200)]
     step = Contrast(share=0.3).open(FakeResources(FakeLLM(by_feeling)))
     assert 40 <= sum(step._is_chosen(row) for row in rows) <= 80
+
+
+@pytest.mark.parametrize("step", [Respond(), Attribute()])
+def test_ids_follow_the_weights_that_answered(step: StepConfig) -> None:
+    def ids(**llm: str) -> list[str]:
+        answers = FakeLLM(lambda prompt, seed: GOOD["en"] if "<think>" in prompt else "Whose idea was that?")
+        made = run(step, [plain(EN)], replace(answers, **llm))[0]
+        return [row.id for row in made if row.task != "source"]
+
+    first = ids(revision="a")
+    assert len(first) == 1 and ids(revision="a") == first
+    assert ids(revision="b") != first and ids(revision="a", name="another") != first

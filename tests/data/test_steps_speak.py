@@ -1,7 +1,7 @@
 """The speak step with voices that hum and recognisers that know, or do not know, what was hummed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harken.audio.io import Recording
+from harken.data.build_recipes import build_recipe
+from harken.data.labelers.base import Reading
 from harken.data.rows import Affect, Row, Speaker, Turn
 from harken.data.speech_making import (
     CosyVoice2,
@@ -18,11 +21,13 @@ from harken.data.speech_making import (
     at_level,
     loudness_dbfs,
 )
+from harken.data.steps.attribute import Attribute
 from harken.data.steps.base import Dropped
+from harken.data.steps.label import Label, LabelStep
 from harken.data.steps.speak import Speak, SpeakStep
 from harken.data.workspace import Workspace
-from harken.errors import DataError, MissingExtra
-from harken.testing import FakeVoice
+from harken.errors import DataError, HarkenError, MissingExtra
+from harken.testing import FakeLLM, FakeResources, FakeVoice
 from harken.voices.base import Style
 from harken.voices.casts import DEV_VOICES, REPLY_VOICES, TRAINING_VOICES
 from harken.voices.styles import REPLY_STYLES, user_style
@@ -53,6 +58,15 @@ class Studio:
     def step(self, recognise: Callable[[np.ndarray, str], str] | None = None, **speech: Any) -> SpeakStep:
         config = Speak(speech=Speech(**speech))
         return SpeakStep(config, SpeechMaker(config.speech, self.open, recognise or self.hear))
+
+
+class AlwaysSad:
+    """A labeler that hears one thing."""
+
+    name, revision = "always", "1"
+
+    def label(self, recordings: Sequence[Recording]) -> list[Reading | HarkenError]:
+        return [Reading({"sad": 0.9, "other": 0.1}) for _ in recordings]
 
 
 NOBODY = Speaker()
@@ -109,6 +123,35 @@ def test_recorded_turns_and_other_rows_are_left_alone(workspace: Workspace) -> N
     source = row(user("Later."), task="source", target=None)
     made, passed = spoken(studio.step(), workspace, row(recorded, target=None), source)
     assert isinstance(made, Row) and made.turns == (recorded,) and passed is source and studio.spoken == []
+
+
+def test_queries_are_spoken_where_the_step_is_told_so_and_labelled_and_attributed_after(
+    workspace: Workspace,
+) -> None:
+    studio = Studio()
+    config = Speak(tasks=("source",))
+    query = row(user("They gave my desk away."), task="source", target="A person's answer.")
+    first = SpeakStep(config, SpeechMaker(config.speech, studio.open, studio.hear))
+    (source,) = spoken(first, workspace, query)
+    assert isinstance(source, Row) and source.id == query.id and source.turns[0].audio is not None
+    assert [(text, style) for _, text, style in studio.spoken] == [(query.turns[0].text, user_style(None))]
+
+    (heard,) = list(LabelStep(Label(min_confidence=0.0), AlwaysSad())([source], workspace))
+    assert isinstance(heard, Row) and heard.last_user.emotion == "sad"
+    teacher = FakeLLM(lambda prompt, seed: " they gave their desk away.\n</think>\n\nThat must have hurt.")
+    made = list(Attribute().open(FakeResources(teacher))([heard], workspace))
+    empathy = [one for one in made if isinstance(one, Row) and one.task == "empathy"]
+    assert [one.turns[0].audio for one in empathy] == [heard.turns[0].audio]
+    assert empathy[0].turns[0].affect == heard.turns[0].affect
+    assert spoken(studio.step(), workspace, source) == [source]
+
+
+def test_the_paper_speaks_queries_before_they_are_labelled_and_attributed() -> None:
+    steps = build_recipe("paper").steps
+    queries = next(n for n, step in enumerate(steps) if isinstance(step, Speak) and "source" in step.tasks)
+    label, attribute = ([step.step for step in steps].index(name) for name in ("label", "attribute"))
+    assert queries < label < attribute
+    assert isinstance(steps[-2], Speak) and "source" not in steps[-2].tasks
 
 
 def test_a_target_that_stands_as_the_last_turn_is_not_said_twice(workspace: Workspace) -> None:

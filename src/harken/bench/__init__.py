@@ -5,12 +5,14 @@ How well a system does is `harken.evaluation`'s.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import InputError
 
 if TYPE_CHECKING:
+    from harken.bench.data import Ask
     from harken.recipes import Recipe
 
 BENCHES = ("latency", "cold", "data")
@@ -23,16 +25,16 @@ def run(
     checkpoint: Path | None = None,
     json: bool = False,
     runs: int | None = None,
-    rows: int | None = None,
+    ask: Ask | None = None,
 ) -> dict[str, Any]:
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: "latency" (warm), "cold" (from the start of the process), or "data" (what a build adds to its
-            steps, whatever the recipe).
+        name: "latency" (warm), "cold" (from the start of the process), or "data" (building data sets,
+            whatever the recipe).
         runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
             own number.
-        rows: source rows of the largest build of "data".
+        ask: of "data", what is measured; None takes the parts with fakes.
 
     Raises: InputError for a name that there is not.
     """
@@ -41,7 +43,7 @@ def run(
     if runs is not None and runs < 1:
         raise InputError(f"{runs} runs measure nothing", "choose 1 or more")
     if name == "data":
-        return _data(rows, runs, json)
+        return _data(ask, runs, json)
     from harken.bench import cold, latency
     from harken.bench.result import print_result
 
@@ -51,12 +53,13 @@ def run(
     return result
 
 
-def _data(rows: int | None, runs: int | None, as_json: bool) -> dict[str, Any]:
+def _data(ask: Ask | None, runs: int | None, as_json: bool) -> dict[str, Any]:
     import json
 
-    from harken.bench.data import bench_data, reports
+    from harken.bench.data import Ask, bench_data, reports
 
-    result = bench_data(rows, runs)
+    ask = ask or Ask()
+    result = bench_data(replace(ask, kills=runs) if runs else ask)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:

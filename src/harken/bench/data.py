@@ -1,7 +1,8 @@
 """What a build adds to the time of its steps, how engines compare, and what becomes of one that is killed.
 
-Steps are fakes of fixed delay (`harken.bench.data_steps`); sources, files, processes and resuming are real.
-Each build is a process of its own, whose tree of processes is watched for memory.
+For these parts steps are fakes of fixed delay (`harken.bench.data_steps`); sources, files, processes and
+resuming are real. Each build is a process of its own, whose tree of processes is watched for memory. The
+parts with real models are `harken.bench.data_ieat`'s and `harken.bench.data_starter`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,13 +24,17 @@ from threading import Event, Thread
 from typing import Any
 
 from harken.bench.data_build import Case, Times, write_source
-from harken.errors import HarkenError
+from harken.data.ingest import write_text
+from harken.errors import HarkenError, InputError
 from harken.evaluation.report import Report, hardware
 
+PARTS = ("overhead", "engines", "kills", "ieat", "starter")
+FAKES = PARTS[:3]
 ROWS, KILLS = 100_000, 20
 LEAST_THROUGHPUT, MOST_MEMORY = 0.9, 1.2
+FAKED = ("language model", "labeler", "voice")
 OVERHEAD_MS, OVERHEAD_WORKERS = (8.0, 1.0, 8.0), (8, 1, 4)
-"""Of the language model, the labeler and the voice: the voice sets the pace, 500 rows a second."""
+"""Of each that is faked: the voice sets the pace, 500 rows a second."""
 SCALING_MS = (0.5, 0.5, 8.0)
 SCALING_WORKERS = (1, 2, 4, 8)
 SAMPLE_S = 0.2
@@ -36,39 +42,106 @@ SAMPLE_S = 0.2
 Figures = dict[str, Any]
 
 
-def bench_data(rows: int | None = None, kills: int | None = None) -> Figures:
-    """Everything, as one JSON-safe object.
+@dataclass(frozen=True)
+class Ask:
+    """What is to be measured, and on what."""
 
-    Args:
-        rows: of the largest build; the others are a tenth of that and less.
-        kills: how many builds are killed.
-    """
-    rows, kills = rows or ROWS, kills or KILLS
+    parts: tuple[str, ...] = FAKES
+    rows: int | None = None
+    """Source rows of the largest build of fakes, of the IEAT step, or of the starter; None takes each part's
+    own number."""
+    kills: int = KILLS
+    source: tuple[str, str] | None = None
+    """Of the IEAT step: the source's name and where it lies; None takes the starter."""
+    teacher: str | None = None
+    """Of the IEAT step: weights of the catalogue; None takes the starter's teacher."""
+    out: Path | None = None
+    """A folder that keeps the figures of each part as it ends, and what the real parts made."""
+
+
+def bench_data(ask: Ask) -> Figures:
+    """The parts that are asked for, one after another, as one JSON-safe object. Raises HarkenError."""
+    result: Figures = {"bench": "data", "hardware": hardware()}
     with TemporaryDirectory(prefix="harken-bench-") as folder:
         place = Path(folder)
-        overhead = [_overhead(place, count) for count in (max(1, rows // 10), rows)]
-        result: Figures = {
-            "bench": "data", "hardware": hardware(),
-            "ms_per_row": OVERHEAD_MS, "workers": OVERHEAD_WORKERS,
-            "least_throughput": LEAST_THROUGHPUT, "most_memory": MOST_MEMORY,
-            "throughput": overhead[-1]["share_of_possible"],
-            "memory_ratio": _over(overhead[-1]["peak_rss_mb"], overhead[0]["peak_rss_mb"]),
-            "overhead": overhead,
-            "engines": _engines(place, max(64, rows // 50)),
-            "kills": _kills(place, max(64, rows // 25), kills),
-        }  # fmt: skip
+        for part in (part for part in PARTS if part in ask.parts):
+            result[part] = _MEASURED[part](ask, place)
+            _keep(ask.out, part, result[part])
     return result
 
 
 def reports(result: Figures) -> list[Report]:
     """The object as tables for people."""
-    tables = ("overhead", "engines", "kills")
-    setting = {name: value for name, value in result.items() if name not in tables}
-    return [
-        Report("building: what it adds to its steps", setting, tuple(result["overhead"])),
-        Report("engines: one slow step with more and more workers", {}, tuple(result["engines"])),
-        Report("killed and resumed", {}, (result["kills"],)),
-    ]
+    setting = {"hardware": result["hardware"]}
+    return [_TABLES[part](result[part]).with_setting(**setting) for part in PARTS if part in result]
+
+
+def _fakes_overhead(ask: Ask, place: Path) -> Figures:
+    rows = ask.rows or ROWS
+    builds = [_overhead(place, count) for count in (max(1, rows // 10), rows)]
+    return {
+        "ms_per_row": dict(zip(FAKED, OVERHEAD_MS, strict=True)),
+        "workers": dict(zip(FAKED, OVERHEAD_WORKERS, strict=True)),
+        "least_throughput": LEAST_THROUGHPUT, "most_memory": MOST_MEMORY,
+        "throughput": builds[-1]["share_of_possible"],
+        "memory_ratio": _over(builds[-1]["peak_rss_mb"], builds[0]["peak_rss_mb"]),
+        "builds": builds,
+    }  # fmt: skip
+
+
+def _ieat(ask: Ask, place: Path) -> Figures:
+    from harken.bench.data_ieat import bench_ieat, examples
+
+    found = bench_ieat(ask.out or place, ask.rows, ask.source, ask.teacher)
+    if ask.out is not None:
+        _write(ask.out / "ieat.md", examples(found.kept))
+    return found.figures
+
+
+def _starter(ask: Ask, place: Path) -> list[Figures]:
+    from harken.bench.data_starter import bench_starter
+
+    return bench_starter(ask.out or place, ask.rows, lambda done: _keep(ask.out, "starter", done))
+
+
+def _keep(out: Path | None, part: str, figures: Any) -> None:
+    """The figures of a part as `OUT/PART.json`, with the machine. Raises InputError where it cannot."""
+    if out is not None:
+        kept = {"hardware": hardware(), part: figures}
+        _write(out / f"{part}.json", json.dumps(kept, ensure_ascii=False, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}", "name another --out") from None
+
+
+def _overhead_table(found: Figures) -> Report:
+    setting = {name: value for name, value in found.items() if name != "builds"}
+    return Report("building: what it adds to its steps", setting, tuple(found["builds"]))
+
+
+def _engines_table(found: list[Figures]) -> Report:
+    return Report("engines: one slow step with more and more workers", {}, tuple(found))
+
+
+def _kills_table(found: Figures) -> Report:
+    return Report("killed and resumed", {}, (found,))
+
+
+def _ieat_table(found: Figures) -> Report:
+    from harken.bench.data_ieat import report
+
+    return report(found)
+
+
+def _starter_table(found: list[Figures]) -> Report:
+    from harken.bench.data_starter import report
+
+    return report(found)
 
 
 def _overhead(place: Path, rows: int) -> Figures:
@@ -201,3 +274,19 @@ def _over(a: float | None, b: float | None) -> float | None:
 
 def _figure(value: float) -> float:
     return round(value, 4)
+
+
+_MEASURED: dict[str, Callable[[Ask, Path], Any]] = {
+    "overhead": _fakes_overhead,
+    "engines": lambda ask, place: _engines(place, max(64, (ask.rows or ROWS) // 50)),
+    "kills": lambda ask, place: _kills(place, max(64, (ask.rows or ROWS) // 25), ask.kills),
+    "ieat": _ieat,
+    "starter": _starter,
+}
+_TABLES: dict[str, Callable[[Any], Report]] = {
+    "overhead": _overhead_table,
+    "engines": _engines_table,
+    "kills": _kills_table,
+    "ieat": _ieat_table,
+    "starter": _starter_table,
+}

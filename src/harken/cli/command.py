@@ -36,6 +36,21 @@ def named_recipe(name: str) -> Recipe:
         raise WrongUse(error.message, error.hint) from None
 
 
+def named_places(pairs: tuple[str, ...]) -> dict[str, str]:
+    """What `--source NAME=PLACE` names, each once. Raises WrongUse."""
+    named: dict[str, str] = {}
+    for pair in pairs:
+        name, _, place = pair.partition("=")
+        if not name or not place:
+            raise WrongUse(
+                f"--source {pair!r} is not NAME=PLACE", "for example: --source reccon=reccon.jsonl.gz"
+            )
+        if name in named:
+            raise WrongUse(f"--source {name} is given twice", "give each source one place")
+        named[name] = place
+    return named
+
+
 def say(text: str) -> None:
     """A line for the user, beside the output: on standard error."""
     print(f"harken: {text}", file=sys.stderr, flush=True)

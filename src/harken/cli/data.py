@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from harken.cli.command import DONE, FAILED, INTERRUPTED, Command, WrongUse, say
+from harken.cli.command import DONE, FAILED, INTERRUPTED, Command, WrongUse, named_places, say
 from harken.errors import RecipeError
 
 if TYPE_CHECKING:
     from harken.data.build import Summary
-
-SOURCE = "--source reccon=reccon.jsonl.gz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ class RenderData(Command):
     def run(self) -> int:
         from harken.data.render import render
 
-        sources = {name: Path(path) for name, path in _named(self.source).items()}
+        sources = {name: Path(path) for name, path in named_places(self.source).items()}
         done = render(sources, self.out, self.split, self.hours, self.workers, self.seed)
         print(
             f"{done.turns} turns rendered; "
@@ -74,7 +72,7 @@ class BuildData(Command):
     def run(self) -> int:
         from harken.data.build_recipes import build_recipe
 
-        sources = _named(self.source)
+        sources = named_places(self.source)
         for name, value in (("--workers", self.workers), ("--limit", self.limit)):
             if value is not None and value < 1:
                 raise WrongUse(f"{name} {value} is not 1 or more", f"{name} 2, for example")
@@ -115,6 +113,8 @@ class ShowData(Command):
     """The row of this number, from 1."""
     task: str | None = None
     """Rows of this task alone."""
+    joined: bool = False
+    """Rows made from several others alone: the dialogues of the step multi_turn."""
     limit: int = 3
     """So many rows at most."""
     json: bool = False
@@ -123,7 +123,7 @@ class ShowData(Command):
     def run(self) -> int:
         from harken.data.show import show
 
-        show(self.folder, None, self.row, self.number, self.task, self.limit, self.json)
+        show(self.folder, None, self.row, self.number, self.task, self.limit, self.json, self.joined)
         return DONE
 
 
@@ -147,19 +147,6 @@ class AuditData(Command):
         else:
             found.print()
         return FAILED if found.violations else DONE
-
-
-def _named(pairs: tuple[str, ...]) -> dict[str, str]:
-    """NAME=PLACE, each once. Raises WrongUse."""
-    named: dict[str, str] = {}
-    for pair in pairs:
-        name, _, place = pair.partition("=")
-        if not name or not place:
-            raise WrongUse(f"--source {pair!r} is not NAME=PLACE", f"for example: {SOURCE}")
-        if name in named:
-            raise WrongUse(f"--source {name} is given twice", "give each source one place")
-        named[name] = place
-    return named
 
 
 def _summary(done: Summary) -> list[str]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from harken.cli.command import DONE, Command, WrongUse, named_recipe
+from harken.cli.command import DONE, Command, WrongUse, named_places, named_recipe
+
+if TYPE_CHECKING:
+    from harken.bench.data import Ask
+
+Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +97,7 @@ class Bench(Command):
     """Measure time and memory, side by side with a named alternative."""
 
     name: Positional[str]
-    """What is measured: latency (warm), cold (from the start of the process), or data (what a build adds)."""
+    """What is measured: latency (warm), cold (from the start of the process), data (building data sets)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -99,9 +105,20 @@ class Bench(Command):
     json: bool = False
     """Print one JSON object and nothing else on standard output."""
     runs: int | None = None
-    """Measure so often, instead of the bench's own number."""
+    """Measure so often, instead of the bench's own number; of data, kill so many builds."""
+    part: tuple[Part, ...] = ("overhead", "engines", "kills")
+    """Of data, what is measured, one or more. With fakes for models: overhead (what a build adds to its
+    steps), engines (local and Ray), kills (builds that are killed and resumed). With real models: ieat (what
+    the IEAT step keeps, drops and writes), starter (`harken data build starter`, four times)."""
     rows: int | None = None
-    """Build from so many source rows, where data is measured."""
+    """Of data, source rows: of the largest build of fakes (100,000), of ieat (100), of starter (all)."""
+    source: str | None = None
+    """Of ieat, another source than the starter's dialogues, as NAME=PATH."""
+    teacher: str | None = None
+    """Of ieat, another embedded teacher than the starter's, by its name in `harken weights list`."""
+    out: Path | None = None
+    """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
+    answers, from which it goes on; of starter also what was built."""
 
     def run(self) -> int:
         from harken import bench
@@ -113,9 +130,18 @@ class Bench(Command):
             checkpoint=self.checkpoint,
             json=self.json,
             runs=self.runs,
-            rows=self.rows,
+            ask=self._ask() if self.name == "data" else None,
         )
         return DONE
+
+    def _ask(self) -> Ask:
+        from harken.bench.data import Ask
+
+        if self.rows is not None and self.rows < 1:
+            raise WrongUse(f"--rows {self.rows} is not 1 or more", "--rows 100, for example")
+        sources = named_places((self.source,)) if self.source else {}
+        source = next(iter(sources.items()), None)
+        return Ask(self.part, self.rows, source=source, teacher=self.teacher, out=self.out)
 
 
 def _check(kind: str, name: str, known: Collection[str]) -> None:

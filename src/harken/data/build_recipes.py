@@ -270,6 +270,7 @@ def paper() -> BuildRecipe:
             )
         },
         steps=(
+            speak.Speak(speech=speech, tasks=("source",), workers=16),
             respond.Respond(workers=8),
             label.Label(labeler=Emotion2vec(), workers=8, gpus=0.25),
             attribute.Attribute(max_tokens=1024, workers=8),
@@ -287,6 +288,7 @@ PAPER_NOTES = (
     "40 % of the empathy rows made 2, 3 and 4 turns; 500 instructions a task for two tasks; 50 speakers.",
     "Not published: rows or hours of any set, how many BELLE and UltraChat queries (100,000 each here), rows "
     "a task, shares of 2, 3 and 4 turns, prompts, sampling, dev share, where the instruction stands.",
+    "Text queries are spoken first, in no style, so that they are labelled and attributed as recordings are.",
     "By their papers WenetSpeech4TTS has 12,800 h, GigaSpeech 10,000 h and LibriHeavy 50,000 h.",
     "The paper cites the text method Emo2Vec; labels of audio are taken from emotion2vec+ here.",
     "Its 50 speakers are drawn from WenetSpeech4TTS: put their prompt recordings into the folder prompts.",

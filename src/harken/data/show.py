@@ -28,20 +28,24 @@ def show(
     task: str | None = None,
     limit: int = 3,
     as_json: bool = False,
+    joined: bool = False,
 ) -> int:
     """Print rows of a data set (a folder or one Parquet file); gives how many.
 
     Args:
         out: where to; None is standard output.
         row: only the rows whose id begins so.
-        number: only the row that is the number-th, from 1, of those of `task`.
+        number: only the row that is the number-th, from 1, of those of `task` (and `joined`).
         task: only rows of this task.
         limit: print at most so many.
+        joined: only rows that were made from several others.
 
     Raises DataError for what cannot be read, InputError where no row is such a one.
     """
     rows: Iterator[Row] = (
-        r for r in read_rows(folder) if task in (None, r.task) and r.id.startswith(row or "")
+        r
+        for r in read_rows(folder)
+        if task in (None, r.task) and r.id.startswith(row or "") and (len(r.parents) > 1 or not joined)
     )
     if number is not None:
         if number < 1:
@@ -58,7 +62,7 @@ def show(
         else:
             console.print(readable(one))
     if not shown and limit > 0:
-        asked = {"id": row, "number": number, "task": task}
+        asked = {"id": row, "number": number, "task": task, "parents": "several" if joined else None}
         wanted = ", ".join(f"{name} {value}" for name, value in asked.items() if value is not None)
         raise InputError(
             f"{folder}: has no row{' with ' + wanted if wanted else ''}",

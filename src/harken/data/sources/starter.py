@@ -2,12 +2,14 @@
 
 Each has `id, lang, topic` and turns of `user` and `assistant`; a user's turn has its emotion and, unless that
 is neutral, words of this or an earlier turn of the user that say why. Every turn of a user gives a row.
+Files, one a language, are read by turns, so that the first few rows are of each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import zip_longest
 from typing import Any
 
 from harken.data.rows import Row
@@ -20,11 +22,9 @@ from harken.data.sources.json_items import json_items
 def read(place: Place) -> Iterator[Row | Unread]:
     """The rows of the dialogues in the package, or of others of that form in a folder."""
     found = list_files(place.path or str(files("harken.data") / "starter"), "*.jsonl")
-    return (
-        row
-        for file in found
-        for row in items_to_rows(json_items(file), lambda data: _rows(place.source, data))
-    )
+    rounds = zip_longest(*map(json_items, found))
+    items = (item for one_of_each in rounds for item in one_of_each if item is not None)
+    return items_to_rows(items, lambda data: _rows(place.source, data))
 
 
 def _rows(source: Source, data: dict[str, Any]) -> list[Row]:

@@ -75,7 +75,7 @@ class AttributeStep:
             if isinstance(answer, Fault):
                 yield Dropped(row, self.config.step, answer.reason, answer.detail)
             elif answer is not None:
-                yield answered(row, self.config.maker, answer, task="empathy")
+                yield answered(row, self.config.made_with(self.llm), answer, task="empathy")
 
 
 def attributed(llm: LLM, config: TaughtStep, seed: int, rows: Sequence[Row]) -> list[Attributed | Fault]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
-from harken.data.rows import Row
+from harken.data.rows import Row, content_id
 from harken.data.workspace import Workspace
 from harken.llm.base import LLM
 from harken.recipes import Frozen
@@ -68,9 +68,13 @@ class StepConfig(Frozen, ABC):
 
     @property
     def maker(self) -> str:
-        """The step's fingerprint: everything that shapes its rows, and nothing about how it is run."""
+        """The step's fingerprint: every setting that shapes its rows, and nothing about how it is run."""
         shaping = self.model_dump_json(exclude={"workers", "gpus"})
         return f"{self.step}-{hashlib.sha256(shaping.encode()).hexdigest()[:12]}"
+
+    def made_with(self, llm: LLM) -> str:
+        """The fingerprint of rows that a language model writes: `maker`, and which weights answered."""
+        return f"{self.maker}-{content_id(llm.name, llm.revision)[:12]}"
 
     def limited(self, rows: int) -> Self:
         """The config in a build of so many source rows: what is made beside rows is kept as small."""

@@ -88,7 +88,7 @@ class ContrastStep:
                 yield Dropped(row, self.config.step, SAME_ANSWER, answer.thought.reply)
                 continue
             heard[parent.id].add(said)
-            yield answered(row, self.config.maker, answer, number, parents=(parent,))
+            yield answered(row, self.config.made_with(self.llm), answer, number, parents=(parent,))
 
     def _is_chosen(self, row: Row) -> bool:
         dice = random.Random(content_id("chosen", self.config.maker, row.id))
@@ -110,7 +110,13 @@ class ContrastStep:
         return [
             with_last_user(
                 derive(
-                    row, self.config.maker, number, task="contrast", target=None, trace=None, injection=None
+                    row,
+                    self.config.made_with(self.llm),
+                    number,
+                    task="contrast",
+                    target=None,
+                    trace=None,
+                    injection=None,
                 ),
                 affect=(Affect(label, "rule"),),
                 audio=None,

@@ -231,7 +231,8 @@ class _Paralinguistic:
 
     def _row(self, clip: Clip, draft: Draft, by: Teacher | None, number: int = 0) -> Row:
         """A row of the question, named after the clip and the question's text."""
-        maker = f"{self.config.maker}/{content_id(draft.question, draft.answer)}"
+        made_by = self.config.made_with(self.llm) if self.llm and by else self.config.maker
+        maker = f"{made_by}/{content_id(draft.question, draft.answer)}"
         return derive(
             clip.row,
             maker,

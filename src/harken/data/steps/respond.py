@@ -78,7 +78,7 @@ class RespondStep:
             elif answer is not None:
                 yield derive(
                     row,
-                    self.config.maker,
+                    self.config.made_with(self.llm),
                     task="respond",
                     stage="1-1",
                     target=answer.text,

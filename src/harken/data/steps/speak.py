@@ -22,14 +22,17 @@ from harken.voices.styles import reply_style, user_style
 
 
 class Speak(StepConfig):
-    """Speech for rows that are to be trained on; source rows pass."""
+    """Speech for what is only written."""
 
     computes: ClassVar[bool] = True
 
     step: Literal["speak"] = "speak"
     speech: Speech = Speech()
+    tasks: tuple[Task, ...] = TASKS[1:]
+    """Tasks whose users' turns are spoken; others pass. `source` alone, as the first step, speaks queries so
+    that the steps behind it hear them."""
     reply_tasks: tuple[Task, ...] = TASKS[1:]
-    """Tasks whose targets are spoken as well."""
+    """Of those, the tasks whose targets are spoken as well."""
 
     def open(self, resources: Resources) -> Step:
         return SpeakStep(self, self.speech.open())
@@ -45,7 +48,7 @@ class SpeakStep:
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
         for row in rows:
             try:
-                yield row if row.task == "source" else self._spoken(row, workspace)
+                yield self._spoken(row, workspace) if row.task in self.config.tasks else row
             except Unspoken as fault:
                 yield Dropped(row, self.config.step, fault.reason, fault.detail)
             except DataError as error:  # nobody speaks in this split and language

@@ -94,7 +94,7 @@ class TasksStep:
             else:
                 yield derive(
                     row,
-                    self.config.maker,
+                    self.config.made_with(self.llm),
                     ("trajectory", "reasoning").index(task),
                     task=task,
                     stage="1-2",

@@ -158,14 +158,19 @@ def supported(row: Row) -> bool:
 
 def rests_on(row: Row, cause: str) -> bool:
     """The rule of `supported`, for a cause in any words."""
+    if tells(cause, row.last_user.cause, row.lang):
+        return True
     named = set(content_words(cause, row.lang))
-    for annotated in row.last_user.cause:
-        span = set(content_words(annotated.span, row.lang))
-        if span and 2 * len(span & named) >= len(span):
-            return True
     said = {word for turn in row.turns if turn.role == "user" for word in content_words(turn.text, row.lang)}
     shared = len(said & named)
     return shared >= min(2, max(len(said), 1)) and 3 * shared >= len(named)
+
+
+def tells(cause: str, annotated: Sequence[Cause], lang: str) -> bool:
+    """Has a cause in any words half of the content words of an annotated one?"""
+    named = set(content_words(cause, lang))
+    spans = [set(content_words(one.span, lang)) for one in annotated]
+    return any(span and 2 * len(span & named) >= len(span) for span in spans)
 
 
 def borrowed(text: str, lang: str, own: str, shown: str) -> set[str]:
