@@ -231,11 +231,14 @@ def mini() -> BuildRecipe:
     first, *others = starter().steps
     return BuildRecipe(
         name="mini",
-        about="annotated dialogues and emotional speech from the folders named by --source",
+        about="Harken's listening dialogues, and annotated dialogues and emotional speech named by --source",
         notes=(
             "ecf, cped, ecpe and akishino may never be in shipped weights: they are left out by default.",
         ),
-        sources=tuple(SourceConfig(name=name, optional=True) for name in (*MINI_TEXTS, *MINI_SPEECH)),
+        sources=(
+            SourceConfig(name="listening"),
+            *(SourceConfig(name=name, optional=True) for name in (*MINI_TEXTS, *MINI_SPEECH)),
+        ),
         llms={"teacher": LLMConfig()},
         steps=(first, label.Label(agreement=True), *others),
     )

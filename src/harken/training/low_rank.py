@@ -21,7 +21,8 @@ def add_low_rank(core: Core, rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(MODULES)), core)
     for module in core.modules():
         if hasattr(module, "lora_A"):
-            module.cast_input_dtype_enabled = False  # type: ignore[assignment]  # autocast brings the small matrices to the inputs' type
+            # autocast brings the small matrices to the inputs' type, not the inputs to theirs
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment]
     for name, parameter in core.named_parameters():
         parameter.requires_grad_("lora_" in name)
         if "lora_" in name:

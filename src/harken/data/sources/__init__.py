@@ -16,10 +16,10 @@ from harken.data.sources import (
     emilia,
     gigaspeech,
     libriheavy,
+    packaged,
     people,
     recordings,
     speech_pack,
-    starter,
     ultrachat,
     wenetspeech4tts,
 )
@@ -33,7 +33,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         source.name: source
         for source in (
-            starter.SOURCE,
+            *packaged.SOURCES,
             recordings.SOURCE,
             *dialogues.SOURCES,
             speech_pack.SOURCE,
@@ -61,7 +61,7 @@ def open_source(
     """The rows of source `name` at `path`, read as they are taken, with an Unread for whatever gave none.
 
     Args:
-        path: a folder, a file, or `hub://owner/name`; "" for the starter, which comes with the package.
+        path: a folder, a file, or `hub://owner/name`; "" for those that come with the package.
         keep: the folder for audio that is inside other files or on the hub; only sources that have such audio
             need it. It may be removed once the rows are built.
         options: what is asked of the source (`SOURCES[name].options`).
@@ -79,7 +79,7 @@ def open_source(
             raise DataError(f"source {name!r} has no option {option!r}", f"options: {known}")
     if str(path).startswith(HUB) and name not in ON_HUB:
         raise DataError(f"source {name!r} is not read from the hub", f"on the hub: {', '.join(ON_HUB)}")
-    if not str(path) and name != "starter":
+    if not str(path) and source not in packaged.SOURCES:
         raise DataError(f"source {name!r} needs a place", "name the folder it lies in")
     return _each_once(source.read(Place(source, str(path), keep, dict(options or {}))), name)
 

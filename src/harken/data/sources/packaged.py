@@ -1,4 +1,4 @@
-"""The project's own dialogues, which come with the package: `harken/data/starter/*.jsonl`.
+"""Dialogues that come with the package: `harken/data/starter/*.jsonl` and `harken/data/listening/*.jsonl`.
 
 Each has `id, lang, topic` and turns of `user` and `assistant`; a user's turn has its emotion and, unless that
 is neutral, words of this or an earlier turn of the user that say why. Every turn of a user gives a row.
@@ -21,7 +21,7 @@ from harken.data.sources.json_items import json_items
 
 def read(place: Place) -> Iterator[Row | Unread]:
     """The rows of the dialogues in the package, or of others of that form in a folder."""
-    found = list_files(place.path or str(files("harken.data") / "starter"), "*.jsonl")
+    found = list_files(place.path or str(files("harken.data") / place.source.name), "*.jsonl")
     rounds = zip_longest(*map(json_items, found))
     items = (item for one_of_each in rounds for item in one_of_each if item is not None)
     return items_to_rows(items, lambda data: _rows(place.source, data))
@@ -60,13 +60,22 @@ def _causes(turn: dict[str, Any], lines: list[Line]) -> tuple[tuple[int, str], .
     raise Unusable("cause is not in the dialogue", turn["cause"])
 
 
-SOURCE = Source(
-    name="starter",
-    about="200 short dialogues written for Harken, with emotions and their causes",
-    licence="CC0-1.0",
-    shippable=True,
-    langs=("en", "zh"),
-    form_of="harken/data/starter/README.md of this version of Harken",
-    url="https://creativecommons.org/publicdomain/zero/1.0/",
-    read=read,
+def _source(name: str, about: str, *langs: str) -> Source:
+    return Source(
+        name=name,
+        about=about,
+        licence="CC0-1.0",
+        shippable=True,
+        langs=langs,
+        form_of=f"harken/data/{name}/README.md of this version of Harken",
+        url="https://creativecommons.org/publicdomain/zero/1.0/",
+        read=read,
+    )
+
+
+SOURCES = (
+    _source("starter", "200 short dialogues written for Harken, with emotions and their causes", "en", "zh"),
+    _source(
+        "listening", "1,392 dialogues written for Harken in which each reply takes up what was said", "en"
+    ),
 )
