@@ -14,7 +14,7 @@ ROW = {
     "id": "d1", "split": "train", "group": "g1",
     "turns": [
         {"turn": 1, "speaker": "A", "text": "I won.", "emotion": "happy", "cause_spans": ["I won", "b"]},
-        {"turn": 2, "speaker": "B", "text": "Oh!", "strategy": "Questions"},
+        {"turn": 2, "speaker": "B", "text": "Oh!"},
         {"turn": 4, "speaker": "A", "text": "Yes."},
     ],
 }  # fmt: skip
@@ -28,7 +28,7 @@ def test_dialogues_are_read_plain_or_gzipped(tmp_path, name):
     first, second = read_dialogues(path)
     assert (first.id, second.id, first.split, first.group) == ("d1", "d2", "train", "g1")
     assert first.turns[0] == Utterance(1, "A", "I won.", "happy", ("I won",))  # `b` is the background
-    assert first.turns[1] == Utterance(2, "B", "Oh!", None, (), "Questions")
+    assert first.turns[1] == Utterance(2, "B", "Oh!", None, ())
     assert [turn.number for turn in first.before(4)] == [1, 2]
     assert first.before(1) == ()
 

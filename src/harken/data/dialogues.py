@@ -20,8 +20,6 @@ class Utterance:
     emotion: str | None
     causes: tuple[str, ...]
     """Annotated cause spans, each found in the dialogue so far; empty where none or only background."""
-    strategy: str | None = None
-    """What a supporter does here (ESConv), where annotated."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def read_dialogues(path: Path) -> list[Dialogue]:
                 turns = tuple(
                     Utterance(
                         t["turn"], t["speaker"], t["text"], t.get("emotion"),
-                        tuple(span for span in t.get("cause_spans", ()) if span != "b"), t.get("strategy"),
+                        tuple(span for span in t.get("cause_spans", ()) if span != "b"),
                     )
                     for t in row["turns"]
                 )  # fmt: skip
