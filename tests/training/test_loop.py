@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harken.errors import RecipeError
-from harken.training.loop import CHECKPOINT, METRICS, Schedule, train
+from harken.training.loop import CHECKPOINT, METRICS, Schedule, fingerprint, train
 
 SCHEDULE = Schedule(steps=10, learning_rate=0.05, warmup=3, evaluate_every=4, save_every=3)
 
@@ -134,3 +135,15 @@ def test_what_is_named_faster_learns_faster_and_goes_on_so(tmp_path):
     plain, faster = moved(tmp_path / "plain", ()), moved(tmp_path / "faster", (("2.", 10.0),))
     assert faster[0] > 5 * plain[0]
     assert faster[1] < 2 * plain[1]
+
+
+def test_a_run_is_named_by_its_settings_and_data():
+    schedule = Schedule(steps=3, learning_rate=0.1)
+    name = fingerprint("core", schedule, ["a", "b"])
+    assert name == fingerprint("core", schedule, ["a", "b"])
+    others = {
+        fingerprint("align", schedule, ["a", "b"]),
+        fingerprint("core", replace(schedule, steps=4), ["a", "b"]),
+        fingerprint("core", schedule, ["a", "c"]),
+    }
+    assert len(others | {name}) == 4

@@ -81,9 +81,12 @@ def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
 
 
 def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_path):
-    from harken.checkpoint import save_tensors
+    from harken.checkpoint import LISTEN, READOUT, save_tensors
 
     step = Run(mini(), tmp_path, tmp_path, None)
+    parts = (tmp_path / "core" / LISTEN, step.trained / READOUT)
+    for part in parts:
+        save_tensors(part, {"a": torch.ones(1)})
     save_tensors(tmp_path / "core" / UPDATE, {"a.up": torch.ones(2)})
     save_tensors(step.trained / UPDATE, {"a.up": torch.zeros(2)})  # what `align` made of it
     assert stages.teacher_update(step)["a.up"].tolist() == [1, 1]
@@ -91,8 +94,10 @@ def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_pat
     assert stages.teacher(step) == first
     other = Run(mini().model_copy(update={"system": "Be brief."}), tmp_path, tmp_path, None)
     assert stages.teacher(other) != first
-    save_tensors(tmp_path / "core" / UPDATE, {"a.up": torch.zeros(2)})
-    assert stages.teacher(step) != first
+    for part in (tmp_path / "core" / UPDATE, *parts):
+        before = stages.teacher(step)
+        save_tensors(part, {"a.up": torch.zeros(2)})
+        assert stages.teacher(step) != before
 
 
 def test_fewer_steps_are_asked_for_or_the_usual(tmp_path):

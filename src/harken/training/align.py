@@ -29,7 +29,7 @@ from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.training.answers import Answer
 from harken.training.examples import IGNORED, Example, collate, example, target_ids
-from harken.training.loop import Losses, Schedule, train
+from harken.training.loop import Losses, Schedule, fingerprint, train
 from harken.training.samples import Sample, Task
 from harken.training.states import CachedClip, StateCache
 from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, words_on_dev
@@ -59,7 +59,7 @@ class AlignConfig:
     words_share: float = 0.5
     """Share of annotated traces that go with the voice's own vector: what is felt is in the words."""
     voice_share: float = 0.25
-    """Share of annotated traces in which a person's vector says another emotion than the words."""
+    """Share of annotated traces in which a person's vector says any emotion, whatever the words say."""
     ctc_weight: float = 0.3
     repeat_weight: float = 0.5
 
@@ -219,13 +219,8 @@ def train_align(
     Args: teacher: names whose answers the targets are; a checkpoint of another teacher's student is refused.
     """
     student, words = task.student, WordsConfig()
-    batches = Batches(
-        cache,
-        [c for c in cache.clips if c.split == "train"],
-        task.speller.pieces,
-        config.batch_s,
-        config.schedule.seed,
-    )
+    train_clips = [clip for clip in cache.clips if clip.split == "train"]
+    batches = Batches(cache, train_clips, task.speller.pieces, config.batch_s, config.schedule.seed)
 
     def losses_at(step: int) -> Losses:
         random = np.random.default_rng([config.schedule.seed, step])
@@ -248,5 +243,5 @@ def train_align(
         return {"loss": loss} | losses
 
     evaluate = words_on_dev(student.bridge, task.speller.pieces, cache, most=120)
-    fingerprint = f"align teacher={teacher} seed={config.schedule.seed}"
-    train(student, losses_at, config.schedule, out, fingerprint, evaluate)
+    name = fingerprint("align", config, teacher, sorted(task.traces), [clip.id for clip in train_clips])
+    train(student, losses_at, config.schedule, out, name, evaluate)

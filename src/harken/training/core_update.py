@@ -2,8 +2,8 @@
 
 It comes before self-distillation, because there the core's own answers are the targets for speech: they
 should be worth imitating. In a part of the samples the affect vector of a person who acted an emotion stands
-before the words, as in use it always does: the sample's own emotion or, in a part of the traces, another
-one, and then the voice decides what is felt.
+before the words, as in use it always does: the sample's own emotion or, in a part of the traces, any, and
+then the voice decides what is felt.
 
 Trained: the affect prefix, and the core's low-rank update.
 """
@@ -23,7 +23,7 @@ from harken.dialogue.render import trace
 from harken.model.core import Core
 from harken.model.listen import AffectPrefix
 from harken.training.examples import IGNORED, Bins, Example, collate, example, target_ids
-from harken.training.loop import Losses, Schedule, train
+from harken.training.loop import Losses, Schedule, fingerprint, train
 from harken.training.samples import Sample
 
 
@@ -45,7 +45,7 @@ class CoreUpdateConfig:
     voice_share: float = 0.6
     """Share of samples of a known emotion that a person's voice goes with, where words tell it too."""
     against_share: float = 0.4
-    """Share of traces in a voice whose voice says another emotion than the words were annotated with."""
+    """Share of traces in a voice whose voice says an emotion drawn freely, whatever the words say."""
 
 
 class Listener(nn.Module):
@@ -131,4 +131,6 @@ def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precisio
         losses = [float(loss_of(dev[i : i + 16], [i])) for i in range(0, len(dev), 16)]
         return {"loss": sum(losses) / max(1, len(losses))}
 
-    train(task.listener, losses_at, schedule, out, f"core update seed={schedule.seed}", evaluate)
+    people = {emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()}
+    name = fingerprint("core", config, task.system, samples, people)
+    train(task.listener, losses_at, schedule, out, name, evaluate)

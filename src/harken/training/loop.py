@@ -8,6 +8,7 @@ restore but weights and optimizer. Objectives live in the stages; what is traine
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -60,19 +61,24 @@ Losses = Mapping[str, Tensor]
 """Named losses of a batch; `loss` is the one that is minimised."""
 
 
+def fingerprint(stage: str, *what: object) -> str:
+    """Names a run by all that shapes it (settings, data), so that a checkpoint of another is refused."""
+    return f"{stage} {hashlib.sha256(repr(what).encode()).hexdigest()[:12]}"
+
+
 def train(
     module: nn.Module,
     losses_at: Callable[[int], Losses],
     schedule: Schedule,
     out: Path,
-    fingerprint: str,
+    name: str,
     evaluate: Callable[[], dict[str, float]] | None = None,
 ) -> None:
     """Train what `requires_grad` in `module`, from the checkpoint in `out` if there is one.
 
     Args:
         losses_at: step -> losses of that step's batch; the same step must give the same batch.
-        fingerprint: what the run is (recipe, data); a checkpoint of another run is refused.
+        name: the run's (see `fingerprint`); a checkpoint of another run is refused.
         evaluate: measurements on dev data, called with the module in evaluation mode.
     """
     from rich.console import Console
@@ -88,7 +94,7 @@ def train(
         betas=(0.9, 0.98),
         weight_decay=schedule.weight_decay,
     )
-    step = _resume(out / CHECKPOINT, trained, optimizer, fingerprint)
+    step = _resume(out / CHECKPOINT, trained, optimizer, name)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress, (out / METRICS).open("a") as metrics:
         bar = progress.add_task("training", total=schedule.steps, completed=step)
@@ -106,7 +112,7 @@ def train(
             metrics.write(json.dumps(row) + "\n")
             metrics.flush()
             if last or step % schedule.save_every == 0:
-                _save(out / CHECKPOINT, trained, optimizer, step, fingerprint)
+                _save(out / CHECKPOINT, trained, optimizer, step, name)
             progress.update(bar, completed=step, description=f"loss {row['loss']:.3f}")
 
 
@@ -143,19 +149,17 @@ def attention(of: Tensor) -> AbstractContextManager[None]:
     return context
 
 
-def _resume(
-    path: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, fingerprint: str
-) -> int:
+def _resume(path: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, name: str) -> int:
     if not path.exists():
         return 0
     saved: dict[str, Any] = torch.load(path, weights_only=True)
-    if saved["fingerprint"] != fingerprint:
+    if saved["fingerprint"] != name:
         raise RecipeError(
-            f"{path} belongs to another run ({saved['fingerprint']}, this is {fingerprint})",
+            f"{path} belongs to another run ({saved['fingerprint']}, this is {name}): other settings or data",
             "choose another --out, or delete the folder",
         )
-    for name, parameter in trained.items():
-        parameter.data.copy_(saved["weights"][name])
+    for key, parameter in trained.items():
+        parameter.data.copy_(saved["weights"][key])
     optimizer.load_state_dict(saved["optimizer"])
     return int(saved["step"])
 
@@ -165,14 +169,14 @@ def _save(
     trained: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     step: int,
-    fingerprint: str,
+    name: str,
 ) -> None:
     temporary = path.with_suffix(".tmp")
     torch.save(
         {
-            "fingerprint": fingerprint,
+            "fingerprint": name,
             "step": step,
-            "weights": {name: p.detach() for name, p in trained.items()},
+            "weights": {key: p.detach() for key, p in trained.items()},
             "optimizer": optimizer.state_dict(),
         },
         temporary,

@@ -178,7 +178,7 @@ def _align(run: Run) -> None:
         run.recipe.system,
         own.answers,
         own.felt,
-        {s.said: s for s in written if s.task == "trace" and s.split == "train"},
+        {s.said: s for s in written if s.task == "trace" and s.split == "train" and not s.open},
         own.causes,
         affects,
         config,
@@ -199,11 +199,12 @@ def teacher_update(run: Run) -> dict[str, Any]:
 
 
 def teacher(run: Run) -> str:
-    """Names who teaches and how it is asked: another core or system prompt gives other answers."""
-    from harken.checkpoint import UPDATE
+    """Names who teaches and how it is asked: another core, prefix, readout or prompt answers otherwise."""
+    from harken.checkpoint import LISTEN, READOUT, UPDATE
 
     teacher_update(run)
-    asked = run.recipe.system.encode() + (run.out / "core" / UPDATE).read_bytes()
+    parts = (run.out / "core" / UPDATE, run.out / "core" / LISTEN, run.trained / READOUT)
+    asked = b"".join([run.recipe.system.encode(), *(part.read_bytes() for part in parts)])
     return hashlib.sha256(asked).hexdigest()[:8]
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from harken.evaluation.words import word_error_rate
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.pieces import Pieces
-from harken.training.loop import Losses, Schedule, train
+from harken.training.loop import Losses, Schedule, fingerprint, train
 from harken.training.states import CachedClip, StateCache
 
 
@@ -154,8 +154,8 @@ def train_words(
         return {"loss": loss, "clips": torch.tensor(len(batch.target_lengths))}
 
     evaluate = words_on_dev(bridge, pieces, cache, most=200)
-    fingerprint = f"words pieces={len(pieces)} seed={config.schedule.seed}"
-    train(bridge, losses_at, config.schedule, out, fingerprint, evaluate)
+    name = fingerprint("words", config, pieces.ids, [(clip.id, clip.text) for clip in train_clips])
+    train(bridge, losses_at, config.schedule, out, name, evaluate)
 
 
 def words_on_dev(
