@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ RECCON = {
     ],
 }  # fmt: skip
 LISTENING = [
-    {"id": "l1", "turns": [
+    {"id": "l1", "split": "train", "turns": [
         {"speaker": "user", "text": "I am moving.", "emotion": "sad", "cause": "moving"},
         {"speaker": "assistant", "text": "You will be missed."},
         {"speaker": "user", "text": "Thanks.", "emotion": "neutral"},
@@ -36,7 +37,7 @@ LISTENING = [
         {"speaker": "user", "text": "They cheered as I left!", "emotion": "happy", "cause": "They cheered"},
         {"speaker": "assistant", "text": "Cheered! How good."},
     ]},
-    {"id": "l2", "turns": [
+    {"id": "l2", "split": "dev", "turns": [
         {"speaker": "user", "text": "I am moving.", "emotion": "happy", "cause": "I am moving"},
         {"speaker": "assistant", "text": "Hooray, moving!"},
     ]},
@@ -79,21 +80,19 @@ def test_words_said_with_several_feelings_leave_the_feeling_open():
     assert open_ones == {"l1-t1", "l2-t1"}
 
 
-def test_dialogues_that_begin_alike_are_of_one_split():
-    alike = [LISTENING[1] | {"id": f"l{i}"} for i in range(30)]
-    assert len({s.split for s in listening_samples(alike)}) == 1
-    first = LISTENING[1]["turns"]
-    others = [
-        {"id": f"o{i}", "turns": [first[0] | {"text": f"I am moving {i}."}, first[1]]} for i in range(300)
-    ]
-    splits = [s.split for s in listening_samples(others)]
-    assert 0.02 < splits.count("dev") / len(splits) < 0.09
+def test_samples_are_of_the_split_that_their_dialogue_names():
+    assert {(s.id[:2], s.split) for s in listening_samples(LISTENING)} == {("l1", "train"), ("l2", "dev")}
 
 
 def test_the_dialogues_that_come_with_harken_are_of_their_form():
     dialogues = listening_dialogues()
     assert len(dialogues) > 500
     assert len({dialogue["id"] for dialogue in dialogues}) == len(dialogues)
+    splits = defaultdict(set)
+    for dialogue in dialogues:
+        splits[dialogue["turns"][0]["text"]].add(dialogue["split"])
+    assert all(len(found) == 1 for found in splits.values()), "dialogues that begin alike are of one split"
+    assert Counter(dialogue["split"] for dialogue in dialogues) == {"train": 1330, "dev": 62}
     for dialogue in dialogues:
         turns = dialogue["turns"]
         assert [turn["speaker"] for turn in turns] == ["user", "assistant"] * (len(turns) // 2), dialogue[

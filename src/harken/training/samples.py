@@ -8,7 +8,6 @@ think in Harken's form. `harken.training.align` reuses them with speech in the p
 from __future__ import annotations
 
 import json
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from harken.dialogue.render import AssistantTurn, Turn, UserTurn, trace
 Task = Literal["reply", "trace", "repeat"]
 MOST_HISTORY = 3
 """Turns of history that a sample keeps."""
-DEV_ONE_IN = 20
-"""So many of the listening dialogues are left for development, drawn by their first words."""
 REPLY_TIMES = 2
 """How often a listener's reply is taken for each time that its trace is."""
 
@@ -77,8 +74,7 @@ def listening_samples(dialogues: Iterable[dict[str, Any]]) -> Iterator[Sample]:
     for dialogue in dialogues:
         felt[dialogue["turns"][0]["text"]].add(dialogue["turns"][0]["emotion"])
     for dialogue in dialogues:
-        turns, first = dialogue["turns"], dialogue["turns"][0]["text"]
-        split = "train" if zlib.crc32(first.encode()) % DEV_ONE_IN else "dev"
+        turns, split, first = dialogue["turns"], dialogue["split"], dialogue["turns"][0]["text"]
         for place in range(0, len(turns) - 1, 2):
             now, following = turns[place], turns[place + 1]
             past = _turns([(t["speaker"] == "user", t["text"]) for t in turns[:place]][-MOST_HISTORY:])

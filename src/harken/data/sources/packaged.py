@@ -1,8 +1,9 @@
 """Dialogues that come with the package: `harken/data/starter/*.jsonl` and `harken/data/listening/*.jsonl`.
 
 Each has `id, lang, topic` and turns of `user` and `assistant`; a user's turn has its emotion and, unless that
-is neutral, words of this or an earlier turn of the user that say why. Every turn of a user gives a row.
-Files, one a language, are read by turns, so that the first few rows are of each.
+is neutral, words of this or an earlier turn of the user that say why. A dialogue may say its `split`, train
+or dev; it is train where it does not. Every turn of a user gives a row. Files are read by turns, so that the
+first few rows are of each.
 """
 
 from __future__ import annotations
@@ -43,8 +44,13 @@ def _rows(source: Source, data: dict[str, Any]) -> list[Row]:
     lang = data["lang"]
     if lang not in source.langs:
         raise Unusable("other language", lang)
+    split = data.get("split", "train")
+    if split not in ("train", "dev"):
+        raise Unusable("label outside the set", f"split {split!r}")
     return list(
-        dialogue_rows(source, data["id"], lines, lang, group=data["id"], user="user", unanswered=True)
+        dialogue_rows(
+            source, data["id"], lines, lang, group=data["id"], split=split, user="user", unanswered=True
+        )
     )
 
 
