@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import signal
+import subprocess
+import sys
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -19,6 +22,7 @@ from harken.voices.casts import DEV_VOICES, JUDGING_VOICES, TRAINING_VOICES
 from harken.voices.kokoro import KokoroVoice
 from harken.voices.tone import ToneVoice
 
+SCRIPT = Path(__file__).with_name("waiting_render.py")
 EMOTIONS = ["happy", "sad", None]
 
 
@@ -121,6 +125,21 @@ def test_interrupt_leaves_a_whole_manifest(
     assert done.interrupted and done.turns == len(rows_of(out)) == 3
     monkeypatch.undo()
     assert tones({"mine": dialogues}, out).turns == 7
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_render_that_is_killed(
+    dialogues: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    command = [sys.executable, str(SCRIPT), str(dialogues), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            assert [process.stdout.readline() for _ in range(2)] == [b"speaking\n"] * 2
+            process.send_signal(by)
+            process.communicate(timeout=60)  # to the end of what the workers, too, have open
+        finally:
+            process.kill()
 
 
 def test_progress_is_told(dialogues: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from typing import IO, Any
 import numpy as np
 
 from harken.audio.io import write
+from harken.data.child import end_with_parent
 from harken.errors import DataError, HarkenError
 from harken.voices import casts, kokoro
 from harken.voices.base import Style, Voice
@@ -271,6 +272,7 @@ def _rows(
 def _start_worker(open_voice: OpenVoice) -> None:
     """In each worker: leave the cores to whoever else needs them, and interrupts to the parent."""
     global _voice
+    end_with_parent()
     os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _voice = lru_cache(maxsize=None)(open_voice)

@@ -2,8 +2,7 @@
 
 While a language model answers for one shard, the voice speaks the one before it. Steps that compute have
 processes of their own, steps that wait have threads of this one. Between two stations lies one shard at most,
-so that the slowest sets the pace and memory stays flat. A worker whose parent dies ends at once: nothing is
-written behind the back of a build that goes on.
+so that the slowest sets the pace and memory stays flat.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Condition, Thread
 from typing import Any
 
+from harken.data.child import end_with_parent
 from harken.data.engines.base import Chain, Finished, Parcel, StepFailed, failure, open_station, stations
 
 BETWEEN = 1
@@ -183,7 +183,7 @@ def _serve(chain: bytes, place: int, pipe: Connection, cores: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's business
     os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     with suppress(EOFError, BrokenPipeError):  # the parent has no more for us
         try:
             station = open_station(pickle.loads(chain), place)
@@ -195,10 +195,3 @@ def _serve(chain: bytes, place: int, pipe: Connection, cores: int) -> None:
         except StepFailed as error:
             pipe.send_bytes(_FAILED)
             pipe.send_bytes(pickle.dumps(error))
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None, "only started as a child"
-    connection.wait([parent.sentinel])
-    os._exit(1)
