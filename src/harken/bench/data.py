@@ -24,7 +24,7 @@ from threading import Event, Thread
 from typing import Any
 
 from harken.bench.data_build import Case, Times, write_source
-from harken.data.ingest import write_text
+from harken.data.files import write_text
 from harken.errors import HarkenError, InputError
 from harken.evaluation.report import Report, hardware
 

@@ -29,7 +29,8 @@ from harken.data.build_files import ShardFiles, Tally
 from harken.data.build_recipes import BuildRecipe, difference, shaping
 from harken.data.engines import engine as named_engine
 from harken.data.engines.base import PARTS, Chain, Engine, Finished, Lent, OpenLLM, failure
-from harken.data.ingest import Plan, Read, ingest, write_text
+from harken.data.files import write_text
+from harken.data.ingest import Plan, Read, ingest
 from harken.data.progress import Quiet, Report
 from harken.data.rows import SCHEMA_VERSION
 from harken.data.shards import complete

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harken.data.engines.base import FINISH, Finished, Parcel
-from harken.data.ingest import read_piece, write_text
+from harken.data.files import write_text
+from harken.data.ingest import read_piece
 from harken.data.rows import Instruction, Row, Turn
 from harken.data.shards import dropped_path, read_dropped, read_rows, rows_path, write_shard
 from harken.data.steps.base import Dropped

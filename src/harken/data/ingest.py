@@ -9,7 +9,6 @@ that was interrupted is done again; `plan.json` stands once it is whole.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harken.data.build_recipes import BuildRecipe, SourceConfig
+from harken.data.files import write_text
 from harken.data.groups import Grouper
 from harken.data.rows import Row, content_id
 from harken.data.shards import DroppedRow, read_dropped, read_rows, write_rows
@@ -88,17 +88,6 @@ def read_piece(folder: Path, number: int) -> tuple[list[Row], list[Dropped]]:
         raise DataError(f"{path}: is damaged: {error}", f"remove {folder}: it is read again") from None
     dropped = read_dropped(path) if (path := _dropped_path(folder, number)).is_file() else iter(())
     return grouped, [Dropped(_nameless(one), one.step, one.reason, one.detail) for one in dropped]
-
-
-def write_text(path: Path, text: str, lasting: bool = True) -> None:
-    """Write a file whole or not at all; where it is to be lasting, through to the disk."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    part.replace(path)
 
 
 class _Pieces:
