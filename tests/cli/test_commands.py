@@ -199,10 +199,61 @@ def test_data_render_takes_named_sources(capsys, monkeypatch):
         return room.Rendered(turns=3, seconds=3600.0, unspeakable=0, interrupted=False)
 
     monkeypatch.setattr(room, "render", render)
-    code, out, _ = run(capsys, "data", "render", "--source", "reccon=r.jsonl", "--out", "o", "--hours", "2")
-    assert code == 0 and "1.00 h" in out
-    assert calls == [({"reccon": Path("r.jsonl")}, Path("o"), "train", 2.0, 1, 0)]
+    sources = ("--source", "a=r.jsonl", "--source", "b=s", "c=t")
+    code, out, _ = run(capsys, "data", "render", *sources, "--out", "o", "--hours", "2")
+    assert code == 0 and "1.00 h" in out and "nothing to speak" not in out
+    assert calls == [({"a": Path("r.jsonl"), "b": Path("s"), "c": Path("t")}, Path("o"), "train", 2.0, 1, 0)]
     assert run(capsys, "data", "render", "--source", "r.jsonl", "--out", "o")[0] == 2
+    assert run(capsys, "data", "render", "--out", "o")[0] == 2
+    assert len(calls) == 1
+
+
+def test_an_interrupted_render_says_what_was_not_spoken_and_that_it_goes_on(capsys, monkeypatch):
+    from harken.data import render as room
+
+    monkeypatch.setattr(room, "render", lambda *_: room.Rendered(3, 36.0, unspeakable=2, interrupted=True))
+    code, out, _ = run(capsys, "data", "render", "--source", "a=b", "--out", "o")
+    assert code == 130 and "3 turns rendered; 2 held nothing to speak; " in out
+    assert out.endswith("interrupted; run it again: it goes on\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("train words --dry-run --steps 0", "--steps 0"),
+        ("train words --dry-run --steps -3", "--steps -3"),
+        ("data render --source a=b --out o --workers 0", "--workers 0"),
+        ("evaluate words --data d --limit 0", "--limit 0"),
+        ("evaluate words --data d --limit -1", "--limit -1"),
+        ("bench data --rows 0", "--rows 0"),
+        ("bench latency --runs 0", "--runs 0"),
+    ],
+)
+def test_numbers_below_one_are_wrong_use(capsys, command, named):
+    code, out, err = run(capsys, *command.split())
+    assert (code, out) == (2, "") and f"{named} is not 1 or more" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("train readout --dry-run --steps 7", "train readout does not use --steps"),
+        ("train readout --data d --out o --resume", "train readout does not use --resume"),
+        ("evaluate affect --data d e", "evaluate affect does not use a second folder"),
+        ("evaluate affect --data d --limit 5", "evaluate affect does not use --limit"),
+        ("evaluate affect --data d --checkpoint c", "evaluate affect does not use --checkpoint"),
+        ("bench latency --rows 5", "bench latency does not use --rows"),
+        ("bench latency --part ieat", "bench latency does not use --part"),
+        ("bench cold --source a=b", "bench cold does not use --source"),
+        ("bench cold --teacher t", "bench cold does not use --teacher"),
+        ("bench cold --out o", "bench cold does not use --out"),
+        ("bench data --checkpoint c", "bench data does not use --checkpoint"),
+        ("bench data --part kills --teacher t", "without --part ieat does not use --teacher"),
+    ],
+)
+def test_options_that_would_change_nothing_are_wrong_use(capsys, command, named):
+    code, out, err = run(capsys, *command.split())
+    assert (code, out) == (2, "") and named in err
 
 
 def test_an_unexpected_failure_is_one_line(capsys, monkeypatch):

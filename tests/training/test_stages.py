@@ -8,12 +8,13 @@ import pytest
 import soundfile
 import torch
 
-from harken.checkpoint import UPDATE, stored_recipe
+from harken.checkpoint import RECIPE, UPDATE, stored_recipe
 from harken.errors import DataError, RecipeError
 from harken.recipes import mini
 from harken.training import stages
 from harken.training.loop import Schedule
 from harken.training.stages import STAGES, Run, readout, run, spoken
+from harken.training.words import WordsConfig
 
 
 def test_an_unknown_stage_is_answered_with_those_there_are(tmp_path):
@@ -48,7 +49,8 @@ def test_a_stage_runs_with_its_recipe_stored_beside_its_parts(tmp_path, monkeypa
     monkeypatch.setitem(STAGES, "fake", fake)
     run("fake", mini(), tmp_path, tmp_path / "out", steps=3)
     assert calls == [Run(mini(), tmp_path, tmp_path / "out", 3)]
-    assert stored_recipe(tmp_path / "out" / "trained") == mini()
+    trained = tmp_path / "out" / "trained"
+    assert stored_recipe(trained) == mini() and [file.name for file in trained.iterdir()] == [RECIPE]
 
 
 def test_missing_folders_are_named(tmp_path, monkeypatch):
@@ -100,7 +102,13 @@ def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_pat
         assert stages.teacher(step) != before
 
 
-def test_fewer_steps_are_asked_for_or_the_usual(tmp_path):
-    usual = Schedule(steps=100, learning_rate=1e-3)
-    assert Run(mini(), tmp_path, tmp_path, None).schedule(usual) is usual
-    assert Run(mini(), tmp_path, tmp_path, 7).schedule(usual) == Schedule(steps=7, learning_rate=1e-3)
+def test_fewer_steps_are_asked_for_or_the_usual():
+    usual = WordsConfig(Schedule(steps=100, learning_rate=1e-3), spans=1)
+    assert stages.with_steps(usual, None) is usual
+    assert stages.with_steps(usual, 7) == WordsConfig(Schedule(steps=7, learning_rate=1e-3), spans=1)
+
+
+@pytest.mark.parametrize("stage", [name for name, stage in STAGES.items() if stage.stepwise])
+def test_a_dry_run_shows_the_steps_that_were_asked_for(stage, capsys):
+    run(stage, mini(), None, None, steps=7, dry_run=True)
+    assert json.loads(capsys.readouterr().out)["config"]["schedule"]["steps"] == 7

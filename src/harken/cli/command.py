@@ -4,6 +4,7 @@ exit code."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harken.errors import HarkenError, RecipeError
@@ -49,6 +50,20 @@ def named_places(pairs: tuple[str, ...]) -> dict[str, str]:
             raise WrongUse(f"--source {name} is given twice", "give each source one place")
         named[name] = place
     return named
+
+
+def check_counts(counts: Mapping[str, int | None]) -> None:
+    """Numbers that options were given, by their names; None is no number. Raises WrongUse for one below 1."""
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise WrongUse(f"{name} {value} is not 1 or more", f"{name} 2, for example")
+
+
+def check_unused(command: str, given: Mapping[str, object]) -> None:
+    """Values of options that a command cannot use. Raises WrongUse for one that was given."""
+    for name, value in given.items():
+        if value:
+            raise WrongUse(f"{command} does not use {name}", "leave it out")
 
 
 def say(text: str) -> None:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from harken.cli.command import DONE, FAILED, INTERRUPTED, Command, WrongUse, named_places, say
+from harken.cli.command import DONE, FAILED, INTERRUPTED, Command, WrongUse, check_counts, named_places, say
 from harken.errors import RecipeError
 
 if TYPE_CHECKING:
     from harken.data.build import Summary
+
+_GOES_ON = "interrupted; run it again: it goes on"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderData(Command):
     """Speak annotated dialogues in many voices, going on where it stopped."""
 
-    source: tuple[str, ...]
-    """Dialogues to speak, as NAME=FILE, one or more."""
+    source: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """Dialogues to speak, as NAME=FILE, one or more; may be said again."""
     out: Path
     """The folder of recordings and their manifest."""
     split: Literal["train", "dev"] = "train"
@@ -37,13 +40,20 @@ class RenderData(Command):
     def run(self) -> int:
         from harken.data.render import render
 
-        sources = {name: Path(path) for name, path in named_places(self.source).items()}
+        check_counts({"--workers": self.workers})
+        named = named_places(tuple(chain.from_iterable(self.source)))
+        if not named:
+            raise WrongUse("rendering needs dialogues", "for example: --source reccon=reccon.jsonl.gz")
+        sources = {name: Path(path) for name, path in named.items()}
         done = render(sources, self.out, self.split, self.hours, self.workers, self.seed)
+        silent = f"{done.unspeakable} held nothing to speak; " if done.unspeakable else ""
         print(
-            f"{done.turns} turns rendered; "
+            f"{done.turns} turns rendered; {silent}"
             f"{self.out} holds {done.seconds / 3600:.2f} h of {self.split} speech"
         )
-        return FAILED if done.interrupted else DONE
+        if done.interrupted:
+            print(_GOES_ON)
+        return INTERRUPTED if done.interrupted else DONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +83,7 @@ class BuildData(Command):
         from harken.data.build_recipes import build_recipe
 
         sources = named_places(self.source)
-        for name, value in (("--workers", self.workers), ("--limit", self.limit)):
-            if value is not None and value < 1:
-                raise WrongUse(f"{name} {value} is not 1 or more", f"{name} 2, for example")
+        check_counts({"--workers": self.workers, "--limit": self.limit})
         try:
             recipe = build_recipe(self.recipe)
         except RecipeError as error:
@@ -161,5 +169,5 @@ def _summary(done: Summary) -> list[str]:
     if done.tokens_line():
         lines.append(done.tokens_line())
     if done.interrupted:
-        lines.append("interrupted; run it again: it goes on")
+        lines.append(_GOES_ON)
     return lines

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from harken.cli.command import DONE, Command, WrongUse, named_places, named_recipe
+from harken.cli.command import (
+    DONE,
+    Command,
+    WrongUse,
+    check_counts,
+    check_unused,
+    named_places,
+    named_recipe,
+)
 
 if TYPE_CHECKING:
     from harken.bench.data import Ask
@@ -40,6 +48,9 @@ class Train(Command):
         from harken.training import stages
 
         _check("stage", self.stage, stages.STAGES)
+        check_counts({"--steps": self.steps})
+        if not stages.STAGES[self.stage].stepwise:
+            check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
         if not self.dry_run and (self.data is None or self.out is None):
             raise WrongUse("training needs --data and --out", "or --dry-run, to see what would be trained")
         stages.run(
@@ -79,6 +90,10 @@ class Evaluate(Command):
         from harken import evaluation
 
         _check("benchmark", self.benchmark, evaluation.BENCHMARKS)
+        check_counts({"--limit": self.limit})
+        if self.benchmark == "affect":
+            more = {"a second folder of --data": self.data[1:], "--limit": self.limit}
+            check_unused("evaluate affect", more | {"--checkpoint": self.checkpoint})
         evaluation.run(
             self.benchmark,
             recipe=named_recipe(self.recipe),
@@ -106,8 +121,8 @@ class Bench(Command):
     """Print one JSON object and nothing else on standard output."""
     runs: int | None = None
     """Measure so often, instead of the bench's own number; of data, kill so many builds."""
-    part: tuple[Part, ...] = ("overhead", "engines", "kills")
-    """Of data, what is measured, one or more. With fakes for models: overhead (what a build adds to its
+    part: tuple[Part, ...] = ()
+    """Of data, what is measured, one or more; the three with fakes if none. With fakes for models: overhead (what a build adds to its
     steps), engines (local and Ray), kills (builds that are killed and resumed). With real models: ieat (what
     the IEAT step keeps, drops and writes), starter (`harken data build starter`, four times)."""
     rows: int | None = None
@@ -124,6 +139,15 @@ class Bench(Command):
         from harken import bench
 
         _check("bench", self.name, bench.BENCHES)
+        check_counts({"--runs": self.runs, "--rows": self.rows})
+        of_ieat = {"--source": self.source, "--teacher": self.teacher}
+        if self.name != "data":
+            of_data = {"--part": self.part, "--rows": self.rows, **of_ieat, "--out": self.out}
+            check_unused(f"bench {self.name}", of_data)
+        else:
+            check_unused("bench data", {"--checkpoint": self.checkpoint})
+            if "ieat" not in self.part:
+                check_unused("bench data without --part ieat", of_ieat)
         bench.run(
             self.name,
             recipe=named_recipe(self.recipe),
@@ -135,13 +159,11 @@ class Bench(Command):
         return DONE
 
     def _ask(self) -> Ask:
-        from harken.bench.data import Ask
+        from harken.bench.data import FAKES, Ask
 
-        if self.rows is not None and self.rows < 1:
-            raise WrongUse(f"--rows {self.rows} is not 1 or more", "--rows 100, for example")
         sources = named_places((self.source,)) if self.source else {}
         source = next(iter(sources.items()), None)
-        return Ask(self.part, self.rows, source=source, teacher=self.teacher, out=self.out)
+        return Ask(self.part or FAKES, self.rows, source=source, teacher=self.teacher, out=self.out)
 
 
 def _check(kind: str, name: str, known: Collection[str]) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.checkpoint import RECIPE, check_recipe, stored_recipe
+from harken.data.files import write_text
 from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from harken.model.ctc_bridge import CtcBridge
     from harken.model.pieces import Pieces
     from harken.training.align import Student
-    from harken.training.loop import Schedule
     from harken.training.own_words import OwnWords
     from harken.training.states import StateCache
 
@@ -52,9 +52,6 @@ class Run:
     def trained(self) -> Path:
         return self.out / "trained"
 
-    def schedule(self, usual: Schedule) -> Schedule:
-        return usual if self.steps is None else replace(usual, steps=self.steps)
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -64,6 +61,8 @@ class Stage:
     trains: str
     config: Callable[[], Any]
     run: Callable[[Run], None]
+    stepwise: bool = True
+    """Trains step by step: the number can be chosen, and it goes on from a checkpoint."""
 
 
 def run(
@@ -86,7 +85,8 @@ def run(
     chosen = STAGES[stage]
     if dry_run:
         about = {"stage": stage, "about": chosen.about, "trains": chosen.trains}
-        described = about | {"config": asdict(chosen.config()), "recipe": recipe.model_dump()}
+        config = with_steps(chosen.config(), steps if chosen.stepwise else None)
+        described = about | {"config": asdict(config), "recipe": recipe.model_dump()}
         print(json.dumps(described, indent=2))
         return
     assert data is not None and out is not None
@@ -97,8 +97,13 @@ def run(
     (out / "trained").mkdir(parents=True, exist_ok=True)
     if (out / "trained" / RECIPE).exists():
         check_recipe(stored_recipe(out / "trained"), recipe, out / "trained")
-    (out / "trained" / RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n")
+    write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
     chosen.run(Run(recipe, data, out, steps))
+
+
+def with_steps(config: Any, steps: int | None) -> Any:
+    """A stage's config with another number of steps, unless that is None."""
+    return config if steps is None else replace(config, schedule=replace(config.schedule, steps=steps))
 
 
 def _readout(run: Run) -> None:
@@ -119,13 +124,12 @@ def _words(run: Run) -> None:
     from harken.training.words import WordsConfig, train_words
 
     tokenizer, core = load_text_side(run.recipe)
-    cache, config = states(run), WordsConfig()
+    cache, config = states(run), with_steps(WordsConfig(), run.steps)
     if not (run.trained / PIECES).exists():
         texts = [clip.text for clip in cache.clips if clip.split == "train" and not clip.augmented]
         chosen = choose_pieces(tokenizer, texts, config.piece_at_least)
-        (run.trained / PIECES).write_text(json.dumps(chosen.ids))
+        write_text(run.trained / PIECES, json.dumps(chosen.ids))
     pieces = load_pieces(run.trained, tokenizer)
-    config = replace(config, schedule=run.schedule(config.schedule))
     torch.manual_seed(config.schedule.seed)
     bridge = ctc(new_bridge(run.recipe, core, pieces))
     train_words(bridge, pieces, cache, config, run.out / "words", precision())
@@ -141,8 +145,7 @@ def _core(run: Run) -> None:
     from harken.training.samples import text_samples
 
     tokenizer, core = load_text_side(run.recipe)
-    config = CoreUpdateConfig()
-    config = replace(config, schedule=run.schedule(config.schedule))
+    config = with_steps(CoreUpdateConfig(), run.steps)
     torch.manual_seed(config.schedule.seed)
     prefix = new_prefix(run.recipe, core, readout(run).config.vector)
     core.to(precision())
@@ -163,8 +166,7 @@ def _align(run: Run) -> None:
     from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
 
-    cache, config = states(run), AlignConfig()
-    config = replace(config, schedule=run.schedule(config.schedule))
+    cache, config = states(run), with_steps(AlignConfig(), run.steps)
     affects = felt_vectors(run)
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = own_words(run, sorted(turns), affects)
@@ -338,6 +340,7 @@ STAGES = {
         "the readout",
         _configs("readout", "ReadoutTraining"),
         _readout,
+        stepwise=False,
     ),
     "words": Stage("CTC onto the core's embeddings", "the bridge", _configs("words", "WordsConfig"), _words),
     "core": Stage(
