@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import replace
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +82,9 @@ def test_the_fakes_parts_are_one_object_and_three_tables(monkeypatch, capsys):
     assert [row["rows"] for row in result["overhead"]["builds"]] == [10, 100]
     assert all(row["equal_bytes"] for row in result["engines"])
     assert {row["workers"] for row in result["engines"]} == {1, 2, 4, 8}
-    assert (len(killed), result["kills"]["killed"], result["kills"]["equal"]) == (3, 3, 3)
+    kills = result["kills"]
+    assert (len(killed), kills["builds"], kills["equal"], kills["shards"]) == (3, 3, 3, 4)
+    assert kills["killed"] == 0 and kills["stood_when_killed"] == [], "these had ended before"
     tables = [report.markdown() for report in room.reports(result)]
     assert len(tables) == 3 and "share_of_possible" in tables[0]
     out = io.StringIO()
@@ -97,8 +103,49 @@ def test_only_what_is_asked_for_is_measured_and_kept_as_it_ends(tmp_path, monkey
         bench.run("data", recipe=mini(), ask=replace(ask, out=tmp_path / "out" / "overhead.json" / "x"))
 
 
+@dataclass
+class Command:
+    """A build that is any program."""
+
+    code: str
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", self.code]
+
+
+def test_builds_that_ended_before_do_not_count_as_killed():
+    assert room._killed(Command("import threading; threading.Event().wait()"), after_s=0.1)
+    assert not room._killed(Command("pass"), after_s=250)
+
+
+@pytest.mark.parametrize("measure", [room._watched, lambda case: room._killed(case, 250)])
+def test_an_interrupt_leaves_no_build_and_no_thread_behind(monkeypatch, measure):
+    begun, threads = [], threading.active_count()
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            begun.append(self)
+
+        def _wait(self, timeout):
+            if self.interrupt:
+                self.interrupt = False
+                raise KeyboardInterrupt
+            return super()._wait(timeout)
+
+        interrupt = True
+
+    monkeypatch.setattr(room.subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure(Command("import os, threading; os.close(1); os.close(2); threading.Event().wait()"))
+    assert begun[0].returncode == -signal.SIGKILL and threading.active_count() == threads
+
+
 class Ended:
     """A process that is over."""
 
     def wait(self, timeout: float | None = None) -> int:
         return 0
+
+    def kill(self) -> None:
+        """Nothing is left to end."""

@@ -12,7 +12,6 @@ import json
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -193,26 +192,34 @@ def _kills(place: Path, rows: int, kills: int) -> Figures:
         _source(place, rows), str(place / "whole"), max(4, rows // 20), "local", (1.0, 1.0, 1.0), (1, 1, 1)
     )
     begun = time.perf_counter()
-    _run(case)
+    shards = _run(case).shards
     whole_s, whole = time.perf_counter() - begun, digest(Path(case.out))
     dice, equal, standing = random.Random(0), 0, []
     for number in range(kills):
         out = place / f"killed-{number}"
         one = replace(case, out=str(out))
-        process = subprocess.Popen(one.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(dice.uniform(0, whole_s))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        standing.append(len(list(out.glob("rows-*.parquet"))))
+        if _killed(one, dice.uniform(0, whole_s)):
+            standing.append(len(list(out.glob("rows-*.parquet"))))
         _run(one)
         equal += digest(out) == whole
         shutil.rmtree(out)
     return {
-        "rows": rows, "shards": 20, "killed": kills, "equal": equal,
+        "rows": rows, "shards": shards, "builds": kills, "killed": len(standing), "equal": equal,
         "stood_when_killed": sorted(standing), "uninterrupted_s": _figure(whole_s),
     }  # fmt: skip
+
+
+def _killed(case: Case, after_s: float) -> bool:
+    """Begins a build and kills it after so long. False where it had ended before."""
+    process = subprocess.Popen(case.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(after_s)
+        return False
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        process.kill()
+        process.wait()
 
 
 def digest(out: Path) -> str:
@@ -248,9 +255,13 @@ def _watched(case: Case) -> tuple[Times, float | None]:
 
         watcher = Thread(target=watch)
         watcher.start()
-        out, err = process.communicate()
-        over.set()
-        watcher.join()
+        try:
+            out, err = process.communicate()
+        finally:
+            process.kill()  # where that was interrupted
+            process.wait()
+            over.set()
+            watcher.join()
     if process.returncode != 0:
         said = err.strip().splitlines() or [f"exit code {process.returncode}"]
         raise HarkenError(f"a build of the bench failed: {said[-1]}")

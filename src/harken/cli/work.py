@@ -122,9 +122,10 @@ class Bench(Command):
     runs: int | None = None
     """Measure so often, instead of the bench's own number; of data, kill so many builds."""
     part: tuple[Part, ...] = ()
-    """Of data, what is measured, one or more; the three with fakes if none. With fakes for models: overhead (what a build adds to its
-    steps), engines (local and Ray), kills (builds that are killed and resumed). With real models: ieat (what
-    the IEAT step keeps, drops and writes), starter (`harken data build starter`, four times)."""
+    """Of data, what is measured, one or more; the three with fakes if none. With fakes for models: overhead
+    (what a build adds to its steps), engines (local and Ray), kills (builds that are killed and resumed).
+    With real models: ieat (what the IEAT step keeps, drops and writes), starter (`harken data build starter`,
+    four times)."""
     rows: int | None = None
     """Of data, source rows: of the largest build of fakes (100,000), of ieat (100), of starter (all)."""
     source: str | None = None
