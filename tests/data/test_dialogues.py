@@ -34,12 +34,31 @@ def test_dialogues_are_read_plain_or_gzipped(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "bad", ("{", json.dumps({"id": "d2", "split": "dev"}), json.dumps(ROW | {"turns": [{"turn": 1}]}))
+    "bad",
+    (
+        "{",
+        "[1, 2]",
+        "null",
+        json.dumps({"id": "d2", "split": "dev"}),
+        json.dumps(ROW | {"turns": [{"turn": 1}]}),
+        json.dumps(ROW | {"turns": ["I won."]}),
+        json.dumps(ROW | {"turns": None}),
+    ),
 )
 def test_a_bad_row_is_named(tmp_path, bad):
     (tmp_path / "d.jsonl").write_text(json.dumps(ROW) + "\n" + bad + "\n")
     with pytest.raises(DataError, match=r"d\.jsonl row 2"):
         read_dialogues(tmp_path / "d.jsonl")
+
+
+def test_a_torn_file_is_named(tmp_path):
+    whole = gzip.compress("".join(json.dumps(ROW | {"id": f"d{i}"}) + "\n" for i in range(500)).encode())
+    for name, content in (("torn", whole[:-40]), ("plain", b"{}"), ("bent", whole[:30] + b"?" + whole[31:])):
+        path = tmp_path / f"{name}.jsonl.gz"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name}\.jsonl\.gz: cannot be read") as error:
+            read_dialogues(path)
+        assert error.value.hint
 
 
 def test_a_missing_file_is_named(tmp_path):

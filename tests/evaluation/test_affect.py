@@ -210,3 +210,12 @@ def test_a_faulty_manifest_is_named_with_its_row(tmp_path: Path) -> None:
     write_manifest(tmp_path, [CLIP | {"corpus": "akishino"}])
     with pytest.raises(DataError, match="no clips of ravdess or nemo"):
         read_manifest(tmp_path)
+    path = tmp_path / "manifest.jsonl.gz"
+    for row, fault in (("{", "row 2: is not JSON"), ("[]", "row 2: is not a JSON object")):
+        path.write_bytes(gzip.compress(f"{json.dumps(CLIP)}\n{row}\n".encode()))
+        with pytest.raises(DataError, match=fault):
+            read_manifest(tmp_path)
+    write_manifest(tmp_path, [CLIP])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_manifest(tmp_path)

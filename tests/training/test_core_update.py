@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from harken.dialogue.render import AssistantTurn, UserTurn
+from harken.errors import DataError
 from harken.model.listen import AffectPrefix
 from harken.testing import tiny_core
 from harken.training.core_update import (
@@ -122,3 +126,17 @@ def test_prefix_and_update_learn_the_samples_and_the_core_stays(task, tmp_path):
         if "lora_" not in name:
             assert torch.equal(parameter, fresh[name.replace(".base_layer", "")]), name
     assert not any(torch.equal(p, prefix[name]) for name, p in task.listener.prefix.named_parameters())
+
+
+def test_without_dev_samples_no_dev_loss_is_told(task, tmp_path):
+    task.config = replace(task.config, schedule=replace(task.config.schedule, steps=1))
+    train_core_update(task, [REPLY], tmp_path, torch.float32)
+    (row,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(row)["step"] == 0 and "dev" not in row
+
+
+@pytest.mark.parametrize(("sample", "most"), [(UNKNOWN, 200), (REPLY, 10)])
+def test_samples_to_train_on_have_to_be_there_and_to_fit(task, tmp_path, sample, most):
+    task.config = replace(task.config, most_tokens=most)
+    with pytest.raises(DataError, match=f"none of 1 samples is of split train and fits into {most} tokens"):
+        train_core_update(task, [sample], tmp_path, torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -71,6 +72,14 @@ def test_spoken_dialogues_of_other_languages_are_left_out(tmp_path):
     (tmp_path / "render" / "manifest.jsonl").write_text("\n".join(rows) + "\n")
     assert [clip.id for clip in spoken(tmp_path, ("en",))] == ["en"]
     assert [clip.id for clip in spoken(tmp_path, ("en", "zh"))] == ["en", "zh"]
+
+
+def test_spoken_dialogues_have_some_to_train_on(tmp_path, monkeypatch):
+    (tmp_path / "render").mkdir()
+    dev = SimpleNamespace(lang="en", split="dev")
+    monkeypatch.setattr("harken.data.speech.clips", lambda folder: [dev])
+    with pytest.raises(DataError, match="no spoken turn of split train"):
+        spoken(tmp_path, ("en",))
 
 
 def test_what_another_stage_should_have_left_is_asked_for(tmp_path):

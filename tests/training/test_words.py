@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harken.errors import DataError
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.training.loop import Schedule
 from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, pad, train_words, transcribe
@@ -62,6 +63,13 @@ def test_clips_that_ctc_cannot_align_are_left_out(spoken, pieces):
     clips = [type(c)(**{**vars(c), "frames": squeezed[c.text]}) for c in cache.clips]
     kept = [clip.text for batch in Batches(cache, clips, pieces, 9.0, 0).batches for clip in batch]
     assert kept == ["ab"]  # `aab` needs a blank between the two, and `zz` as well
+
+
+def test_without_a_clip_to_learn_from_there_is_no_training(spoken, pieces, bridge, tmp_path):
+    cache = spoken("ab", splits=("dev",))
+    with pytest.raises(DataError, match="none of 0 clips") as error:
+        train_words(bridge, pieces, cache, WordsConfig(), tmp_path / "out", torch.float32)
+    assert "split train" in error.value.hint
 
 
 def test_collated_clips_are_their_states_and_spellings(spoken, pieces):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from harken.data.files import json_rows
 from harken.errors import DataError
 
 
@@ -40,25 +39,23 @@ def read_dialogues(path: Path) -> list[Dialogue]:
     """Dialogues with `turns[{turn, speaker, text, emotion?, cause_spans?}]`, one JSON object a line.
 
     Raises:
-        DataError: the file is missing, or a row is not of that form (the message names it).
+        DataError: the file is missing or torn, or a row is not of that form (the message names it).
     """
     if not path.exists():
         raise DataError(f"{path} does not exist", "name a JSONL file of annotated dialogues")
     dialogues = []
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                turns = tuple(
-                    Utterance(
-                        t["turn"], t["speaker"], t["text"], t.get("emotion"),
-                        tuple(span for span in t.get("cause_spans", ()) if span != "b"),
-                    )
-                    for t in row["turns"]
-                )  # fmt: skip
-                dialogues.append(Dialogue(row["id"], row["split"], row["group"], turns))
-            except (json.JSONDecodeError, KeyError) as error:
-                raise DataError(
-                    f"{path} row {number}: {error!r}", "each row needs id, split, group, turns"
-                ) from None
+    for number, row in json_rows(path):
+        try:
+            turns = tuple(
+                Utterance(
+                    t["turn"], t["speaker"], t["text"], t.get("emotion"),
+                    tuple(span for span in t.get("cause_spans", ()) if span != "b"),
+                )
+                for t in row["turns"]
+            )  # fmt: skip
+            dialogues.append(Dialogue(row["id"], row["split"], row["group"], turns))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} row {number}: {error!r}", "each row needs id, split, group, turns"
+            ) from None
     return dialogues

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harken.dialogue.render import trace
+from harken.errors import DataError
 from harken.model.core import Core
 from harken.model.listen import AffectPrefix
 from harken.training.examples import IGNORED, Bins, Example, collate, example, target_ids
@@ -111,11 +112,19 @@ def in_voice(sample: Sample, emotion: str) -> Sample:
 
 
 def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precision: torch.dtype) -> None:
-    """Train the listener (see `add_low_rank`) on the train samples, in place."""
+    """Train the listener (see `add_low_rank`) on the train samples, in place.
+
+    Raises: DataError where there is none that fits.
+    """
     config, schedule = task.config, task.config.schedule
     lengths = [len(task.example(sample, None).labels) for sample in samples]
     fits = [(s, n) for s, n in zip(samples, lengths, strict=True) if n <= config.most_tokens]
     made = {split: [(s, n) for s, n in fits if s.split == split] for split in ("train", "dev")}
+    if not made["train"]:
+        raise DataError(
+            f"none of {len(samples)} samples is of split train and fits into {config.most_tokens} tokens",
+            "name other dialogues: shorter ones, and of split train",
+        )
     bins = Bins([n for _, n in made["train"]], config.batch_tokens, schedule.seed)
     dev = [sample for sample, _ in made["dev"]]
     dev = dev[:: max(1, len(dev) // 160)]
@@ -129,8 +138,8 @@ def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precisio
 
     def evaluate() -> dict[str, float]:
         losses = [float(loss_of(dev[i : i + 16], [i])) for i in range(0, len(dev), 16)]
-        return {"loss": sum(losses) / max(1, len(losses))}
+        return {"loss": sum(losses) / len(losses)}
 
     people = {emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()}
     name = fingerprint("core", config, task.system, samples, people)
-    train(task.listener, losses_at, schedule, out, name, evaluate)
+    train(task.listener, losses_at, schedule, out, name, evaluate if dev else None)

@@ -9,7 +9,6 @@ no place here. Fitting is left to `harken.training.readout`.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from harken.affect.labels import GENDERS, to_readout_class
 from harken.audio.features import active_frames, log_mel
 from harken.audio.io import read
+from harken.data.files import json_rows
 from harken.errors import DataError
 from harken.model.affect_readout import VIEWS, views
 from harken.model.encoder import SpeechEncoder, load_encoder
@@ -72,22 +72,21 @@ def read_manifest(data: Path) -> list[dict[str, Any]]:
     """The rows of a data folder's manifest that the readout may learn from, in order.
 
     Raises:
-        DataError: there is no manifest, or a row lacks a field (named in the message), or nothing is left.
+        DataError: there is no manifest, or it is torn, or a row is no JSON or lacks a field (named in the
+            message), or nothing is left.
     """
     path = data / "manifest.jsonl.gz"
     if not path.is_file():
         raise DataError(f"{data} holds no manifest.jsonl.gz", "name a folder of emotional speech with --data")
     rows = []
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            row = json.loads(line)
-            if row.get("corpus") not in CORPORA:
-                continue
-            missing = [field for field in _FIELDS if not row.get(field)]
-            if missing:
-                raise DataError(f"{path}, row {number}: no {', '.join(missing)}", "fetch the corpus again")
-            if row["gender"] in GENDERS and to_readout_class(row["emotion"]) is not None:
-                rows.append(row)
+    for number, row in json_rows(path):
+        if row.get("corpus") not in CORPORA:
+            continue
+        missing = [field for field in _FIELDS if not row.get(field)]
+        if missing:
+            raise DataError(f"{path} row {number}: no {', '.join(missing)}", "fetch the corpus again")
+        if row["gender"] in GENDERS and to_readout_class(row["emotion"]) is not None:
+            rows.append(row)
     if not rows:
         raise DataError(f"{path} has no clips of {' or '.join(CORPORA)}", "name a folder of emotional speech")
     return rows

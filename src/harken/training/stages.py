@@ -284,7 +284,7 @@ def states(run: Run) -> StateCache:
 
 
 def spoken(data: Path, languages: tuple[str, ...]) -> list[Clip]:
-    """The clips of `speech/` and `render/` in some languages. Raises DataError where there are none."""
+    """The clips of `speech/` and `render/` in some languages. Raises DataError where none can train."""
     from harken.data.speech import clips
 
     folders = [data / name for name in ("speech", "render") if (data / name).is_dir()]
@@ -293,6 +293,8 @@ def spoken(data: Path, languages: tuple[str, ...]) -> list[Clip]:
         raise DataError(
             f"{data} holds no spoken dialogues in {', '.join(languages)}", "put a pack in its speech/"
         )
+    if not any(clip.split == "train" for clip in found):
+        raise DataError(f"{data} holds no spoken turn of split train", "render some: harken data render")
     return found
 
 

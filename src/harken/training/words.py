@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from harken.errors import DataError
 from harken.evaluation.words import word_error_rate
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.pieces import Pieces
@@ -52,12 +53,18 @@ class Batches:
     """Clips of like length together; which batch a step gets depends on the seed and the step alone."""
 
     def __init__(self, cache: StateCache, clips: list[CachedClip], pieces: Pieces, batch_s: float, seed: int):
+        """Raises: DataError where none of the clips can be learned from."""
         self.states = cache.states()
         self.pieces = pieces
         self.seed = seed
         clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
         self.spelled = {clip.id: pieces.spell(clip.text) for clip in clips}
         fits = [c for c in clips if self.spelled[c.id] and self._shortest(c) <= (c.frames + 1) // 2]
+        if not fits:
+            raise DataError(
+                f"none of {len(clips)} clips to train on can be learned from",
+                "put spoken turns of split train, as long as their words need, into the data folder",
+            )
         self.batches: list[list[CachedClip]] = []
         for clip in fits:
             if not self.batches or (len(self.batches[-1]) + 1) * clip.frames > batch_s * 50:
