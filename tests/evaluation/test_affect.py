@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from harken import evaluation
 from harken.affect.labels import READOUT_CLASSES
 from harken.errors import DataError
 from harken.evaluation.affect import (
@@ -23,6 +24,7 @@ from harken.evaluation.affect import (
     speaker_folds,
 )
 from harken.model.affect_readout import AffectReadoutConfig
+from harken.recipes import mini
 from harken.training.readout import ReadoutTraining, calibrate, fit_readout, read_clips, score
 from harken.training.readout_clips import PooledClips, read_manifest
 
@@ -161,6 +163,33 @@ def test_the_table_tells_a_good_system_from_a_guess(ravdess: PooledClips) -> Non
     report = AffectReport(0, (eight, seven))
     assert report.markdown().count("\n") == 3
     assert json.loads(json.dumps(report.rows()))[0]["difference"][0] == eight.difference.value
+
+
+def test_another_seed_draws_other_intervals() -> None:
+    clips = made_up("ravdess", [f"r{n}" for n in range(40)])
+
+    def always_alike(train: PooledClips, test: PooledClips, seed: int) -> np.ndarray:
+        return guess(train, test, 0)
+
+    protocol = Protocol("unseen speakers", "R", "R", (Split(clips, clips),))
+    first, again, other = (compare(protocol, oracle, always_alike, seed)[0] for seed in (1, 1, 2))
+    assert first == again and first.difference.value == other.difference.value
+    assert first.difference != other.difference
+    assert first.difference_by_speaker != other.difference_by_speaker
+
+
+def test_pooled_clips_are_kept_under_the_home_of_harken(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+
+    def evaluate(*arguments, **options):
+        asked.append((arguments, options))
+        return AffectReport(0, ())
+
+    monkeypatch.setenv("HARKEN_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("harken.evaluation.affect.evaluate_affect", evaluate)
+    monkeypatch.setattr("harken.weights.store.ensure", lambda name: tmp_path / name)
+    evaluation.run("affect", recipe=mini(), data=[tmp_path], seed=3)
+    assert asked == [((tmp_path, tmp_path / "whisper-base", 3), {"cache": tmp_path / "home" / "affect"})]
 
 
 def test_with_shared_labels_no_other_label_is_predicted(ravdess: PooledClips) -> None:

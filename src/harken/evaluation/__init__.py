@@ -73,9 +73,9 @@ def _affect(
     """The readout, trained anew in every protocol: neither checkpoint nor limit plays a part."""
     from harken.evaluation.affect import evaluate_affect
     from harken.evaluation.report import Report
-    from harken.weights.store import ensure
+    from harken.weights.store import ensure, home
 
-    made = evaluate_affect(data[0], ensure(recipe.listen.encoder), seed)
+    made = evaluate_affect(data[0], ensure(recipe.listen.encoder), seed, cache=home() / "affect")
     method = "readout trained anew on each protocol's clips, beside a linear probe on the same"
     return Report(benchmark, {"checkpoint": "none", "method": method}, tuple(made.rows()))
 

@@ -32,7 +32,7 @@ from harken.evaluation.statistics import (
     recall_ratios,
 )
 from harken.training.readout import calibrate, fit_readout, read_clips, readout_config
-from harken.training.readout_clips import CACHE, PooledClips, pooled_clips
+from harken.training.readout_clips import PooledClips, pooled_clips
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +124,15 @@ def evaluate_affect(
     whisper: Path,
     seed: int = 0,
     *,
-    cache: Path = CACHE,
+    cache: Path,
 ) -> AffectReport:
     """Put every protocol to the readout and to the probe.
 
     Args:
         data: a folder of emotional speech with RAVDESS and nEMO (see `harken.training.readout_clips`).
         whisper: a Whisper model in transformers' layout.
+        seed: trains the readout, and draws bootstrap samples.
+        cache: a folder for the clips' pooled states.
     """
     config = readout_config(whisper)
     clips = pooled_clips(data, whisper, config.layers, cache)
@@ -197,11 +199,11 @@ def compare(protocol: Protocol, readout: System, probe: System, seed: int = 0) -
         _calibrated([system(split.train, split.test, seed) for split in protocol.splits], protocol)
         for system in (readout, probe)
     )
-    rows = [_row(protocol, len(np.unique(emotion)), emotion, speaker, ours, theirs)]
+    rows = [_row(protocol, seed, emotion, speaker, ours, theirs)]
     if "calm" in protocol.labels:
         as_neutral = np.where(emotion == _CALM, _NEUTRAL, emotion)
         folded = (calm_as_neutral(ours), calm_as_neutral(theirs))
-        rows.append(_row(protocol, len(np.unique(as_neutral)), as_neutral, speaker, *folded))
+        rows.append(_row(protocol, seed, as_neutral, speaker, *folded))
     return rows
 
 
@@ -256,7 +258,7 @@ def _calibrated(parts: list[Logits], protocol: Protocol) -> Logits:
 
 def _row(
     protocol: Protocol,
-    classes: int,
+    seed: int,
     emotion: NDArray[np.int64],
     speaker: NDArray[np.str_],
     ours: Logits,
@@ -268,13 +270,13 @@ def _row(
         protocol=protocol.name,
         trained_on=protocol.trained_on,
         tested_on=protocol.tested_on,
-        classes=classes,
+        classes=len(np.unique(emotion)),
         clips=len(emotion),
         speakers=speakers,
         recall=mine.value(),
         probe_recall=other.value(),
-        difference=paired_bootstrap(mine, other),
-        difference_by_speaker=paired_bootstrap(mine, other, speaker) if speakers >= 8 else None,
+        difference=paired_bootstrap(mine, other, seed=seed),
+        difference_by_speaker=paired_bootstrap(mine, other, speaker, seed=seed) if speakers >= 8 else None,
         calibration_error=expected_calibration_error(ours, emotion),
         probe_calibration_error=expected_calibration_error(theirs, emotion),
     )

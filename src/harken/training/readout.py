@@ -24,14 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harken.checkpoint import READOUT
 from harken.evaluation.statistics import expected_calibration_error, unweighted_average_recall
 from harken.model.affect_readout import AffectReadout, AffectReadoutConfig, save_readout
-from harken.training.readout_clips import CACHE, PooledClips, pooled_clips
+from harken.training.readout_clips import PooledClips, pooled_clips
 from harken.training.readout_linear import LinearTraining, fit_linear
 
 log = logging.getLogger(__name__)
-
-FILE = "affect_readout.safetensors"
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ def score(readout: AffectReadout, clips: PooledClips) -> ReadoutScores:
 
 
 def train_readout(
-    data: Path, whisper: Path, out: Path, seed: int = 0, *, cache: Path = CACHE
+    data: Path, whisper: Path, out: Path, seed: int = 0, *, cache: Path
 ) -> dict[str, ReadoutScores]:
     """Train the readout that ships: on the train speakers of every corpus, calibrated on the dev speakers.
 
@@ -232,6 +231,7 @@ def train_readout(
         data: a folder of emotional speech (manifest.jsonl.gz and tars; see `readout_clips`).
         whisper: a Whisper model in transformers' layout.
         out: the folder that gets `affect_readout.safetensors`.
+        cache: a folder for the clips' pooled states.
 
     Returns:
         Scores on the dev speakers, by corpus, and on `all` of them.
@@ -243,7 +243,7 @@ def train_readout(
     readout = fit_readout(train, config, seed=seed)
     logits, _ = read_clips(readout, dev)
     readout.temperature.fill_(calibrate(logits, torch.from_numpy(dev.emotion)))
-    save_readout(readout, out / FILE)
+    save_readout(readout, out / READOUT)
     parts = {str(name): dev.where(dev.corpus == name) for name in np.unique(dev.corpus)} | {"all": dev}
     return {name: score(readout, part) for name, part in parts.items()}
 

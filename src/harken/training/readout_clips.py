@@ -34,7 +34,6 @@ from harken.model.encoder import SpeechEncoder, load_encoder
 
 log = logging.getLogger(__name__)
 
-CACHE = Path("runs/affect")
 CORPORA = ("ravdess", "nemo")
 """Whose recordings the readout may learn from."""
 
@@ -92,7 +91,7 @@ def read_manifest(data: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def pooled_clips(data: Path, whisper: Path, layers: tuple[int, ...], cache: Path = CACHE) -> PooledClips:
+def pooled_clips(data: Path, whisper: Path, layers: tuple[int, ...], cache: Path) -> PooledClips:
     """Every clip of a data folder, through a Whisper encoder, pooled; from `cache` where it is there already.
 
     Args:
