@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ from harken.data.workspace import Workspace
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe",
-    "--autoplay-policy=no-user-gesture-required", "--window-size=390,844",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--remote-debugging-pipe", "--autoplay-policy=no-user-gesture-required", "--window-size=390,844",
 )  # fmt: skip
 EVIL = "<script>alert('x')</script><img src=http://evil.example/x.png onerror=alert(1)>"
 PLAYED = """Promise.all([...document.querySelectorAll("audio")].map(async audio => {
@@ -48,24 +49,34 @@ class Browser:
     """A browser with one page. `events` has what it told so far."""
 
     def __init__(self, binary: str, profile: Path) -> None:
-        commands, self._commands = (_out_of_the_way(end) for end in os.pipe())
-        self._answers, answers = (_out_of_the_way(end) for end in os.pipe())
-        started = ("bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash", binary)
-        self._process = subprocess.Popen(
-            [*started, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(commands, answers),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(commands)
-        os.close(answers)
         self.events: list[dict[str, Any]] = []
         self._unread, self._number, self._session = b"", 0, ""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            self.ask(f"{domain}.enable")
+        with ExitStack() as open_here:  # all of it is closed again where the browser does not start
+            self._start(binary, profile, open_here)
+            target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Network", "Runtime", "Log"):
+                self.ask(f"{domain}.enable")
+            self._open = open_here.pop_all()
+
+    def _start(self, binary: str, profile: Path, open_here: ExitStack) -> None:
+        with ExitStack() as only_for_the_start:
+            commands, self._commands = (_out_of_the_way(end) for end in os.pipe())
+            self._answers, answers = (_out_of_the_way(end) for end in os.pipe())
+            for end in (self._commands, self._answers):
+                open_here.callback(os.close, end)
+            for end in (commands, answers):
+                only_for_the_start.callback(os.close, end)
+            started = ("bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash", binary)
+            process = subprocess.Popen(
+                [*started, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+                pass_fds=(commands, answers),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            open_here.callback(process.wait)
+            open_here.callback(os.killpg, process.pid, signal.SIGKILL)
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """The result of a command."""
@@ -97,10 +108,7 @@ class Browser:
         return [event["params"] for event in self.events if event.get("method") in methods]
 
     def close(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        os.close(self._commands)
-        os.close(self._answers)
+        self._open.close()
 
     def _note(self, event: dict[str, Any]) -> None:
         """A dialog would stop everything until somebody answers it."""
@@ -129,8 +137,10 @@ def browser(tmp_path: Path, needs: Callable[[str, bool, str], None]) -> Iterator
     needs("chromium", CHROMIUM is not None, "there is no Chromium on PATH")
     assert CHROMIUM is not None
     opened = Browser(CHROMIUM, tmp_path / "profile")
-    yield opened
-    opened.close()
+    try:
+        yield opened
+    finally:
+        opened.close()
 
 
 @pytest.fixture
@@ -177,3 +187,11 @@ def test_the_page_renders_plays_and_asks_nothing_of_the_network(browser: Browser
     errors = browser.told("Runtime.exceptionThrown", "Log.entryAdded")
     logged = [one for one in browser.told("Runtime.consoleAPICalled") if one["type"] in ("error", "assert")]
     assert not errors and not logged
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells what a process has open")
+def test_a_browser_that_does_not_start_leaves_nothing_open(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises((AssertionError, BrokenPipeError)):
+        Browser("false", tmp_path / "profile")
+    assert set(os.listdir("/proc/self/fd")) == before
