@@ -68,7 +68,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     check_recipe(stored_recipe(folder), recipe, folder)
     tokenizer, core = load_text_side(recipe)
     if (folder / UPDATE).exists():
-        fold_low_rank(core, _tensors(folder / UPDATE))
+        fold_low_rank(core, read_tensors(folder / UPDATE))
     pieces = load_pieces(folder, tokenizer)
     readout = load_readout(_part(folder, READOUT))
     listen = Listen(
@@ -140,7 +140,7 @@ def load_pieces(folder: Path, tokenizer: Any) -> Pieces:
 
 def save_listen(folder: Path, bridge: nn.Module | None = None, prefix: AffectPrefix | None = None) -> None:
     """Write the trained tensors of Listen as float16; what is not given stays as it was there."""
-    tensors = _tensors(folder / LISTEN) if (folder / LISTEN).exists() else {}
+    tensors = read_tensors(folder / LISTEN) if (folder / LISTEN).exists() else {}
     for name, part in (("bridge.", bridge), ("prefix.", prefix)):
         if part is not None:
             tensors = {key: value for key, value in tensors.items() if not key.startswith(name)}
@@ -180,7 +180,8 @@ def _part(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
     from safetensors.torch import load_file
 
     tensors: dict[str, Tensor] = load_file(path)
@@ -189,7 +190,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _under(name: str, folder: Path) -> dict[str, Tensor]:
     """The tensors of Listen whose names begin so, without it."""
-    tensors = _tensors(_part(folder, LISTEN))
+    tensors = read_tensors(_part(folder, LISTEN))
     found = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
     if not found:
         part = name.rstrip(".")

@@ -2,12 +2,13 @@
 
 `tiny_causal_lm` and `tiny_core` are real architectures with random weights; `tiny_tokenizer` spells text byte
 by byte in ChatML; `tiny_model` hears in a made-up way and writes nonsense; `ScriptedLM` writes what a test
-tells it to; `FakeVoice` hums; `FakeLLM` answers by a function. All are deterministic. Harken's own tests use
-them, and so may anybody's.
+tells it to; `FakeVoice` and `ToneVoice` hum; `FakeLLM` answers by a function. All are deterministic. Harken's
+own tests use them, and so may anybody's.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ from harken.llm.base import Completion, LLMError, Sampling
 from harken.model.core import Core, CoreState
 from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, SpokenLM
 from harken.recipes import CoreConfig, Recipe, mini
-from harken.voices.base import NEUTRAL, Samples, Style
+from harken.voices.base import NEUTRAL, Samples, Style, level
+from harken.voices.phonemes import sentences
 
 Family = Literal["llama", "qwen2", "qwen3"]
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -239,6 +241,25 @@ class FakeVoice:
         hum = (0.1 * np.sin(2 * np.pi * 200 * time_s)).astype(np.float32)
         for start in range(0, len(hum), size):
             yield hum[start : start + size]
+
+
+class ToneVoice:
+    """Hums 0.3 s a word at a pitch of its own; obeys the style as a real voice does."""
+
+    sample_rate = 24_000
+
+    def __init__(self, name: str = "tone") -> None:
+        self.name = name
+        self._pitch_hz = 100.0 + zlib.crc32(name.encode()) % 150
+
+    def speak(self, text: str, style: Style = NEUTRAL) -> Iterator[Samples]:
+        """One chunk a sentence that has a letter or a digit in it."""
+        for sentence in sentences(text):
+            if any(c.isalnum() for c in sentence):
+                size = int(len(sentence.split()) * 0.3 / style.speed * self.sample_rate)
+                t = np.arange(size) / self.sample_rate
+                melody = self._pitch_hz * t + style.prosody_scale * 40.0 * np.sin(2 * np.pi * t) / (2 * np.pi)
+                yield level(0.3 * np.sin(2 * np.pi * melody).astype(np.float32), style.gain)
 
 
 Answer = str | Completion | LLMError

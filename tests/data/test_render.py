@@ -18,9 +18,9 @@ from harken.audio.io import read
 from harken.data import render as module
 from harken.data.render import Turn, cast_line, read_turns, render, turns_of
 from harken.errors import DataError, HarkenError
+from harken.testing import ToneVoice
 from harken.voices.casts import DEV_VOICES, JUDGING_VOICES, TRAINING_VOICES
 from harken.voices.kokoro import KokoroVoice
-from harken.voices.tone import ToneVoice
 
 SCRIPT = Path(__file__).with_name("waiting_render.py")
 EMOTIONS = ["happy", "sad", None]

@@ -15,7 +15,7 @@ from harken.affect.labels import EMOTIONS
 from harken.data.rows import Affect, Cause, Row, Speaker, Turn, Vad, Word
 from harken.data.steps.base import Dropped
 from harken.data.steps.paralinguistic import ASK, OPENING, PROMPTS, Paralinguistic
-from harken.data.steps.paralinguistic_clip import clip_of, is_explicit, metadata, richest, with_metadata
+from harken.data.steps.paralinguistic_clip import clip_of, metadata, richest, with_metadata
 from harken.data.steps.paralinguistic_filters import (
     UNREADABLE,
     Draft,
@@ -139,6 +139,11 @@ def test_rows_come_out_the_same_again_and_ids_are_distinct() -> None:
     assert first == again
     ids = [r.id for r in first[0]] + [d.row.id for d in first[1]]
     assert len(set(ids)) == len(ids) > 20
+
+
+def is_explicit(row: Row) -> bool:
+    """Does the row's prompt carry metadata? Its plain twin asks `qa.text` alone."""
+    return bool(row.instruction and row.qa and row.instruction.text != row.qa.text)
 
 
 def test_explicit_rows_stand_beside_the_same_question_without_metadata() -> None:

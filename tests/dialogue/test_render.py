@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harken.dialogue.render import AssistantTurn, UserTurn, parse_trace, render, trace
 from harken.testing import tiny_tokenizer
 
-EMOTIONS = st.from_regex(r"\A[a-z]{2,12}\Z")
+EMOTIONS = st.from_regex(r"\A[a-z]{2,12}\Z").filter(lambda emotion: emotion != "neutral")
 CAUSES = st.text(st.characters(exclude_characters='"\n', exclude_categories=("Cs",)), min_size=1).filter(
     str.strip
 )
@@ -19,6 +19,10 @@ CAUSES = st.text(st.characters(exclude_characters='"\n', exclude_categories=("Cs
 @given(EMOTIONS, st.none() | CAUSES)
 def test_a_trace_is_read_back_as_it_was_written(emotion, cause):
     assert parse_trace(trace(emotion, cause)) == (emotion, cause and cause.strip())
+
+
+def test_what_is_neutral_has_no_cause():
+    assert trace("neutral", "I won") == trace("neutral", None) == "The speaker feels neutral."
 
 
 @given(EMOTIONS, CAUSES, st.integers(0, 200))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from harken.testing import ToneVoice
 from harken.voices.base import Style, Voice, level
-from harken.voices.tone import ToneVoice
 
 
 def test_obeys_text_and_style() -> None:

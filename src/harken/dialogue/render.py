@@ -64,8 +64,13 @@ def cause_opening(emotion: str) -> str:
 
 
 def trace(emotion: str, cause: str | None) -> str:
-    """The attribution in the words that Harken is trained to think: the emotion, and what it rests on."""
-    return f'{cause_opening(emotion)}{cause}"' if cause else f"The speaker feels {emotion}."
+    """The attribution in the words that Harken is trained to think: the emotion, and what it rests on.
+
+    What is neutral rests on nothing, whatever the cause.
+    """
+    if cause and emotion != "neutral":
+        return f'{cause_opening(emotion)}{cause}"'
+    return f"The speaker feels {emotion}."
 
 
 def parse_trace(text: str) -> tuple[str | None, str | None]:

@@ -25,11 +25,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval: for a difference, that it is not chance at this level."""
-        return self.low > 0 or self.high < 0
-
     def __str__(self) -> str:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 

@@ -12,12 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FRAMES_HZ = 50
-"""States a second; the mel features have twice as many frames."""
-
 
 class SpeechEncoder(nn.Module):
-    """Log-mel features -> the hidden states of all encoder layers, 50 a second."""
+    """Log-mel features, 100 frames a second -> the hidden states of all encoder layers, 50 a second."""
 
     def __init__(self, whisper_encoder: Any) -> None:
         """Args: whisper_encoder: transformers' WhisperEncoder."""

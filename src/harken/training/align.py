@@ -141,7 +141,7 @@ class AlignTask:
             return Drawn(annotated, self._person(annotated.emotion or "neutral", random), None)
         emotion = str(random.choice(sorted(self.affects)))
         cause = min(annotated.gold, key=len) if annotated and annotated.gold else self.causes.get(clip.text)
-        thought = trace(emotion, cause if emotion != "neutral" else None)
+        thought = trace(emotion, cause)
         history = annotated.history if annotated else ()
         sample = Sample(clip.id, "trace", clip.split, history, clip.text, emotion, thought)
         felt, said = self.felt.get(clip.text, (None, None))

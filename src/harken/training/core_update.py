@@ -107,8 +107,7 @@ class CoreTask:
 def in_voice(sample: Sample, emotion: str) -> Sample:
     """A trace of the same words in a voice that says another emotion; the cause stays what it was."""
     cause = min(sample.gold, key=len) if sample.gold else sample.said
-    target = trace(emotion, cause if emotion != "neutral" else None)
-    return replace(sample, emotion=emotion, target=target)
+    return replace(sample, emotion=emotion, target=trace(emotion, cause))
 
 
 def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precision: torch.dtype) -> None:

@@ -80,7 +80,7 @@ def listening_samples(dialogues: Iterable[dict[str, Any]]) -> Iterator[Sample]:
             past = _turns([(t["speaker"] == "user", t["text"]) for t in turns[:place]][-MOST_HISTORY:])
             emotion, cause = now["emotion"], now.get("cause")
             name, opens = f"{dialogue['id']}-t{place + 1}", place == 0 and len(felt[first]) > 1
-            thought = trace(emotion, cause if emotion != "neutral" else None)
+            thought = trace(emotion, cause)
             gold = (cause,) if cause else ()
             yield Sample(name, "reply", split, past, now["text"], emotion, following["text"], gold, opens)
             yield Sample(name, "trace", split, past, now["text"], emotion, thought, gold, opens)
@@ -100,7 +100,7 @@ def traces(
             felt = turn.emotion not in (None, "neutral")
             if felt and not turn.causes:
                 continue  # only background causes: nothing that words could name
-            cause = min(turn.causes, key=len) if felt else None
+            cause = min(turn.causes, key=len, default=None)
             yield Sample(
                 f"{dialogue.id}-t{turn.number}", "trace", dialogue.split, history(dialogue, turn), turn.text,
                 turn.emotion, trace(turn.emotion or "neutral", cause), turn.causes,

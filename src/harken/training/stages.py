@@ -192,12 +192,12 @@ def _align(run: Run) -> None:
 
 def teacher_update(run: Run) -> dict[str, Any]:
     """The core's update as the stage `core` left it. Raises RecipeError where it has not run yet."""
-    from harken.checkpoint import UPDATE
+    from harken.checkpoint import UPDATE, read_tensors
 
     kept = run.out / "core" / UPDATE
     if not kept.exists():
         raise RecipeError(f"{kept.parent} holds no {UPDATE} yet", "train it first: harken train core")
-    return _tensors(kept)
+    return read_tensors(kept)
 
 
 def teacher(run: Run) -> str:
@@ -319,12 +319,6 @@ def _folder(data: Path, name: str) -> Path:
     if not (data / name).is_dir():
         raise DataError(f"{data} has no {name}/", f"this stage needs {name}/ in the data folder")
     return data / name
-
-
-def _tensors(path: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    return dict(load_file(path))
 
 
 def _configs(module: str, name: str) -> Callable[[], Any]:

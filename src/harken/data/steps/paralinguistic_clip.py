@@ -113,11 +113,6 @@ def with_metadata(question: str, turns: Sequence[Turn], lang: str) -> str:
     return f"{question}\n{heard}" if heard else question
 
 
-def is_explicit(row: Row) -> bool:
-    """Does the row's prompt carry metadata? Its plain twin asks `qa.text` alone."""
-    return bool(row.instruction and row.qa and row.instruction.text != row.qa.text)
-
-
 def _cast(row: Row, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     """Turns that nobody has spoken and of whose speaker nothing is known get a gender, drawn by the group:
     they are spoken later in a voice of it, so it can be asked for."""
