@@ -39,7 +39,10 @@ def needs() -> Callable[[str, bool, str], None]:
         if there:
             return
         if name in os.environ.get("HARKEN_REQUIRE", "").split(","):
-            pytest.fail(f"HARKEN_REQUIRE names {name}, but {reason}")
+            pytest.fail(
+                f"HARKEN_REQUIRE names {name}, but {reason}: install it, or leave {name} out of "
+                "HARKEN_REQUIRE (empty, it skips what is missing)"
+            )
         pytest.skip(reason)
 
     return check
