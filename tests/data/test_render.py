@@ -202,8 +202,11 @@ def test_bad_rows_are_named(row: str, match: str, tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     torn = tmp_path / "torn.jsonl.gz"
-    torn.write_bytes(gzip.compress(b'{"id": 1}' * 1000)[:30])
-    for path in (tmp_path / "none.jsonl", torn):
+    packed = gzip.compress(b'{"id": 1}' * 1000)
+    torn.write_bytes(packed[:30])
+    bent = tmp_path / "bent.jsonl.gz"
+    bent.write_bytes(packed[:10] + b"\xff" + packed[11:])
+    for path in (tmp_path / "none.jsonl", torn, bent):
         with pytest.raises(DataError, match=path.name):
             list(read_turns("mine", path))
 

@@ -168,7 +168,7 @@ def read_turns(source: str, path: Path) -> Iterator[Turn]:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as rows:
             for number, row in enumerate(rows, 1):
                 yield from _row_turns(source, row, f"{path} row {number}")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}", "name a JSONL file, gzipped or not") from None
 
 
