@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harken.data.read_back import character_error_rate, comparable, recogniser
@@ -53,6 +53,7 @@ def test_chinese_rate_counts_syllables() -> None:
 
 
 @given(st.text(max_size=60), st.sampled_from(["en", "zh"]))
+@example("\u0f20 \uff11\uff12", "zh")  # digits of other scripts
 def test_any_text_equals_itself(text: str, lang: str) -> None:
     if lang == "zh":
         pytest.importorskip("pypinyin", reason="the extra kokoro is not installed")

@@ -107,7 +107,7 @@ def _syllables(text: str) -> list[str]:
         from pypinyin import lazy_pinyin
     except ImportError:
         raise MissingExtra("reading Chinese back", "kokoro") from None
-    text = re.sub(r"\d{1,16}", lambda m: str(cn2an.an2cn(m[0], "low")), text)
+    text = re.sub(r"[0-9]{1,16}", lambda m: str(cn2an.an2cn(m[0], "low")), text)
     spoken: list[str] = []
     for piece in re.findall(rf"[{_HAN}]+|[^\W_{_HAN}]+", text):
         spoken += lazy_pinyin(piece) if re.match(rf"[{_HAN}]", piece) else [piece]
