@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harken.data.speech import Clip
+from harken.errors import DataError
 from harken.model.affect_readout import AffectReadoutConfig
 from harken.training.states import INDEX, STATES, StateCache, augment, coloured_noise, encode
 
@@ -134,3 +135,21 @@ def test_noise_has_unit_power(length, seed):
 
 def test_silence_stays_silence():
     assert not augment(np.zeros(3200, np.float32), np.random.default_rng(0)).any()
+
+
+def test_what_another_process_added_is_kept(clips, whole, tmp_path):
+    late, early = (StateCache(tmp_path / "shared", WIDTH) for _ in range(2))
+    list(early.add(clips[:2], MelEncoder(), READOUT, 0, True))
+    list(late.add(clips, MelEncoder(), READOUT, 0, True))
+    assert [clip.id for clip in late.clips] == [f"{clip.id}+" for clip in clips]
+    for clip in clips:
+        assert np.array_equal(of(late, clip), of(whole, clip))
+
+
+def test_two_do_not_add_at_once(clips, tmp_path):
+    first, second = (StateCache(tmp_path / "shared", WIDTH) for _ in range(2))
+    adding = first.add(clips, MelEncoder(), READOUT, 0, False)
+    next(adding)
+    with pytest.raises(DataError, match="another process encodes speech into"):
+        next(second.add(clips, MelEncoder(), READOUT, 0, False))
+    assert len(list(adding)) == len(clips) - 1

@@ -11,17 +11,20 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
 from harken.audio.features import active_frames, log_mel
 from harken.data.speech import Clip
+from harken.errors import DataError
 from harken.model.affect_readout import AffectReadout
 from harken.model.encoder import SpeechEncoder
 
@@ -67,16 +70,33 @@ class StateCache:
         have = {clip.id for clip in self.clips}
         return [clip for clip in clips if _name(clip, augmented) not in have]
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The folder to ourselves, with all that others have added. Raises DataError while one is at it."""
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                self.clips = [_cached(row) for row in complete_rows(self.folder / INDEX)]
+                yield
+        except Timeout:
+            hint = "wait for it, or choose another --out"
+            raise DataError(f"another process encodes speech into {self.folder}", hint) from None
+
     def add(
         self, clips: list[Clip], encoder: SpeechEncoder, readout: AffectReadout, seed: int, augmented: bool
     ) -> Iterator[CachedClip]:
         """Encode the clips that are not there yet, one by one.
 
         Args: augmented: as `augment` makes them, by the clip's own random numbers, instead of as they are.
+
+        Raises: DataError where another process is adding to the same folder.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        start = self.frames
-        with (self.folder / STATES).open("ab") as states, (self.folder / INDEX).open("a") as index:
+        with (
+            self._alone(),
+            (self.folder / STATES).open("ab") as states,
+            (self.folder / INDEX).open("a") as index,
+        ):
+            start = self.frames
             states.truncate(start * self.width * 2)
             for clip in self.missing(clips, augmented):
                 random = np.random.default_rng([seed, zlib.crc32(clip.id.encode())])
