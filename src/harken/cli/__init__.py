@@ -28,8 +28,10 @@ ABOUT = "Harken hears how something is said and why, and answers in words and in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and give its exit code."""
     # Threads that wait by spinning make each other ten times slower on a machine that is busy with something
-    # else. Read by torch's thread library when that is loaded, which is later.
+    # else; threads that sleep at once wake too late for the next token. So they spin for some microseconds.
+    # Read by torch's thread library when that is loaded, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     _never_fail_to_print()
     try:
         return _run(_parse(arguments))

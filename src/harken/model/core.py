@@ -132,12 +132,10 @@ def fold_low_rank(core: Core, update: dict[str, Tensor]) -> None:
             linear = core.get_submodule(name)
         except AttributeError:
             raise RecipeError(f"the low-rank update changes {name!r}, which this core lacks") from None
-        delta = update[f"{name}.up"].float() @ update[f"{name}.down"].float()  # (out, in)
-        weight = linear.weight
+        up, down, weight = update[f"{name}.up"], update[f"{name}.down"], linear.weight
         assert isinstance(weight, Tensor)
-        if delta.shape != weight.shape:
-            raise RecipeError(
-                f"the update of {name!r} is {tuple(delta.shape)}, the core has {tuple(weight.shape)}"
-            )
+        shape = (up.shape[0], down.shape[1])
+        if shape != weight.shape:
+            raise RecipeError(f"the update of {name!r} is {shape}, the core has {tuple(weight.shape)}")
         with torch.no_grad():
-            weight += delta.to(weight)
+            weight.addmm_(up.to(weight), down.to(weight))  # no copy of the weight is made: loading is faster
