@@ -265,10 +265,14 @@ def test_an_unexpected_failure_is_one_line(capsys, monkeypatch):
     assert (code, out) == (1, "") and err.count("\n") == 1 and "unexpected KeyError" in err
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
-def test_waiting_threads_do_not_spin_unless_somebody_wants_it(monkeypatch, capsys, before, after):
+@pytest.mark.parametrize(
+    ("before", "after", "spins"), [(None, "passive", "10000"), ("active", "active", None)]
+)
+def test_waiting_threads_hardly_spin_unless_somebody_wants_it(monkeypatch, capsys, before, after, spins):
     monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
     if before is None:
         monkeypatch.delenv("OMP_WAIT_POLICY")
     run(capsys, "recipes", "list")
-    assert os.environ["OMP_WAIT_POLICY"] == after
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT")) == (after, spins)

@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait by spinning make each other ten times slower on a machine that is busy with something
     # else; threads that sleep at once wake too late for the next token. So they spin for some microseconds.
     # Read by torch's thread library when that is loaded, which is later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
     _never_fail_to_print()
     try:
         return _run(_parse(arguments))
