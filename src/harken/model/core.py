@@ -138,4 +138,4 @@ def fold_low_rank(core: Core, update: dict[str, Tensor]) -> None:
         if shape != weight.shape:
             raise RecipeError(f"the update of {name!r} is {shape}, the core has {tuple(weight.shape)}")
         with torch.no_grad():
-            weight.addmm_(up.to(weight), down.to(weight))  # no copy of the weight is made: loading is faster
+            weight.addmm_(up.to(weight), down.to(weight))
