@@ -53,9 +53,9 @@ class AlignConfig:
     assistant's own turns, always is."""
     trace_share: float = 0.35
     no_affect_share: float = 0.2
-    """Share of reply and repeat samples that see no affect vector."""
+    """Share of the replies and repeats not in a person's voice that see no affect vector."""
     person_share: float = 0.35
-    """Share of reply and repeat samples that see a person's vector; the rest see the voice's own."""
+    """Share of replies and repeats that see a person's vector; the rest see the voice's own, or none."""
     words_share: float = 0.5
     """Share of annotated traces that go with the voice's own vector: what is felt is in the words."""
     voice_share: float = 0.25
