@@ -204,8 +204,8 @@ def starter() -> BuildRecipe:
     return BuildRecipe(
         name="starter",
         about="200 short dialogues in English and Chinese, spoken by Kokoro; builds without a hub",
-        sources=(SourceConfig(name="starter"),),
-        rows_per_shard=50,
+        sources=(SourceConfig(name="starter", options={"turns": "last"}),),
+        rows_per_shard=100,
         llms={"teacher": LLMConfig()},
         steps=(
             respond.Respond(),
@@ -214,8 +214,8 @@ def starter() -> BuildRecipe:
             tasks.Tasks(),
             instruct.Instruct(per_task=40),
             paralinguistic.Paralinguistic(llm_questions=2, clip_share=0.1, llm_share=0.3),
-            contrast.Contrast(),
-            speak.Speak(),
+            contrast.Contrast(share=0.2),
+            speak.Speak(workers=2, reply_tasks=("respond", "empathy", "contrast")),
         ),
     )
 
@@ -226,9 +226,9 @@ MINI_SPEECH = ("speech", "ravdess", "akishino")
 
 def mini() -> BuildRecipe:
     """What `mini` is trained on: research dialogues, spoken by Kokoro, and people's emotional speech."""
-    from harken.data.steps import label
+    from harken.data.steps import contrast, label, speak
 
-    first, *others = starter().steps
+    first, *others = (step for step in starter().steps if step.step not in ("contrast", "speak"))
     return BuildRecipe(
         name="mini",
         about="Harken's listening dialogues, and annotated dialogues and emotional speech named by --source",
@@ -240,7 +240,7 @@ def mini() -> BuildRecipe:
             *(SourceConfig(name=name, optional=True) for name in (*MINI_TEXTS, *MINI_SPEECH)),
         ),
         llms={"teacher": LLMConfig()},
-        steps=(first, label.Label(agreement=True), *others),
+        steps=(first, label.Label(agreement=True), *others, contrast.Contrast(), speak.Speak()),
     )
 
 

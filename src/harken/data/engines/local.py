@@ -184,6 +184,7 @@ def _serve(chain: bytes, place: int, pipe: Connection, cores: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     end_with_parent()
+    os.nice(10)  # a language model in the parent goes first: others beside it slow it down many times over
     with suppress(EOFError, BrokenPipeError):  # the parent has no more for us
         try:
             station = open_station(pickle.loads(chain), place)

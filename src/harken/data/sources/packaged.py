@@ -18,6 +18,9 @@ from harken.data.sources.base import Place, Source, Unread, Unusable, affect_of,
 from harken.data.sources.conversations import Line, dialogue_rows
 from harken.data.sources.hub import list_files
 from harken.data.sources.json_items import json_items
+from harken.errors import DataError
+
+_TURNS = ("all", "last")
 
 
 def read(place: Place) -> Iterator[Row | Unread]:
@@ -25,7 +28,11 @@ def read(place: Place) -> Iterator[Row | Unread]:
     found = list_files(place.path or str(files("harken.data") / place.source.name), "*.jsonl")
     rounds = zip_longest(*map(json_items, found))
     items = (item for one_of_each in rounds for item in one_of_each if item is not None)
-    return items_to_rows(items, lambda data: _rows(place.source, data))
+    turns = place.options.get("turns", "all")
+    if turns not in _TURNS:
+        raise DataError(f"turns {turns!r} of source {place.source.name!r}", f"one of: {', '.join(_TURNS)}")
+    chosen = slice(None) if turns == "all" else slice(-1, None)
+    return items_to_rows(items, lambda data: _rows(place.source, data)[chosen])
 
 
 def _rows(source: Source, data: dict[str, Any]) -> list[Row]:
@@ -76,6 +83,7 @@ def _source(name: str, about: str, *langs: str) -> Source:
         form_of=f"harken/data/{name}/README.md of this version of Harken",
         url="https://creativecommons.org/publicdomain/zero/1.0/",
         read=read,
+        options={"turns": "all: a row for each turn of the user, or last: one a dialogue"},
     )
 
 
