@@ -17,14 +17,24 @@ class Asker(ABC):
     """
 
     def __init__(
-        self, name: str, revision: str | None, template: str, thinks: bool, concurrency: int
+        self,
+        name: str,
+        revision: str | None,
+        template: str,
+        thinks: bool,
+        concurrency: int,
+        choice: int = 1,
     ) -> None:
+        """Args: choice: how many times `concurrency` prompts call `ask` at once, for a model that bounds what
+        is out itself and chooses what goes next.
+        """
         self.name = name
         self.template = template
         self.thinks = thinks
         self.concurrency = concurrency
         self._revision = revision
-        self._free = threading.BoundedSemaphore(concurrency)
+        self._threads = concurrency * choice
+        self._free = threading.BoundedSemaphore(self._threads)
 
     @property
     @abstractmethod
@@ -51,7 +61,7 @@ class Asker(ABC):
         if not distinct:
             return
         self.start()
-        pool = ThreadPoolExecutor(min(self.concurrency, len(distinct)), thread_name_prefix="harken-llm")
+        pool = ThreadPoolExecutor(min(self._threads, len(distinct)), thread_name_prefix="harken-llm")
         try:
             asked = {pool.submit(self._in_turn, prompt, sampling): prompt for prompt in distinct}
             for answer in as_completed(asked):

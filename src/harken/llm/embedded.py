@@ -18,12 +18,14 @@ from harken.errors import InputError, MissingExtra
 from harken.llm import templates
 from harken.llm.asking import Asker
 from harken.llm.base import Completion, LLMError, Sampling
+from harken.llm.slots import Slots
 
 if TYPE_CHECKING:
     import xllamacpp
 
 SLOTS = 8  # of 1, 2, 4, 8, 16: the least from which llama.cpp's kernels for batches pay on a CPU
 CONTEXT = 2048  # tokens a slot
+CHOICE = 8  # prompts that wait for a slot, a slot: to choose from
 
 
 class EmbeddedLLM(Asker):
@@ -55,11 +57,11 @@ class EmbeddedLLM(Asker):
         """
         name = model.stem if isinstance(model, Path) else model
         revision = None if isinstance(model, Path) else _catalogue_file(model)[1]
-        super().__init__(name, revision, template, thinks, concurrency=slots)
+        super().__init__(name, revision, template, thinks, concurrency=slots, choice=CHOICE)
         self._stop = templates.find(template).end
         self._model = model
         self._context = context
-        self._threads = threads or _cores()
+        self._cores = threads or _cores()
         self._runtime: _Runtime | None = None
 
     @property
@@ -76,10 +78,10 @@ class EmbeddedLLM(Asker):
             if self._runtime is not None and self._runtime.process == os.getpid():
                 return
             path = _checked(self._model) if isinstance(self._model, Path) else _ensured(self._model)
-            key = (os.getpid(), str(path.resolve()), self.concurrency, self._context, self._threads)
+            key = (os.getpid(), str(path.resolve()), self.concurrency, self._context, self._cores)
             runtime = _RUNTIMES.get(key)
             if runtime is None:
-                runtime = _Runtime(path, self.concurrency, self._context, self._threads)
+                runtime = _Runtime(path, self.concurrency, self._context, self._cores)
                 _RUNTIMES[key] = runtime
             self._runtime = runtime
 
@@ -101,6 +103,7 @@ class _Runtime:
     def __init__(self, path: Path, slots: int, context: int, threads: int) -> None:
         self.process = os.getpid()
         self._server = _load(path, slots, context, threads)
+        self._slots = Slots(slots)
 
     def ask(self, name: str, prompt: str, sampling: Sampling, stop: Sequence[str]) -> Completion | LLMError:
         request = {
@@ -114,7 +117,8 @@ class _Runtime:
             "stop": list(stop),
         }
         try:
-            answer: dict[str, Any] = self._server.handle_completions(request)
+            with self._slots.slot_for(prompt) as slot:
+                answer: dict[str, Any] = self._server.handle_completions(request | {"id_slot": slot})
         except RuntimeError as error:
             return LLMError(f"{name} could not read a prompt: {str(error)[:200]}")
         if "choices" not in answer:
@@ -145,7 +149,7 @@ def _load(path: Path, slots: int, context: int, threads: int) -> xllamacpp.Serve
     for cpu in (params.cpuparams, params.cpuparams_batch):
         cpu.n_threads = threads
         cpu.poll = 0  # waiting threads do not spin
-    params.cache_ram_mib = 0  # each slot keeps its last prompt; no store of prompts beside
+    params.cache_ram_mib = 256  # beside the last prompt of each slot, earlier ones that it was taken from
     params.endpoint_slots = False
     params.ui = False
     params.api_keys = [secrets.token_urlsafe()]  # it listens on loopback too; nobody knows this key
