@@ -6,6 +6,7 @@ The command line, the server and the evaluation go through here too. The loop it
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harken.audio.io import Recording
+    from harken.model.own_voice import OwnVoice
     from harken.model.spoken_lm import SpokenLM
     from harken.voices.base import Voice
 
@@ -49,8 +51,10 @@ def load(
         name: "mini" and so on (`harken recipes list`), or a recipe; None takes the one that `trained`
             was trained by, or "mini".
         trained: a folder of trained parts; None takes those that ship with Harken.
-        voice: who speaks the replies: "recipe" takes the recipe's, "none" or None nobody, another string one
-            of the recipe's speakers by name (loaded when it first speaks); or any `harken.voices.base.Voice`.
+        voice: who speaks the replies: "recipe" is the model itself where it was taught to speak, else the
+            recipe's external voice; "kokoro" that one in any case; "none" or None nobody; another string a
+            speaker by name, the model's own or the external voice's (loaded when it first speaks); or any
+            `harken.voices.base.Voice`.
 
     Raises: RecipeError where parts do not fit each other, WeightsError where weights cannot be had.
     """
@@ -67,6 +71,7 @@ class Harken:
     def __init__(self, model: SpokenLM, voice: str | Voice | None = "recipe") -> None:
         self.model = model
         self._voices: dict[str, Voice] = {}
+        self._own_voice: OwnVoice | None = None
         self._prefixes: dict[str, Prefix] = {}
         self._voice = voice
 
@@ -74,14 +79,28 @@ class Harken:
     def recipe(self) -> Recipe:
         return self.model.recipe
 
-    def voice(self, name: str | Voice | None = None) -> Voice | None:
+    def voice(self, name: str | Voice | None = None) -> Voice | OwnVoice | None:
         """The voice of a name, loaded once; None takes the one chosen at `load`. See `load` for names."""
         chosen = self._voice if name is None else name
         if not isinstance(chosen, str):
             return chosen
         if chosen == "none":
             return None
-        speaker = self.recipe.speaker if chosen == "recipe" else chosen
+        return self._own(chosen) or self._external(chosen)
+
+    def _own(self, name: str) -> OwnVoice | None:
+        """The model's own voice, or another that its decoder has."""
+        if self.model.open_voice is None or name == "kokoro":
+            return None
+        if self._own_voice is None:
+            self._own_voice = self.model.open_voice()
+        if name == "recipe":
+            return self._own_voice
+        known = name in self._own_voice.decoder.voices
+        return dataclasses.replace(self._own_voice, speaker=name) if known else None
+
+    def _external(self, name: str) -> Voice:
+        speaker = self.recipe.speaker if name in ("recipe", "kokoro") else name
         if speaker not in self._voices:
             self._voices[speaker] = _open_voice(self.recipe.voice, speaker)
         return self._voices[speaker]

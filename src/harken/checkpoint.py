@@ -8,12 +8,14 @@ A folder of trained parts holds `listen.safetensors` (bridge and affect prefix),
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import RecipeError
 from harken.recipes import CtcBridgeConfig, Recipe
+from harken.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,6 +64,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     from harken.model.encoder import load_encoder
     from harken.model.listen import Listen
     from harken.model.spoken_lm import SpokenLM
+    from harken.unit_checkpoint import SPEAK, load_own_voice
     from harken.weights.store import ensure
 
     folder = folder or shipped(recipe.name)
@@ -78,6 +81,8 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
         load_prefix(recipe, folder, core, readout.config.vector),
     )
     model = SpokenLM(recipe, listen, core, tokenizer, pieces)
+    if (folder / SPEAK).exists():
+        model.open_voice = partial(load_own_voice, recipe, folder, core)
     return model.requires_grad_(False).eval()
 
 
@@ -148,24 +153,16 @@ def save_listen(folder: Path, bridge: nn.Module | None = None, prefix: AffectPre
     save_tensors(folder / LISTEN, tensors)
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as float16 safetensors; renamed when whole."""
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    save_file({name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}, unfinished)
-    unfinished.replace(path)
-
-
 def check_recipe(stored: Recipe, wanted: Recipe, folder: Path) -> None:
     """Refuse parts that were trained by a recipe with other sizes or weights; texts and limits may differ."""
-    have, want = ({"listen": r.listen.model_dump(), "core": r.core.model_dump()} for r in (stored, wanted))
+    spoken = [part for part in ("units", "speak") if getattr(stored, part)]  # what was not trained yet fits
+    parts = ["listen", "core", *spoken]
+    have, want = ({part: r.model_dump()[part] or {} for part in parts} for r in (stored, wanted))
     different = [
-        f"{part}.{key}: {have[part][key]!r} there, {want[part][key]!r} here"
+        f"{part}.{key}: {have[part][key]!r} there, {want[part].get(key)!r} here"
         for part in have
         for key in have[part]
-        if have[part][key] != want[part][key]
+        if have[part][key] != want[part].get(key)
     ]
     if different:
         raise RecipeError(
@@ -178,14 +175,6 @@ def _part(folder: Path, name: str) -> Path:
     if not (folder / name).exists():
         raise RecipeError(f"{folder} lacks {name}", "the folder is incomplete: train or copy that part")
     return folder / name
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
-    from safetensors.torch import load_file
-
-    tensors: dict[str, Tensor] = load_file(path)
-    return tensors
 
 
 def _under(name: str, folder: Path) -> dict[str, Tensor]:

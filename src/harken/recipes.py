@@ -69,6 +69,38 @@ class CoreConfig(Frozen):
     """Rank of the trained update of every linear layer; 0 leaves the core as it is."""
 
 
+class UnitCodecConfig(Frozen):
+    """Harken's own unit codec: FSQ on encoder states and prosody; convolutions and a vocoder back."""
+
+    kind: Literal["harken"] = "harken"
+    vocoder: str = "hifigan-universal"
+    """Weights of a HiFi-GAN generator at 22.05 kHz with a hop of 256: 21.5 units a second."""
+    encoder_layers: tuple[int, ...] = (4, 6)
+    """Which states of Listen's encoder are read."""
+    levels: tuple[int, ...] = (7, 5, 5, 5, 5)
+    """Of the quantiser; their product is the vocabulary."""
+    width: int = 320
+    layers: int = 2
+    heads: int = 5
+    decoder_width: int = 384
+    decoder_layers: int = 4
+    frame_width: int = 256
+    frame_layers: int = 4
+
+
+class SpeakPartConfig(Frozen):
+    """Speak: a copy of the core's top layers that says units."""
+
+    layers: int = 4
+    units_per_step: int = 4
+    heads: Literal["parallel", "sequential"] = "sequential"
+    behind: int = 2
+    ahead: int = 10
+    """How many symbols before and after the one that is said are read."""
+    speaker: str = "af_heart"
+    """Which of the codec's voices."""
+
+
 class Recipe(Frozen):
     """A whole system: its parts, its voice, and what it is told."""
 
@@ -76,6 +108,10 @@ class Recipe(Frozen):
     about: str
     listen: ListenConfig
     core: CoreConfig
+    units: UnitCodecConfig | None = None
+    """The tokens of speech; None leaves speaking to `voice`."""
+    speak: SpeakPartConfig | None = None
+    """What says them."""
     languages: tuple[str, ...]
     system: str = SYSTEM
     voice: str = "kokoro-82m"
@@ -95,6 +131,8 @@ def mini() -> Recipe:
         core=CoreConfig(
             weights="smollm2-135m-instruct", family="llama", layers=30, split=15, width=576, low_rank=8
         ),
+        units=UnitCodecConfig(),
+        speak=SpeakPartConfig(),
         languages=("en",),
     )
 

@@ -2,12 +2,13 @@
 
 `tiny_causal_lm` and `tiny_core` are real architectures with random weights; `tiny_tokenizer` spells text byte
 by byte in ChatML; `tiny_model` hears in a made-up way and writes nonsense; `ScriptedLM` writes what a test
-tells it to; `FakeVoice` and `ToneVoice` hum; `FakeLLM` answers by a function. All are deterministic. Harken's
-own tests use them, and so may anybody's.
+tells it to; `FakeVoice` and `ToneVoice` hum, `tiny_own_voice` babbles by a `FakeUnitDecoder`; `FakeLLM`
+answers by a function. All are deterministic. Harken's own tests use them, and so may anybody's.
 """
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +23,14 @@ from torch import Tensor, nn
 
 from harken.llm.base import Completion, LLMError, Sampling
 from harken.model.core import Core, CoreState
-from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, SpokenLM
+from harken.model.layer_stack import LayerStack
+from harken.model.own_voice import STYLES, OwnVoice, ReplyStyle
+from harken.model.speak import Speak, SpeakSizes
+from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, Read, SpokenLM
 from harken.recipes import CoreConfig, Recipe, mini
-from harken.voices.base import NEUTRAL, Samples, Style, level
+from harken.voices.base import NEUTRAL, Samples, Style, TimedWord, level
 from harken.voices.phonemes import sentences
+from harken.voices.symbols import SYMBOL_IDS
 
 Family = Literal["llama", "qwen2", "qwen3"]
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -120,7 +125,7 @@ class _Deaf(SpokenLM):
         self, recipe: Recipe, core: Any, heard: Callable[[NDArray[np.float32]], HeardTurn] | None
     ) -> None:
         nn.Module.__init__(self)
-        self.recipe, self.core, self.tokenizer = recipe, core, tiny_tokenizer()
+        self.recipe, self.core, self.tokenizer, self.open_voice = recipe, core, tiny_tokenizer(), None
         width = recipe.core.width
         self.heard = heard or (lambda samples: heard_turn(seconds=len(samples) / SAMPLE_RATE_HZ, width=width))
 
@@ -189,7 +194,7 @@ class ScriptedLM(_Deaf):
     def embed(self, ids: list[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.float32)[:, None]  # (T, 1)
 
-    def read(self, inputs: Tensor, state: CoreState | None = None) -> tuple[Tensor, CoreState]:
+    def read(self, inputs: Tensor, state: CoreState | None = None) -> Read:
         past = state.ids if isinstance(state, ScriptState) else ()
         numbers = inputs[0, :, 0].tolist()
         new = tuple(int(n) if n >= 0 and n == int(n) else -1 for n in numbers)
@@ -198,7 +203,7 @@ class ScriptedLM(_Deaf):
         now = ScriptState(past + new)
         logits = torch.full((1, 256 + len(SPECIALS)), -10.0)
         logits[0, self._next(now.ids)] = 10.0
-        return logits, cast(CoreState, now)
+        return Read(logits, cast(CoreState, now), torch.zeros(1, len(new), 1))
 
     def _text(self, ids: tuple[int, ...]) -> str:
         parts: list[str] = []
@@ -221,6 +226,39 @@ class ScriptedLM(_Deaf):
         answer = self.tokenizer.encode(self.script(text[:start]) + "<|im_end|>", add_special_tokens=False)
         done = len(self.tokenizer.encode(text[start:], add_special_tokens=False))
         return int(answer[min(done, len(answer) - 1)])
+
+
+class FakeUnitDecoder:
+    """Makes of each unit a hundred samples of that number, two units late."""
+
+    units_hz, sample_rate, lookahead_units, unit_samples = 10.0, 1000, 2, 100
+    vocabulary, codec_sha256, voices = (15,), "0" * 64, ("anna", "ben")
+
+    def init_state(self, voices: list[str]) -> list[Tensor]:
+        return [torch.zeros(0, dtype=torch.long) for _ in voices]
+
+    def step(self, state: list[Tensor], units: Tensor, lengths: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        held = [torch.cat([row, new[:n]]) for row, new, n in zip(state, units, lengths.tolist(), strict=True)]
+        late = self.lookahead_units
+        return [self._sound(row[: max(0, len(row) - late)]) for row in held], [row[-late:] for row in held]
+
+    def flush(self, state: list[Tensor]) -> list[Tensor]:
+        return [self._sound(row) for row in state]
+
+    def _sound(self, units: Tensor) -> Tensor:
+        return units.float().repeat_interleave(self.unit_samples) / 15
+
+
+def tiny_own_voice(core: Core, units_per_step: int = 2) -> OwnVoice:
+    """A voice with random weights on a tiny core; its decoder is a fake."""
+    sizes = SpeakSizes(
+        WIDTH, (3, 5), max(SYMBOL_IDS.values()) + 1, len(STYLES), units_per_step, behind=1, ahead=3
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        speak = Speak(sizes, LayerStack(copy.deepcopy(core.write.layers[-1:]), core.write.rotary))
+        style = ReplyStyle(4)
+    return OwnVoice(speak.eval(), FakeUnitDecoder(), style.eval(), "anna")
 
 
 class FakeVoice:
@@ -260,6 +298,19 @@ class ToneVoice:
                 t = np.arange(size) / self.sample_rate
                 melody = self._pitch_hz * t + style.prosody_scale * 40.0 * np.sin(2 * np.pi * t) / (2 * np.pi)
                 yield level(0.3 * np.sin(2 * np.pi * melody).astype(np.float32), style.gain)
+
+    def speak_timed(self, text: str, style: Style = NEUTRAL) -> tuple[Samples, list[TimedWord]]:
+        """The same, each word's letters and the space after it evenly long."""
+        sound = np.concatenate([np.zeros(0, np.float32), *self.speak(text, style)])
+        said, at = [], 0
+        for number, word in enumerate(text.split() if sound.size else []):
+            start = text.index(word, at)
+            at = start + len(word)
+            symbols = "".join(c for c in word.lower() if "a" <= c <= "z") + " "
+            begun, each = number * 0.3 / style.speed, 0.3 / style.speed / len(symbols)
+            ends = tuple(round(begun + each * n, 4) for n in range(1, len(symbols) + 1))
+            said.append(TimedWord(start, at, symbols, ends))
+        return sound, said
 
 
 Answer = str | Completion | LLMError

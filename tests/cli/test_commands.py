@@ -194,7 +194,7 @@ def test_data_render_takes_named_sources(capsys, monkeypatch):
 
     calls = []
 
-    def render(*arguments):
+    def render(*arguments, replies=False):
         calls.append(arguments)
         return room.Rendered(turns=3, seconds=3600.0, unspeakable=0, interrupted=False)
 
@@ -211,7 +211,9 @@ def test_data_render_takes_named_sources(capsys, monkeypatch):
 def test_an_interrupted_render_says_what_was_not_spoken_and_that_it_goes_on(capsys, monkeypatch):
     from harken.data import render as room
 
-    monkeypatch.setattr(room, "render", lambda *_: room.Rendered(3, 36.0, unspeakable=2, interrupted=True))
+    monkeypatch.setattr(
+        room, "render", lambda *_, **__: room.Rendered(3, 36.0, unspeakable=2, interrupted=True)
+    )
     code, out, _ = run(capsys, "data", "render", "--source", "a=b", "--out", "o")
     assert code == 130 and "3 turns rendered; 2 held nothing to speak; " in out
     assert out.endswith("interrupted; run it again: it goes on\n")

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from harken.audio.io import read
 from harken.data import render as module
 from harken.data.render import Turn, cast_line, read_turns, render, turns_of
+from harken.data.speech import clips
 from harken.errors import DataError, HarkenError
-from harken.testing import ToneVoice
+from harken.testing import FakeVoice, ToneVoice
 from harken.voices.casts import DEV_VOICES, JUDGING_VOICES, TRAINING_VOICES
 from harken.voices.kokoro import KokoroVoice
+from harken.voices.styles import REPLY_STYLES
 
 SCRIPT = Path(__file__).with_name("waiting_render.py")
 EMOTIONS = ["happy", "sad", None]
@@ -62,8 +64,11 @@ def test_renders_files_rows_and_splits(dialogues: Path, tmp_path: Path) -> None:
     rows = rows_of(out)
     assert done.turns == len(rows) == 10 and not done.interrupted
     assert done.seconds == pytest.approx(sum(row["seconds"] for row in rows))
-    fields = "id source split group lang text emotion voice speed prosody gain seconds"
+    fields = "id source split group lang text emotion before voice speed prosody gain style role seconds"
     assert list(rows[0]) == fields.split()
+    assert {(row["role"], row["style"]) for row in rows} == {("user", None)}
+    before = {row["id"]: row["before"] for row in rows}
+    assert before["d0-t1"] is None and before["d0-t2"] == "This is turn one of 0."
     assert {(row["split"], row["source"]) for row in rows} == {("train", "mine")}
     assert {row["voice"] for row in rows} <= set(TRAINING_VOICES)
     for row in rows:
@@ -76,6 +81,28 @@ def test_renders_files_rows_and_splits(dialogues: Path, tmp_path: Path) -> None:
     tones({"mine": dialogues}, out, split="dev")
     added = rows_of(out)[10:]
     assert len(added) == 2 and {row["voice"] for row in added} <= set(DEV_VOICES)
+
+
+def test_replies_are_spoken_in_one_voice_and_every_style_with_their_words_timed(
+    dialogues: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    tones({"mine": dialogues}, out, replies=True)
+    rows = rows_of(out)
+    assert len(rows) == 10 and {(row["role"], row["voice"]) for row in rows} == {("reply", "af_heart")}
+    assert len({row["style"] for row in rows}) > 1 and {row["style"] for row in rows} <= set(REPLY_STYLES)
+    found = clips(out)
+    for clip in found:
+        assert clip.role == "reply" and clip.style in REPLY_STYLES
+        assert [clip.text[word.start : word.end] for word in clip.words] == clip.text.split()
+        assert clip.words[-1].ends_s[-1] == pytest.approx(clip.seconds, abs=0.01)
+        ends = [end for word in clip.words for end in word.ends_s]
+        assert ends == sorted(ends)
+
+
+def test_a_voice_that_does_not_tell_its_times_speaks_no_replies(dialogues: Path, tmp_path: Path) -> None:
+    with pytest.raises(HarkenError, match="does not tell when it says what"):
+        render({"mine": dialogues}, tmp_path / "out", open_voice=FakeVoice, replies=True)
 
 
 def test_stops_at_the_hours_and_continues_to_the_same_end(dialogues: Path, tmp_path: Path) -> None:
@@ -220,7 +247,7 @@ def test_layouts(tmp_path: Path) -> None:
     path.write_text(json.dumps(styletalk) + "\n" + json.dumps(xdaily) + "\n")
     assert list(read_turns("n", path)) == [
         Turn("s-t1", "n", "train", "g", "en", "Hello there.", None),
-        Turn("s-t2", "n", "train", "g", "en", "Oh, hello.", None),
+        Turn("s-t2", "n", "train", "g", "en", "Oh, hello.", None, "Hello there."),
         Turn("x-t3", "n", "train", "g", "en", "Good day.", "happy"),
     ]
 

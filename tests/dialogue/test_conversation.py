@@ -46,7 +46,7 @@ def test_incremental_reading_gives_the_logits_of_reading_all_at_once(family):
             continue
         opening, dropped = conversation.ask(turn)
         expected = render(turns[:number], model.tokenizer, model.recipe.system)
-        logits, state = model.read(embed_segments(model, expected)[None])
+        logits, state, _ = model.read(embed_segments(model, expected)[None])
         torch.testing.assert_close(opening.logits, logits[0], rtol=1e-4, atol=1e-4)
         assert (dropped, opening.state.length) == (0, state.length)
         same_segments(conversation.segments, expected[:-1])
@@ -85,7 +85,7 @@ def test_when_the_context_is_full_the_oldest_turns_go_and_the_rest_is_read_anew(
         dropped.append(gone)
         assert opening.state.length <= 400 - model.recipe.max_reply_tokens - model.recipe.max_trace_tokens
         expected = render(conversation.turns, model.tokenizer, model.recipe.system)
-        logits, _ = model.read(embed_segments(model, expected)[None])
+        logits, _, _ = model.read(embed_segments(model, expected)[None])
         torch.testing.assert_close(opening.logits, logits[0], rtol=1e-4, atol=1e-4)
         conversation.answer("I see.")
     assert any(dropped) and not all(dropped[1:])  # room is made for more than one turn at a time

@@ -27,7 +27,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 LEAVES = {"audio", "affect", "weights", "voices", "llm"}
 BASE = {"errors", "recipes"}
-BELOW_STAGES = BASE | LEAVES | {"model", "dialogue", "checkpoint", "api", "__init__"}
+CHECKPOINTS = {"tensors", "unit_checkpoint", "checkpoint"}
+BELOW_STAGES = BASE | LEAVES | CHECKPOINTS | {"model", "dialogue", "api", "__init__"}
 STAGES = {"data", "training", "evaluation", "serving"}
 
 # What each room (or module beside the rooms) may import besides itself. Among the stages any arrow is allowed
@@ -40,8 +41,10 @@ MAY_IMPORT = {
     "llm": {"errors", "weights"},  # and so does an embedded language model
     "model": BASE | {"audio", "affect"},
     "dialogue": BASE | LEAVES | {"model"},
-    "checkpoint": BASE | LEAVES | {"model"},
-    "api": BASE | LEAVES | {"model", "dialogue", "checkpoint"},
+    "tensors": set[str](),
+    "unit_checkpoint": BASE | LEAVES | {"model", "tensors"},
+    "checkpoint": BASE | LEAVES | {"model", "tensors", "unit_checkpoint"},
+    "api": BASE | LEAVES | CHECKPOINTS | {"model", "dialogue"},
     "testing": BELOW_STAGES,
     **dict.fromkeys(STAGES, BELOW_STAGES | STAGES),
     "trained": set[str](),

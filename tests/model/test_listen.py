@@ -99,8 +99,8 @@ def test_a_long_recording_is_heard_in_windows_and_felt_as_a_whole(model):
 
 def test_reading_on_from_a_state_equals_reading_at_once(model):
     inputs = model.embed([1, 2, 3, 4])[None]
-    at_once, _ = model.read(inputs)
-    _, state = model.read(inputs[:, :3])
-    step, state = model.read(inputs[:, 3:], state)
+    at_once, _, _ = model.read(inputs)
+    _, state, _ = model.read(inputs[:, :3])
+    step, state, _ = model.read(inputs[:, 3:], state)
     torch.testing.assert_close(step, at_once)
     assert state.length == 4

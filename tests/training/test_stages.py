@@ -92,7 +92,8 @@ def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
 
 
 def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_path):
-    from harken.checkpoint import LISTEN, READOUT, save_tensors
+    from harken.checkpoint import LISTEN, READOUT
+    from harken.tensors import save_tensors
 
     step = Run(mini(), tmp_path, tmp_path, None)
     parts = (tmp_path / "core" / LISTEN, step.trained / READOUT)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harken.errors import DataError, InputError, WeightsError
+from harken.voices.base import Style
 from harken.voices.kokoro import WEIGHTS, KokoroVoice
 from harken.voices.styles import user_style
 from harken.weights.store import ensure
@@ -69,6 +70,35 @@ def test_speaks_chinese(folder: Path) -> None:
     pytest.importorskip("misaki.zh", reason="the extra kokoro is not installed")
     voice = KokoroVoice(folder, "zf_xiaobei")
     assert 1.0 < said(voice, "sad", "我今天真的很难过。").size / voice.sample_rate < 6.0
+
+
+@pytest.mark.weights
+def test_a_timed_text_tells_when_each_word_is_said(folder: Path) -> None:
+    """Each half of the sound, cut where the times say, holds its words: read by another than Whisper."""
+    import soxr
+
+    from harken.evaluation.moonshine import Moonshine
+
+    text = "I lost my keys this morning. Where did you put the blue umbrella?"
+    voice = KokoroVoice(folder)
+    samples, said = voice.speak_timed(text)
+    assert [text[word.start : word.end] for word in said] == text.split()
+    ends = [end for word in said for end in word.ends_s]
+    assert ends == sorted(ends) and ends[-1] == pytest.approx(samples.size / voice.sample_rate, abs=0.001)
+    assert all(len(word.symbols) == len(word.ends_s) and word.symbols[-1] == " " for word in said)
+    cut = int(said[5].ends_s[-1] * voice.sample_rate)
+    first, second = (soxr.resample(part, voice.sample_rate, 16_000) for part in np.split(samples, [cut]))
+    assert "keys this morning" in Moonshine()(first).lower()
+    assert "umbrella" in Moonshine()(second).lower() and "morning" not in Moonshine()(second).lower()
+
+
+@pytest.mark.weights
+def test_a_timed_text_obeys_its_style_and_what_cannot_be_spoken_has_no_words(folder: Path) -> None:
+    voice = KokoroVoice(folder)
+    slow, fast = (voice.speak_timed(TEXT, Style(speed))[0].size for speed in (0.8, 1.2))
+    assert slow > 1.2 * fast
+    samples, said = voice.speak_timed("... 😀")
+    assert samples.size == 0 and said == []
 
 
 @pytest.mark.weights

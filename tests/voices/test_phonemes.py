@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harken.errors import InputError, MissingExtra
 from harken.voices import phonemes as module
-from harken.voices.phonemes import LONGEST_LINE, lines, phonemes, sentences
+from harken.voices.phonemes import LONGEST_LINE, lines, phonemes, sentences, words
 from harken.voices.symbols import SYMBOL_IDS
 
 
@@ -53,6 +53,18 @@ def test_symbols_are_one_to_one() -> None:
 
 @pytest.mark.usefixtures("english")
 class TestEnglish:
+    def test_words_one_by_one(self) -> None:
+        found = words("I have a dog, -- Mr. Wu!")
+        assert [word.symbols for word in found] == ["aɪ", "hæv", "ɐ", "dˈɑːɡ,", "mˈɪstɚ", "wˈuː!"]
+        assert [(word.start, word.end) for word in found][-1] == (21, 24)
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.text("abc ,.-—'1", max_size=25), st.integers(0, 25))
+    def test_a_word_is_spoken_the_same_whatever_comes_after(self, text: str, cut: int) -> None:
+        whole = words(text)
+        cut = max((i for i in range(min(cut, len(text)) + 1) if i == 0 or text[i - 1] == " "), default=0)
+        assert [w for w in whole if w.end <= cut] == words(text[:cut])
+
     def test_words(self) -> None:
         assert phonemes("Hello, Mr. Wu!", "en-us") == "həlˈoʊ, mˈɪstɚ wˈuː!"
         assert phonemes("dance", "en-gb") != phonemes("dance", "en-us")

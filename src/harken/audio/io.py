@@ -1,9 +1,9 @@
-"""Recordings: whatever a user hands over, as 16 kHz mono float32, or one clear line on why not; and writing.
+"""Recordings: whatever a user hands over, as mono float32, or one clear line on why not; and writing.
 
-`read` takes paths, bytes and open files in any format that libsndfile decodes, at any rate and with any
-channels; `from_array` takes samples that are already in memory. Both stream: an hour at 192 kHz with six
-channels never stands in memory as such. Nothing that leaves here is empty, silent, clipped or carries NaN.
-Cutting long recordings is left to `harken.audio.windows`.
+All is at 16 kHz unless another rate is asked for. `read` takes paths, bytes and open files in any format that
+libsndfile decodes, at any rate and with any channels; `from_array` takes samples in memory. Both stream: an
+hour at 192 kHz with six channels never stands in memory as such. Nothing that leaves here is empty, silent,
+clipped or carries NaN. Cutting long recordings is left to `harken.audio.windows`.
 """
 
 from __future__ import annotations
@@ -41,26 +41,33 @@ Samples = NDArray[np.float32]
 class Recording:
     """One recording, ready for Listen."""
 
-    samples: Samples  # (N,) at 16 kHz, finite, within [-1, 1]
+    samples: Samples  # (N,), finite, within [-1, 1]
     source_sample_rate: int  # Hz, before resampling
     name: str  # what to call it in messages: the path as given, or what the caller said
+    sample_rate: int = SAMPLE_RATE_HZ  # Hz
 
     @property
     def seconds(self) -> float:
-        return self.samples.size / SAMPLE_RATE_HZ
+        return self.samples.size / self.sample_rate
 
 
-def read(source: str | os.PathLike[str] | bytes | BinaryIO, name: str | None = None) -> Recording:
-    """The recording in a file, in the bytes of a file, or in an open binary file, as 16 kHz mono.
+def read(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    name: str | None = None,
+    sample_rate: int = SAMPLE_RATE_HZ,
+) -> Recording:
+    """The recording in a file, in the bytes of a file, or in an open binary file: mono, at `sample_rate` Hz.
 
     `name` is used in messages instead of the path. Raises InputError, naming the recording, for whatever
     cannot be heard: missing, a directory, unreadable, not audio, cut short, empty, silent, NaN or infinite
     samples, shorter than `SHORTEST_S` or longer than `LONGEST_S`.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(io.BytesIO(source), name or "recording")
+        return _decode(io.BytesIO(source), name or "recording", sample_rate)
     if not isinstance(source, (str, os.PathLike)):
-        return _decode(io.BytesIO(source.read()), name or str(getattr(source, "name", "recording")))
+        return _decode(
+            io.BytesIO(source.read()), name or str(getattr(source, "name", "recording")), sample_rate
+        )
     path, name = Path(source), _printable(name or os.fspath(source))
     try:
         if path.is_dir():
@@ -68,7 +75,7 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, name: str | None = N
         if path.exists() and not path.is_file():
             raise InputError(f"{name}: is not a regular file", "save the recording to a file first")
         with path.open("rb") as file:
-            return _decode(file.fileno(), name)
+            return _decode(file.fileno(), name, sample_rate)
     except InputError:
         raise
     except FileNotFoundError:
@@ -92,7 +99,7 @@ def from_array(samples: ArrayLike, sample_rate: int, name: str = "array") -> Rec
             "give numbers of shape (samples,) or (samples, channels)",
         )
     frames = array[:, None] if array.ndim == 1 else array if array.shape[0] >= array.shape[1] else array.T
-    return _condition(_float_blocks(frames), sample_rate, name)
+    return _condition(_float_blocks(frames), sample_rate, name, SAMPLE_RATE_HZ)
 
 
 def write(path: str | os.PathLike[str], samples: Samples, sample_rate: int, encoding: str = "wav") -> None:
@@ -118,11 +125,11 @@ def write(path: str | os.PathLike[str], samples: Samples, sample_rate: int, enco
         part.unlink(missing_ok=True)
 
 
-def _decode(file: int | io.BytesIO, name: str) -> Recording:
+def _decode(file: int | io.BytesIO, name: str, target: int) -> Recording:
     try:
         with soundfile.SoundFile(file, closefd=False) as sound:
             _check_whole(sound, name)
-            return _condition(_decoded_blocks(sound, name), sound.samplerate, name)
+            return _condition(_decoded_blocks(sound, name), sound.samplerate, name, target)
     except soundfile.LibsndfileError as error:
         size = os.fstat(file).st_size if isinstance(file, int) else file.getbuffer().nbytes
         if size == 0:
@@ -209,17 +216,15 @@ class _Levels:
         return mix
 
 
-def _condition(blocks: Iterator[Samples], rate: int, name: str) -> Recording:
-    """Mixes down, resamples and checks (frames, channels) blocks."""
+def _condition(blocks: Iterator[Samples], rate: int, name: str, target: int) -> Recording:
+    """Mixes down, resamples to `target` Hz and checks (frames, channels) blocks."""
     if not _RATES_HZ[0] <= rate <= _RATES_HZ[1]:
         raise InputError(
             f"{name}: a sample rate of {rate} Hz is not one of speech",
             f"give the true rate, between {_RATES_HZ[0]} and {_RATES_HZ[1]} Hz",
         )
     levels, pcm = _Levels(), bytearray()
-    resampler = (
-        soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="float32") if rate != SAMPLE_RATE_HZ else None
-    )
+    resampler = soxr.ResampleStream(rate, target, 1, dtype="float32") if rate != target else None
     for block in blocks:
         mix = levels.mix_down(block)
         if levels.frames > LONGEST_S * rate:
@@ -229,7 +234,7 @@ def _condition(blocks: Iterator[Samples], rate: int, name: str) -> Recording:
     _check_levels(levels, rate, name)
     if resampler:
         pcm += resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes()
-    return Recording(_peak_safe(np.frombuffer(pcm, np.float32)), rate, name)
+    return Recording(_peak_safe(np.frombuffer(pcm, np.float32)), rate, name, target)
 
 
 def _check_levels(levels: _Levels, rate: int, name: str) -> None:

@@ -27,6 +27,7 @@ from harken.dialogue.reply import ReplySettings, reply
 from harken.errors import HarkenError
 from harken.evaluation.cascade import Transcribe
 from harken.evaluation.report import hardware
+from harken.model.own_voice import OwnVoice
 from harken.recipes import Recipe
 from harken.voices.base import Voice
 
@@ -51,7 +52,7 @@ def bench_latency(recipe: Recipe, checkpoint: Path | None = None, runs: int | No
     quiet_libraries()
     harken = Harken(load_model(recipe, checkpoint))
     try:
-        voice, silent_because = harken.voice(), None
+        voice, silent_because = harken.voice("kokoro"), None
     except HarkenError as error:
         voice, silent_because = None, error.message
     samples, source = recording(SECONDS)
@@ -67,7 +68,11 @@ def bench_latency(recipe: Recipe, checkpoint: Path | None = None, runs: int | No
 
 
 def compare(
-    harken: Harken, voice: Voice | None, samples: Samples, load_cascade: Callable[[], Transcribe], runs: int
+    harken: Harken,
+    voice: Voice | OwnVoice | None,
+    samples: Samples,
+    load_cascade: Callable[[], Transcribe],
+    runs: int,
 ) -> dict[str, Any]:
     """Both systems in turns.
 

@@ -35,7 +35,9 @@ class RenderData(Command):
     workers: int = 1
     """Processes, each on one core at low priority."""
     seed: int = 0
-    """Deals out voices and paces."""
+    """Deals out voices and paces, or styles."""
+    replies: bool = False
+    """Speak every turn as a reply: in the assistant's voice and any of its styles, its words timed."""
 
     def run(self) -> int:
         from harken.data.render import render
@@ -45,7 +47,9 @@ class RenderData(Command):
         if not named:
             raise WrongUse("rendering needs dialogues", "for example: --source reccon=reccon.jsonl.gz")
         sources = {name: Path(path) for name, path in named.items()}
-        done = render(sources, self.out, self.split, self.hours, self.workers, self.seed)
+        done = render(
+            sources, self.out, self.split, self.hours, self.workers, self.seed, replies=self.replies
+        )
         silent = f"{done.unspeakable} held nothing to speak; " if done.unspeakable else ""
         print(
             f"{done.turns} turns rendered; {silent}"

@@ -1,7 +1,8 @@
 """Dialogues as text to spoken turns: the hours of speech that teach a model to listen and to speak.
 
 Reads annotated dialogues (JSONL, gzipped or not), acts each turn in a voice of its split's cast and in a
-style that follows the annotated emotion, and writes `<id>.ogg` (Ogg Opus, 24 kHz) beside `manifest.jsonl`.
+style that follows the annotated emotion (or, as a reply, in the assistant's voice and in any of its styles,
+with the time of every symbol), and writes `<id>.ogg` (Ogg Opus, 24 kHz) beside `manifest.jsonl`.
 Voice and pace depend on the turn's id alone, so a run can be stopped at any moment and continued; a row is
 written only after its file stands. Reading the result back is left to `harken.data.speech`, the voices
 themselves to `harken.voices`.
@@ -17,7 +18,7 @@ import signal
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -33,8 +34,8 @@ from harken.audio.io import write
 from harken.data.child import end_with_parent
 from harken.errors import DataError, HarkenError
 from harken.voices import casts, kokoro
-from harken.voices.base import Style, Voice
-from harken.voices.styles import user_style
+from harken.voices.base import Samples, Style, TimedVoice, TimedWord, Voice
+from harken.voices.styles import REPLY_STYLES, user_style
 
 PACE = (0.93, 1.10)
 """Speakers differ: each turn's speed is multiplied by a number from this range."""
@@ -62,16 +63,24 @@ class Turn:
     lang: str
     text: str
     emotion: str | None
+    before: str | None = None
+    """What was said just before, in the same language."""
 
 
 @dataclass(frozen=True)
 class Line(Turn):
     """A turn with who speaks it and how: a manifest's row, but for `seconds`."""
 
-    voice: str
-    speed: float
-    prosody: float
-    gain: float
+    voice: str = ""
+    speed: float = 1.0
+    prosody: float = 1.0
+    gain: float = 1.0
+    style: str | None = None
+    """A reply's, of `REPLY_STYLES`; None for a user's turn."""
+
+    @property
+    def role(self) -> str:
+        return "user" if self.style is None else "reply"
 
 
 @dataclass(frozen=True)
@@ -94,20 +103,21 @@ def render(
     voices: Sequence[str] | None = None,
     open_voice: OpenVoice = _KOKORO,
     report: Callable[[str], None] = _to_stderr,
+    replies: bool = False,
 ) -> Rendered:
     """Renders turns of `split` from `sources` (name -> JSONL file) until `out` holds `hours` of speech.
 
     Continues what an earlier run left. `voices` narrows the split's cast; `workers` processes render at low
-    priority, each on one core. An interrupt (Ctrl-C) stops cleanly after the turns in hand. Raises DataError
-    for sources or voices that may not be used and for rows that cannot be read, InputError where `out` cannot
-    be written.
+    priority, each on one core. With `replies`, English turns alone are spoken, as replies. An interrupt
+    (Ctrl-C) stops cleanly after the turns in hand. Raises DataError for sources or voices that may not be
+    used and for rows that cannot be read, InputError where `out` cannot be written.
     """
     _check(split, voices)
     _make_folder(out)
     standing = _standing(out)
     progress = _Progress(sum(r["seconds"] for r in standing.values() if r["split"] == split), hours, report)
     turns = () if progress.reached else turns_of(sources, split, seed)
-    todo = (cast_line(turn, seed, voices) for turn in turns if turn.id not in standing)
+    todo = _cast((turn for turn in turns if turn.id not in standing), seed, voices, replies)
     unspeakable, interrupted = 0, False
     with (
         _open_manifest(out) as manifest,
@@ -161,8 +171,9 @@ def turns_of(sources: Mapping[str, Path], split: str, seed: int = 0) -> list[Tur
 def read_turns(source: str, path: Path) -> Iterator[Turn]:
     """Every turn in a file of dialogues.
 
-    A row has `id, split, group, lang` and either `turns[{turn, text, text_en?, emotion?}]`, where parallel
-    English is preferred, or `text` and `reply`. Raises DataError naming file and row.
+    A row has `id, lang` and either `turns[{text, turn?, text_en?, emotion?}]`, where parallel English is
+    preferred, or `text` and `reply`; perhaps `split` (else train) and `group` (else its id).
+    Raises DataError naming file and row.
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as rows:
@@ -178,20 +189,31 @@ def _row_turns(source: str, text: str, where: str) -> list[Turn]:
         turns = row.get("turns") or [{"turn": 1, "text": row["text"]}, {"turn": 2, "text": row["reply"]}]
         return [
             Turn(
-                id=_file_stem(f"{row['id']}-t{turn['turn']}"),
+                id=_file_stem(f"{row['id']}-t{turn.get('turn', number)}"),
                 source=source,
-                split=row["split"],
-                group=row["group"],
+                split=row.get("split", "train"),
+                group=row.get("group", row["id"]),
                 lang="en" if "text_en" in turn else row["lang"],
                 text=turn["text_en"] if "text_en" in turn else turn["text"],
                 emotion=turn.get("emotion"),
+                before=turns[number - 2].get("text_en" if "text_en" in turn else "text")
+                if number > 1
+                else None,
             )
-            for turn in turns
+            for number, turn in enumerate(turns, 1)
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        fields = "a row has id, split, group, lang and turns, or text and reply"
+        fields = "a row has id, lang and turns, or text and reply"
         raise DataError(f"{where}: {reason}", fields) from None
+
+
+def _cast(turns: Iterable[Turn], seed: int, voices: Sequence[str] | None, replies: bool) -> Iterator[Line]:
+    for turn in turns:
+        if not replies:
+            yield cast_line(turn, seed, voices)
+        elif turn.lang == "en":
+            yield cast_reply(turn, seed)
 
 
 def cast_line(turn: Turn, seed: int = 0, voices: Sequence[str] | None = None) -> Line:
@@ -207,6 +229,21 @@ def cast_line(turn: Turn, seed: int = 0, voices: Sequence[str] | None = None) ->
     style = user_style(turn.emotion)
     speed = style.speed * dice.uniform(*PACE)
     return Line(**asdict(turn), voice=voice, speed=speed, prosody=style.prosody_scale, gain=style.gain)
+
+
+def cast_reply(turn: Turn, seed: int = 0) -> Line:
+    """The assistant's own voice, in a style dealt out by a hash of the turn's id: whatever the words say, so
+    that how a reply sounds is learned from the style it is given."""
+    name = random.Random(_dice_seed(turn.id, seed)).choice(sorted(REPLY_STYLES))
+    style = REPLY_STYLES[name]
+    return Line(
+        **asdict(turn),
+        voice=casts.REPLY_VOICES[turn.lang],
+        speed=style.speed,
+        prosody=style.prosody_scale,
+        gain=style.gain,
+        style=name,
+    )
 
 
 def _dice_seed(turn_id: str, seed: int) -> int:
@@ -281,15 +318,24 @@ def _start_worker(open_voice: OpenVoice) -> None:
 def _render_line(line: Line, out: Path) -> dict[str, Any] | None:
     """In a worker: speaks a line into its file and gives its row, or None where nothing can be spoken."""
     try:
-        voice = _voice(line.voice)
-        chunks = list(voice.speak(line.text, Style(line.speed, line.prosody, line.gain)))
-        if not chunks:
+        voice, style = _voice(line.voice), Style(line.speed, line.prosody, line.gain)
+        samples, timed = _spoken(voice, line, style)
+        if not samples.size:
             return None
-        samples = np.concatenate(chunks)
         write(out / f"{line.id}.ogg", samples, voice.sample_rate, encoding="opus")
     except HarkenError as error:
         raise HarkenError(error.message, error.hint) from None  # its subclasses do not all survive pickling
-    return asdict(line) | {"seconds": round(samples.size / voice.sample_rate, 3)}
+    row = asdict(line) | {"role": line.role, "seconds": round(samples.size / voice.sample_rate, 3)}
+    return row | ({"words": [asdict(word) for word in timed]} if timed else {})
+
+
+def _spoken(voice: Voice, line: Line, style: Style) -> tuple[Samples, list[TimedWord]]:
+    """The sound of a line, (N,); of a reply also when its words are said."""
+    if line.role == "user":
+        return np.concatenate([np.zeros(0, np.float32), *voice.speak(line.text, style)]), []
+    if not isinstance(voice, TimedVoice):
+        raise DataError(f"voice {line.voice!r} does not tell when it says what", "render replies by Kokoro")
+    return voice.speak_timed(line.text, style)
 
 
 class _Progress:

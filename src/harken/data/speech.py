@@ -8,7 +8,6 @@ writes it). Reading people's annotated emotion is left to `harken.training.reado
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harken.errors import DataError
+from harken.voices.base import TimedWord
 
 _ANY = ("id", "lang", "split", "group", "source")
 _PACK = (*_ANY, "tar", "user_text", "user_seconds", "user_voice", "user_emotion")
@@ -43,17 +43,20 @@ class Clip:
     source: str
     file: Path  # a tar file, or the audio file itself
     member: str | None  # the name inside the tar
+    style: str | None = None  # of a reply that was rendered with its words timed
+    words: tuple[TimedWord, ...] = ()
+    before: str | None = None  # what was said just before
 
-    def samples(self) -> NDArray[np.float32]:
-        """Mono samples at 16 kHz, (N,)."""
+    def samples(self, sample_rate: int = 16000) -> NDArray[np.float32]:
+        """Mono samples at `sample_rate` Hz, (N,)."""
         from harken.audio.io import read
 
         if self.member is None:
-            return read(self.file).samples
+            return read(self.file, sample_rate=sample_rate).samples
         handle = _open_tar(self.file).extractfile(self.member)
         if handle is None:
             raise DataError(f"{self.file.name} has no member {self.member!r}", "fetch the pack again")
-        return read(io.BytesIO(handle.read())).samples
+        return read(handle.read(), self.member, sample_rate).samples
 
 
 def clips(folder: Path) -> list[Clip]:
@@ -91,9 +94,15 @@ def _pack(folder: Path) -> Iterator[Clip]:
 def _render(manifest: Path) -> Iterator[Clip]:
     for row in _rows(manifest, _RENDER):
         yield Clip(
-            row["id"], row["text"], row["lang"], row["split"], "user", row["seconds"], row["voice"],
-            row.get("emotion"), row["group"], row["source"], manifest.parent / f"{row['id']}.ogg", None,
+            row["id"], row["text"], row["lang"], row["split"], row.get("role", "user"), row["seconds"],
+            row["voice"], row.get("emotion"), row["group"], row["source"],
+            manifest.parent / f"{row['id']}.ogg", None,
+            row.get("style"), tuple(_timed(word) for word in row.get("words", ())), row.get("before"),
         )  # fmt: skip
+
+
+def _timed(word: dict[str, Any]) -> TimedWord:
+    return TimedWord(word["start"], word["end"], word["symbols"], tuple(word["ends_s"]))
 
 
 def _rows(manifest: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -183,8 +183,8 @@ def spoken_text(text: str, sound: Sequence[AudioChunk], played_ms: float) -> str
 
 @torch.no_grad()
 def _read(model: SpokenLM, segments: list[Segment], state: CoreState) -> Opening:
-    logits, state = model.read(embed_segments(model, segments)[None], state)
-    return Opening(logits[0], state)
+    found = model.read(embed_segments(model, segments)[None], state)
+    return Opening(found.logits[0], found.state, found.shared[0])
 
 
 def embed_segments(model: SpokenLM, segments: list[Segment]) -> Tensor:

@@ -8,7 +8,7 @@ Shapes: T positions, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -31,6 +31,7 @@ class Opening(NamedTuple):
 
     logits: Tensor  # (V,)
     state: CoreState
+    shared: Tensor  # (T, D) after Think, of what was read last
 
 
 class TextStream:
@@ -88,13 +89,15 @@ def write(
     stream: TextStream,
     most: int,
     to_sentence_end: bool = False,
+    on_read: Callable[[int, Tensor], None] | None = None,
 ) -> Iterator[str]:
     """Write from `opening` to a stop token, the stream's stop text, or `most` tokens; yields settled text.
 
     At least one token is written. With `to_sentence_end`, a text that nears `most` ends with its sentence.
+    `on_read` is told each token that was read, and what Think made of it, (D,).
     """
     stops = stop_ids(model.tokenizer)
-    logits, state = opening
+    logits, state, _ = opening
     for written in range(most):
         token = sampler.choose(logits, stream.ids, _not_first(model.tokenizer, stops) if written == 0 else ())
         if token in stops:
@@ -105,7 +108,9 @@ def write(
         full = to_sentence_end and written >= 0.75 * most and stream.text.endswith(_SENTENCE_ENDS)
         if stream.stopped or full or written + 1 == most:
             break
-        logits, state = read(model, [token], state)
+        logits, state, shared = read(model, [token], state)
+        if on_read:
+            on_read(token, shared[-1])
     rest = stream.end()
     if rest:
         yield rest
@@ -114,8 +119,8 @@ def write(
 @torch.no_grad()
 def read(model: SpokenLM, ids: list[int], state: CoreState) -> Opening:
     """Read token ids after `state`."""
-    logits, state = model.read(model.embed(ids)[None], state)
-    return Opening(logits[0], state)
+    found = model.read(model.embed(ids)[None], state)
+    return Opening(found.logits[0], found.state, found.shared[0])
 
 
 def stop_ids(tokenizer: Any) -> set[int]:

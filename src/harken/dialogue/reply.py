@@ -19,12 +19,19 @@ from harken.affect.labels import top_emotion
 from harken.dialogue.conversation import Conversation
 from harken.dialogue.decoding import Opening, TextStream, read, write
 from harken.dialogue.events import Attribution, Done, Event, Heard, Notice, TextDelta, TraceDelta
+from harken.dialogue.own_speech import OwnSpeech
 from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, UserTurn, parse_trace
 from harken.dialogue.sampling import Sampler, Sampling
 from harken.dialogue.speaking import Speaker
+from harken.dialogue.unit_sampling import UnitSampler, UnitSampling
+from harken.model.own_voice import OwnVoice
 from harken.voices.base import Voice
+from harken.voices.phonemes import words
+from harken.voices.symbols import SYMBOL_IDS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from harken.model.spoken_lm import HeardTurn
 
 Think = Literal["after", "before", "off"]
@@ -48,6 +55,8 @@ class ReplySettings:
     think: Think = "after"
     instruction: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    units: UnitSampling = field(default_factory=UnitSampling)
+    """How the model's own voice chooses what it says."""
     max_reply_tokens: int | None = None
     """None takes the recipe's."""
     max_trace_tokens: int | None = None
@@ -59,13 +68,13 @@ def reply(
     conversation: Conversation,
     said: NDArray[np.float32] | HeardTurn | str,
     settings: ReplySettings | None = None,
-    voice: Voice | None = None,
+    voice: Voice | OwnVoice | None = None,
 ) -> Iterator[Event]:
     """Answer a user's turn, going on with `conversation`.
 
     Args:
         said: samples (N,) at 16 kHz, a turn already heard, or text.
-        voice: speaks the reply; None leaves it unspoken.
+        voice: speaks the reply, the model's own or another; None leaves it unspoken.
 
     Yields: Heard first (not for text), Done last; between them what `harken.dialogue.events` has besides.
     Raises: InputError where the turn is too long for the model.
@@ -86,7 +95,7 @@ def reply(
     if understood:
         yield from turn.answer(heard, event.emotion)
     else:
-        yield from turn.not_understood(event)
+        yield from turn.not_understood(event, heard.affect)
 
 
 def is_understood(heard: HeardTurn, least_confidence: float = LEAST_CONFIDENCE) -> bool:
@@ -112,14 +121,16 @@ def heard_event(heard: HeardTurn, understood: bool = True) -> Heard:
 class _Reply:
     """A reply in the making."""
 
-    def __init__(self, conversation: Conversation, settings: ReplySettings, voice: Voice | None) -> None:
+    def __init__(
+        self, conversation: Conversation, settings: ReplySettings, voice: Voice | OwnVoice | None
+    ) -> None:
         self.conversation = conversation
         self.model = conversation.model
         self.settings = settings
         self.text = TextStream(self.model.tokenizer)
         self.thought = TextStream(self.model.tokenizer, stop=THINK_CLOSE.strip())
         self._voice = voice
-        self._speaker: Speaker | None = None
+        self._speaker: Speaker | OwnSpeech | None = None
         self._begun = perf_counter()
         self._timings_ms: dict[str, float] = {}
 
@@ -136,7 +147,8 @@ class _Reply:
                 attribution = yield from self._think(opening)
                 marked = f"{THINK_OPEN}{self.thought.text}{THINK_CLOSE}"
                 opening = read(self.model, self._encode(marked), opening.state)
-            yield from self._write(opening, emotion)
+            self._speaker = self._new_speaker(None if isinstance(said, str) else said.affect, emotion)
+            yield from self._write(opening)
             finished = True
             if self.settings.think == "after":
                 attribution = yield from self._think(opening)
@@ -144,7 +156,7 @@ class _Reply:
             self._remember(finished)
         yield self._done(self.text.text, attribution)
 
-    def not_understood(self, heard: Heard) -> Iterator[Event]:
+    def not_understood(self, heard: Heard, affect: Tensor) -> Iterator[Event]:
         """Words that were not caught are not answered, and the conversation does not keep them."""
         spoken = " and ".join(LANGUAGES.get(code, code) for code in self.model.recipe.languages)
         yield Notice(
@@ -155,26 +167,45 @@ class _Reply:
         text = f"{opening} I did not catch the words. Could you say it again in {spoken}?"
         self._mark("first_text")
         yield TextDelta(text)
-        if self._voice:
-            yield from self._speak(Speaker(self._voice, heard.emotion), text, final=True)
+        self._speaker = self._new_speaker(affect, heard.emotion)
+        if isinstance(self._speaker, OwnSpeech):
+            ids = self._encode(text)
+            shared = read(self.model, ids, self.conversation.prefix.state).shared  # (T, D)
+            for n, token in enumerate(ids):
+                self._speaker.read(token, shared[n], len(self.model.tokenizer.decode(ids[: n + 1])))
+        yield from self._speak(text, final=True)
         yield self._done(text, Attribution(None, None))
 
-    def _write(self, opening: Opening, emotion: str | None) -> Iterator[Event]:
-        """Text as it is written, and the sound of each sentence as soon as that is whole."""
-        self._speaker = Speaker(self._voice, emotion) if self._voice else None
+    def _new_speaker(self, affect: Tensor | None, emotion: str | None) -> Speaker | OwnSpeech | None:
+        if isinstance(self._voice, OwnVoice):
+            sampler = UnitSampler(self.settings.units, self.conversation.asked)
+            return OwnSpeech(self._voice, words, SYMBOL_IDS, sampler, self.model.embed, affect)
+        return Speaker(self._voice, emotion) if self._voice else None
+
+    def _write(self, opening: Opening) -> Iterator[Event]:
+        """Text as it is written, and its sound as soon as enough of it is there."""
         most = self.settings.max_reply_tokens or self.model.recipe.max_reply_tokens
-        for delta in write(self.model, opening, self._sampler(0), self.text, most, to_sentence_end=True):
+        writing = write(
+            self.model, opening, self._sampler(0), self.text, most, to_sentence_end=True, on_read=self._read
+        )
+        for delta in writing:
             self._mark("first_text")
             yield TextDelta(delta)
-            if self._speaker:
-                yield from self._speak(self._speaker, self.text.text)
-        if self._speaker:
-            yield from self._speak(self._speaker, self.text.text, final=True)
+            yield from self._speak(self.text.text)
+        yield from self._speak(self.text.text, final=True)
 
-    def _speak(self, speaker: Speaker, text: str, final: bool = False) -> Iterator[Event]:
-        for chunk in speaker.speak(text, final):
+    def _read(self, token: int, shared: Tensor) -> None:
+        if isinstance(self._speaker, OwnSpeech):
+            self._speaker.read(token, shared, len(self.text.text))
+
+    def _speak(self, text: str, final: bool = False) -> Iterator[Event]:
+        if self._speaker is None:
+            return
+        for chunk in self._speaker.speak(text, final):
             self._mark("first_audio")
             yield chunk
+        if isinstance(self._speaker, OwnSpeech) and self._speaker.cut:
+            yield Notice("the reply's sound would not end and was cut")
 
     def _think(self, opening: Opening) -> Generator[Event, None, Attribution]:
         """A branch of its own: the trace in a think block, and what it states."""

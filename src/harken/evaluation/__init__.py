@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
 
-BENCHMARKS = ("affect", "labelers", "words", "alignment", "attribution", "following")
+BENCHMARKS = ("affect", "labelers", "words", "alignment", "attribution", "following", "codec")
 RECCON = "reccon.jsonl.gz"
 
 
@@ -37,7 +37,8 @@ def run(
     Args:
         benchmark: one of BENCHMARKS.
         data: folders. affect, labelers, following: emotional speech; words: packs, renders, people reading;
-            alignment: packs and renders; attribution: packs and renders, and one folder that holds RECCON.
+            alignment, codec: packs and renders; attribution: packs and renders, and one folder that holds
+            RECCON.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
         limit: so many clips (of each set) or turns at most.
 
@@ -53,7 +54,7 @@ def run(
     from harken.evaluation.report import hardware
 
     quiet_libraries()
-    measure = {"affect": _affect, "labelers": _labelers}.get(benchmark, _with_model)
+    measure = {"affect": _affect, "labelers": _labelers, "codec": _codec}.get(benchmark, _with_model)
     report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
         harken=__version__,
         recipe=recipe.name,
@@ -96,6 +97,27 @@ def _labelers(
     if find_spec("funasr"):
         labelers.append(open_labeler(Emotion2vec()))
     return evaluate_labelers(labelers, people(data, limit, seed), seed)
+
+
+def _codec(
+    benchmark: str, recipe: Recipe, data: list[Path], checkpoint: Path | None, limit: int | None, seed: int
+) -> Report:
+    """Dev replies and dev users' turns, of which no voice is the codec's, through units and back."""
+    from harken.checkpoint import shipped
+    from harken.data.speech import clips
+    from harken.evaluation.clips import drawn
+    from harken.evaluation.codec import evaluate_codec
+    from harken.unit_checkpoint import load_unit_decoder, load_unit_encoder
+
+    folder = checkpoint or shipped(recipe.name)
+    encoder, decoder = load_unit_encoder(recipe, folder), load_unit_decoder(recipe, folder)
+    dev = [clip for place in data for clip in clips(place) if clip.split == "dev"]
+    sets = {
+        f"{lang} {role}": drawn([c for c in dev if c.lang == lang and c.role == role], limit, seed)
+        for lang in ("en", "zh")
+        for role in ("reply", "user")
+    }
+    return evaluate_codec(encoder, decoder, {k: v for k, v in sets.items() if v}, recipe.speaker, seed)
 
 
 def _with_model(

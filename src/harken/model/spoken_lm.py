@@ -9,6 +9,7 @@ Shapes: B rows, T positions, N heard tokens, K affect vectors, D core width, V v
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from harken.model.core import Core, CoreState
 from harken.model.ctc_bridge import SoftTokens
 from harken.model.lexicon import Lexicon
 from harken.model.listen import Heard, Listen
+from harken.model.own_voice import OwnVoice
 from harken.model.pieces import Pieces
 from harken.model.speller import Speller
 from harken.recipes import Recipe
@@ -49,6 +51,14 @@ class HeardTurn:
     """Where the part begins that the core reads: 0 unless the recording is longer than the limit."""
 
 
+class Read(NamedTuple):
+    """What reading gives."""
+
+    logits: Tensor  # (B, V) of the next token
+    state: CoreState
+    shared: Tensor  # (B, T, D) after Think, of what was read
+
+
 class Words(NamedTuple):
     """The words of one window."""
 
@@ -67,6 +77,8 @@ class SpokenLM(nn.Module):
         self.core = core
         self.tokenizer = tokenizer
         self.speller = Speller(pieces, Lexicon(pieces))
+        self.open_voice: Callable[[], OwnVoice] | None = None
+        """Loads what the model speaks with; None where it was not taught to."""
 
     @torch.no_grad()
     def hear(self, samples: NDArray[np.float32]) -> HeardTurn:
@@ -117,7 +129,7 @@ class SpokenLM(nn.Module):
         embedded: Tensor = self.core.embed(torch.tensor(ids, dtype=torch.long))
         return embedded
 
-    def read(self, inputs: Tensor, state: CoreState | None = None) -> tuple[Tensor, CoreState]:
-        """Read embeddings (B, T, D) after `state`; gives the next logits (B, V) and the new state."""
+    def read(self, inputs: Tensor, state: CoreState | None = None) -> Read:
+        """Read embeddings (B, T, D) after `state`."""
         output = self.core(inputs, state)
-        return self.core.logits(output.hidden[:, -1]), output.state
+        return Read(self.core.logits(output.hidden[:, -1]), output.state, output.shared)

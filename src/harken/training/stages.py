@@ -7,9 +7,15 @@ Stage 1-1 of the IEAT paper, in the order in which it is run here:
 3. `core`: the core's low-rank update, on written dialogues.
 4. `align`: self-distillation, from the core's written answers to its spoken ones.
 
+Stage 2, in which it learns to speak:
+
+5. `codec`: speech as units, and back.
+6. `speak`: replies said in units.
+
 All stages of one model share `--out`: checkpoints and measurements in a folder each, and the parts themselves
 in `OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds `speech/` and `render/`
-(spoken dialogues), `dialogue/` (written ones) and `affect/` (people's speech), as the stage needs.
+(spoken dialogues), `replies/` (rendered replies), `dialogue/` (written ones) and `affect/` (people's speech),
+as the stage needs.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,32 +31,17 @@ from harken.checkpoint import RECIPE, check_recipe, stored_recipe
 from harken.data.files import write_text
 from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
+from harken.training.stage_parts import Run, data_folder, felt_vectors, precision, readout, spoken, with_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harken.data.speech import Clip
-    from harken.model.affect_readout import AffectReadout
     from harken.model.conv_bridge import ConvBridge
     from harken.model.ctc_bridge import CtcBridge
     from harken.model.pieces import Pieces
     from harken.training.align import Student
     from harken.training.own_words import OwnWords
     from harken.training.states import StateCache
-
-
-@dataclass(frozen=True)
-class Run:
-    """One call of a stage."""
-
-    recipe: Recipe
-    data: Path
-    out: Path
-    steps: int | None
-
-    @property
-    def trained(self) -> Path:
-        return self.out / "trained"
 
 
 @dataclass(frozen=True)
@@ -101,17 +92,12 @@ def run(
     chosen.run(Run(recipe, data, out, steps))
 
 
-def with_steps(config: Any, steps: int | None) -> Any:
-    """A stage's config with another number of steps, unless that is None."""
-    return config if steps is None else replace(config, schedule=replace(config.schedule, steps=steps))
-
-
 def _readout(run: Run) -> None:
     from harken.training.readout import train_readout
     from harken.weights.store import ensure
 
     encoder = ensure(run.recipe.listen.encoder)
-    scores = train_readout(_folder(run.data, "affect"), encoder, run.trained, cache=run.out / "readout")
+    scores = train_readout(data_folder(run.data, "affect"), encoder, run.trained, cache=run.out / "readout")
     for corpus, score in scores.items():
         print(corpus, score)
 
@@ -139,7 +125,8 @@ def _words(run: Run) -> None:
 def _core(run: Run) -> None:
     import torch
 
-    from harken.checkpoint import UPDATE, load_text_side, new_prefix, save_listen, save_tensors
+    from harken.checkpoint import UPDATE, load_text_side, new_prefix, save_listen
+    from harken.tensors import save_tensors
     from harken.training.core_update import CoreTask, CoreUpdateConfig, Listener, train_core_update
     from harken.training.low_rank import add_low_rank, low_rank_update
     from harken.training.samples import text_samples
@@ -150,7 +137,7 @@ def _core(run: Run) -> None:
     prefix = new_prefix(run.recipe, core, readout(run).config.vector)
     core.to(precision())
     add_low_rank(core, run.recipe.core.low_rank)
-    samples = text_samples(_folder(run.data, "dialogue"))
+    samples = text_samples(data_folder(run.data, "dialogue"))
     task = CoreTask(Listener(prefix, core), tokenizer, run.recipe.system, felt_vectors(run), config)
     train_core_update(task, samples, run.out / "core", precision())
     for folder in (run.out / "core", run.trained):  # `align` teaches by the first and goes on with the second
@@ -159,9 +146,10 @@ def _core(run: Run) -> None:
 
 
 def _align(run: Run) -> None:
-    from harken.checkpoint import UPDATE, load_text_side, save_listen, save_tensors
+    from harken.checkpoint import UPDATE, load_text_side, save_listen
     from harken.model.lexicon import Lexicon
     from harken.model.speller import Speller
+    from harken.tensors import save_tensors
     from harken.training.align import AlignConfig, AlignTask, train_align
     from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
@@ -170,7 +158,7 @@ def _align(run: Run) -> None:
     affects = felt_vectors(run)
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = own_words(run, sorted(turns), affects)
-    written = text_samples(_folder(run.data, "dialogue"))
+    written = text_samples(data_folder(run.data, "dialogue"))
     student, pieces = new_student(run)
     tokenizer, _ = load_text_side(run.recipe)
     task = AlignTask(
@@ -192,7 +180,8 @@ def _align(run: Run) -> None:
 
 def teacher_update(run: Run) -> dict[str, Any]:
     """The core's update as the stage `core` left it. Raises RecipeError where it has not run yet."""
-    from harken.checkpoint import UPDATE, read_tensors
+    from harken.checkpoint import UPDATE
+    from harken.tensors import read_tensors
 
     kept = run.out / "core" / UPDATE
     if not kept.exists():
@@ -224,16 +213,6 @@ def new_student(run: Run) -> tuple[Student, Pieces]:
     add_low_rank(core, run.recipe.core.low_rank)
     load_low_rank(core, teacher_update(run))
     return Student(bridge.requires_grad_(True), prefix.requires_grad_(True), core), pieces
-
-
-def felt_vectors(run: Run) -> dict[str, Tensor]:
-    """Emotion -> readout vectors of people who acted it."""
-    from harken.checkpoint import READOUT
-    from harken.training.affect_vectors import people_vectors
-    from harken.weights.store import ensure
-
-    encoder = ensure(run.recipe.listen.encoder)
-    return people_vectors(_folder(run.data, "affect"), encoder, run.trained / READOUT, run.out / "readout")
 
 
 def own_words(run: Run, said: list[str], affects: dict[str, Tensor]) -> OwnWords:
@@ -283,44 +262,6 @@ def states(run: Run) -> StateCache:
     return cache
 
 
-def spoken(data: Path, languages: tuple[str, ...]) -> list[Clip]:
-    """The clips of `speech/` and `render/` in some languages. Raises DataError where none can train."""
-    from harken.data.speech import clips
-
-    folders = [data / name for name in ("speech", "render") if (data / name).is_dir()]
-    found = [clip for folder in folders for clip in clips(folder) if clip.lang in languages]
-    if not found:
-        raise DataError(
-            f"{data} holds no spoken dialogues in {', '.join(languages)}", "put a pack in its speech/"
-        )
-    if not any(clip.split == "train" for clip in found):
-        raise DataError(f"{data} holds no spoken turn of split train", "render some: harken data render")
-    return found
-
-
-def readout(run: Run) -> AffectReadout:
-    """The trained readout. Raises RecipeError where it is not there yet."""
-    from harken.checkpoint import READOUT
-    from harken.model.affect_readout import load_readout
-
-    if not (run.trained / READOUT).exists():
-        raise RecipeError(f"{run.trained} holds no readout yet", "train it first: harken train readout")
-    return load_readout(run.trained / READOUT)
-
-
-def precision() -> Any:
-    """bfloat16: two to three times as fast here as float32, and what accelerators train in."""
-    import torch
-
-    return torch.bfloat16
-
-
-def _folder(data: Path, name: str) -> Path:
-    if not (data / name).is_dir():
-        raise DataError(f"{data} has no {name}/", f"this stage needs {name}/ in the data folder")
-    return data / name
-
-
 def _configs(module: str, name: str) -> Callable[[], Any]:
     def build() -> Any:
         from importlib import import_module
@@ -328,6 +269,15 @@ def _configs(module: str, name: str) -> Callable[[], Any]:
         return getattr(import_module(f"harken.training.{module}"), name)()
 
     return build
+
+
+def _of_speech(name: str) -> Callable[[Run], None]:
+    def run_stage(run: Run) -> None:
+        from harken.training import speech_stages
+
+        getattr(speech_stages, name)(run)
+
+    return run_stage
 
 
 STAGES = {
@@ -345,10 +295,22 @@ STAGES = {
         _configs("core_update", "CoreUpdateConfig"),
         _core,
     ),
+    "codec": Stage(
+        "speech as units, and back",
+        "the codec's tokenizer and decoder",
+        _configs("codec", "CodecConfig"),
+        _of_speech("train_codec_stage"),
+    ),
     "align": Stage(
         "self-distillation from written to spoken turns",
         "bridge, affect prefix, the core's low-rank update",
         _configs("align", "AlignConfig"),
         _align,
+    ),
+    "speak": Stage(
+        "replies said in units, on what Think makes of their words; and which style answers which voice",
+        "Speak, the reply's style",
+        _configs("speak", "SpeakConfig"),
+        _of_speech("train_speak_stage"),
     ),
 }

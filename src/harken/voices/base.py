@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,16 @@ class Style:
 NEUTRAL = Style()
 
 
+@dataclass(frozen=True)
+class TimedWord:
+    """When a word was said, symbol by symbol."""
+
+    start: int  # characters of the text
+    end: int
+    symbols: str  # the last one is a space: what parts it from the next word
+    ends_s: tuple[float, ...]  # of each symbol, seconds into the sound
+
+
 class Voice(Protocol):
     """Anything that speaks."""
 
@@ -44,6 +54,15 @@ class Voice(Protocol):
 
         Text in which nothing can be spoken gives no chunks.
         """
+        ...
+
+
+@runtime_checkable
+class TimedVoice(Voice, Protocol):
+    """A voice that tells when it says what."""
+
+    def speak_timed(self, text: str, style: Style = NEUTRAL) -> tuple[Samples, list[TimedWord]]:
+        """All of a text at once, (N,), and its words; none where nothing in it can be spoken."""
         ...
 
 

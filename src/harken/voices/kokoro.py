@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harken.errors import InputError, MissingExtra, WeightsError
 from harken.voices import casts, phonemes
-from harken.voices.base import NEUTRAL, Samples, Style, level
+from harken.voices.base import NEUTRAL, Samples, Style, TimedWord, level
 from harken.voices.symbols import PAD_ID, SYMBOL_IDS
 from harken.weights.store import ensure
 
@@ -29,6 +30,10 @@ _STYLE_SIZE = 256
 _PROSODY = slice(
     128, 256
 )  # the half of a style vector that carries pitch, energy and timing; the rest is timbre
+_DURATIONS = "/encoder/Clip_output_0"
+"""Where the network holds how many frames each symbol lasts."""
+_FRAME = 600  # samples
+_PAUSE_FRAMES = 6  # of silence after a sentence, and before the next: 0.15 s each
 _ACCENTS = {"a": "en-us", "b": "en-gb", "z": "zh"}  # by the first letter of a voice's name
 
 
@@ -61,16 +66,78 @@ class KokoroVoice:
         for line in phonemes.lines(text, self._accent):
             yield level(self._say(line, style), style.gain)
 
+    def speak_timed(self, text: str, style: Style = NEUTRAL) -> tuple[Samples, list[TimedWord]]:
+        """All of an English text, spoken from its words one by one, and when each is said.
+
+        Silence at either end, and between sentences, is cut down to what speech needs. Samples are (N,), none
+        where nothing can be spoken.
+        """
+        sounds: list[Samples] = []
+        said: list[TimedWord] = []
+        begun = 0
+        for line in _timed_lines(phonemes.words(text, self._accent)):
+            spelled = " ".join(word.symbols for word in line)
+            wave, frames = self._say_timed(spelled, style)
+            keep = 1 if not sounds else _PAUSE_FRAMES
+            cut = max(0, int(frames[0]) - keep)
+            ends = (np.cumsum(frames) - cut) * _FRAME + begun  # samples
+            stop = min(int(ends[-1]), int(ends[-2]) + _PAUSE_FRAMES * _FRAME) - begun
+            sounds.append(level(wave[cut * _FRAME :][:stop], style.gain))
+            ends[-1] = stop + begun
+            at = 1
+            for word in line:
+                last = at + len(word.symbols)  # the space or the silence that follows
+                times = tuple(round(float(end) / SAMPLE_RATE_HZ, 4) for end in ends[at : last + 1])
+                said.append(TimedWord(word.start, word.end, f"{word.symbols} ", times))
+                at = last + 1
+            begun += sounds[-1].size
+        return np.concatenate([np.zeros(0, np.float32), *sounds]), said
+
     def _say(self, line: str, style: Style) -> Samples:
+        (wave,) = self._session.run(["waveform"], self._feed(line, style))
+        samples: Samples = wave.reshape(-1)
+        return samples
+
+    def _say_timed(self, line: str, style: Style) -> tuple[Samples, NDArray[np.float32]]:
+        """The sound, and frames of each symbol, silence at the ends included: (P + 2,)."""
+        wave, frames = self._session.run(["waveform", _DURATIONS], self._feed(line, style))
+        return wave.reshape(-1), frames.reshape(-1)
+
+    def _feed(self, line: str, style: Style) -> dict[str, Any]:
         ids = np.array(
             [[PAD_ID, *(SYMBOL_IDS[symbol] for symbol in line), PAD_ID]], dtype=np.int64
         )  # (1, P+2)
         manner = self._styles[len(line)][None].copy()  # (1, 256)
         manner[:, _PROSODY] *= style.prosody_scale
-        speed = np.array([style.speed], dtype=np.float32)
-        (wave,) = self._session.run(None, {"input_ids": ids, "style": manner, "speed": speed})
-        samples: Samples = wave.reshape(-1)
-        return samples
+        return {"input_ids": ids, "style": manner, "speed": np.array([style.speed], dtype=np.float32)}
+
+
+def _timed_lines(words: list[phonemes.SpokenWord]) -> Iterator[list[phonemes.SpokenWord]]:
+    """Words a sentence, none with more symbols than are spoken at once."""
+    line: list[phonemes.SpokenWord] = []
+    for word in words:
+        if line and sum(len(w.symbols) + 1 for w in line) + len(word.symbols) > phonemes.LONGEST_LINE:
+            yield line
+            line = []
+        line.append(word)
+        if word.symbols[-1] in ".!?…" and len(line) > 1:
+            yield line
+            line = []
+    if line:
+        yield line
+
+
+def _with_output(model: bytes, tensor: str) -> bytes:
+    """The ONNX file with one more of its tensors given out.
+
+    Protocol buffers join fields that come twice: field 7 of a model is its graph, field 12 of a graph an
+    output, field 1 of that its name.
+    """
+    message = tensor.encode()
+    for field in (1, 12, 7):
+        assert len(message) < 128, "a length takes one byte"
+        message = bytes([field << 3 | 2, len(message)]) + message
+    return model + message
 
 
 def load(name: str = "af_heart", threads: int = 2) -> KokoroVoice:
@@ -103,7 +170,9 @@ def _session(model: Path, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            _with_output(model.read_bytes(), _DURATIONS), options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # onnxruntime's own exceptions share no base of their own
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{model} cannot be loaded: {reason}", f"harken weights pull {WEIGHTS}") from None

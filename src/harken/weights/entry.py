@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Source = Literal["file", "package", "hub"]
-Converter = Literal["gguf", "ctranslate2"]
+Converter = Literal["gguf", "ctranslate2", "hifigan"]
 
 
 @dataclass(frozen=True)

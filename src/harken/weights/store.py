@@ -193,6 +193,10 @@ def _convert(entry: Entry, files: Path, ready: Path) -> None:
         from harken.weights.gguf import convert_gguf
 
         convert_gguf(files / entry.files[0].path, ready)
+    elif entry.converter == "hifigan":
+        from harken.weights.hifigan import convert_hifigan
+
+        convert_hifigan(files / entry.files[0].path, ready)
     else:
         from harken.weights.ctranslate2 import convert_ctranslate2
 

@@ -1,0 +1,65 @@
+"""Choosing units of speech: drawn with a seed, aware of what was said just before.
+
+A unit that has come too often in the last few is drawn anew from all units, so that speech neither hangs in a
+sound nor loses its even passages. Source: repetition-aware sampling of VALL-E 2 (arXiv 2406.05370), with the
+window along time.
+
+Shapes: V units, A numbers of symbols to move on by.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class UnitSampling:
+    """How units are chosen. Without temperature it is the most probable one."""
+
+    seed: int = 0
+    temperature: float = 0.7
+    top_p: float = 0.8
+    top_k: int = 25
+    window: int = 10
+    often: float = 0.3
+    """The share of the window that one unit may fill."""
+
+
+class UnitSampler:
+    """Chooses the units of one reply. The same seed and logits give the same units."""
+
+    def __init__(self, sampling: UnitSampling, stream: int = 0) -> None:
+        """Args: stream: tells replies of one seed apart."""
+        self.sampling = sampling
+        self._random = torch.Generator().manual_seed((sampling.seed * 1_000_003 + stream) % 2**63)
+        self._recent: deque[int] = deque(maxlen=sampling.window)
+
+    def choose(self, logits: Tensor, may_end: bool) -> Tensor:
+        """The next unit: (1, V + 1), the end last, -> (1,) int64."""
+        scores = logits[0].float().clone()
+        if not may_end:
+            scores[-1] = -torch.inf
+        if self.sampling.temperature <= 0:
+            return scores.argmax()[None]
+        probs = (scores / self.sampling.temperature).softmax(-1)
+        unit = self._draw(probs, self.sampling.top_k, self.sampling.top_p)
+        if self._recent.count(unit) > self.sampling.often * self.sampling.window:
+            unit = self._draw(probs, len(probs), 1.0)
+        self._recent.append(unit)
+        return torch.tensor([unit])
+
+    def move(self, logits: Tensor) -> int:
+        """How many symbols to move on by: (A,)."""
+        if self.sampling.temperature <= 0:
+            return int(logits.argmax())
+        return self._draw(logits.float().softmax(-1), len(logits), 0.95)
+
+    def _draw(self, probs: Tensor, top_k: int, top_p: float) -> int:
+        best, order = probs.topk(min(top_k, len(probs)))
+        kept = best.cumsum(0) - best < top_p * best.sum()
+        kept[0] = True
+        return int(order[torch.multinomial(best * kept, 1, generator=self._random)])

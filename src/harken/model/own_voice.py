@@ -1,0 +1,55 @@
+"""The model's own voice: Speak, the unit decoder, and which style answers which heard affect.
+
+How they are driven while a reply is being written is `harken.dialogue.own_speech`'s.
+
+Shapes: B rows, V width of the readout's vector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harken.model.speak import Speak
+from harken.model.units.base import UnitDecoder
+
+STYLES = ("bright", "calm", "gentle", "warm")
+"""How a reply can sound; the names of `harken.voices.styles.REPLY_STYLES`, sorted."""
+PLAIN = "warm"
+"""Where no voice was heard."""
+
+
+class ReplyStyle(nn.Module):
+    """The readout's vector -> the style that answers it."""
+
+    def __init__(self, affect_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(affect_width, elementwise_affine=False)
+        self.styles = nn.Linear(affect_width, len(STYLES))
+
+    def forward(self, affect: Tensor) -> Tensor:
+        """(B, V) -> logits (B, styles)."""
+        logits: Tensor = self.styles(self.norm(affect))
+        return logits
+
+
+@dataclass
+class OwnVoice:
+    """What a model speaks with."""
+
+    speak: Speak
+    decoder: UnitDecoder
+    style: ReplyStyle
+    speaker: str
+    """Which of the decoder's voices."""
+
+    def styles(self, affect: Tensor | None) -> Tensor:
+        """How to answer what was heard: weights (1, styles) that sum to 1.
+
+        Args: affect: (V,) the readout's vector; None where nothing was heard.
+        """
+        if affect is None:
+            return torch.tensor([[float(style == PLAIN) for style in STYLES]])
+        return self.style(affect[None].float()).softmax(-1)

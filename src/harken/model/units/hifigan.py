@@ -1,0 +1,79 @@
+"""HiFi-GAN V1's generator: mel frames -> waveform. Its universal weights are among those we can fetch.
+
+Source: Kong et al. 2020 (arXiv 2010.05646). Parameter names follow the authors' checkpoint with its weight
+norm folded in, as `harken.weights.hifigan` writes it.
+
+Shapes: B rows, M mel bands, F frames, N = F * hop samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_SLOPE = 0.1
+
+
+@dataclass(frozen=True)
+class HifiganSizes:
+    """V1's sizes; the hop is the product of the strides."""
+
+    mel_bands: int = 80
+    width: int = 512
+    strides: tuple[int, ...] = (8, 8, 2, 2)
+    kernels: tuple[int, ...] = (16, 16, 4, 4)
+    block_kernels: tuple[int, ...] = (3, 7, 11)
+    dilations: tuple[int, ...] = (1, 3, 5)
+
+
+class ResidualBlock(nn.Module):
+    """Dilated convolutions, each with a plain one behind it, added to what comes in."""
+
+    def __init__(self, width: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(
+            nn.Conv1d(width, width, kernel, dilation=d, padding=d * (kernel - 1) // 2) for d in dilations
+        )
+        self.convs2 = nn.ModuleList(nn.Conv1d(width, width, kernel, padding=kernel // 2) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, _SLOPE)), _SLOPE))
+        return x
+
+
+class Hifigan(nn.Module):
+    """Log-mel (B, M, F) -> samples (B, N) within [-1, 1]."""
+
+    def __init__(self, sizes: HifiganSizes | None = None) -> None:
+        super().__init__()
+        sizes = sizes or HifiganSizes()
+        self.sizes = sizes
+        self.conv_pre = nn.Conv1d(sizes.mel_bands, sizes.width, 7, padding=3)
+        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        width = sizes.width
+        for stride, kernel in zip(sizes.strides, sizes.kernels, strict=True):
+            padding = (kernel - stride) // 2
+            self.ups.append(nn.ConvTranspose1d(width, width // 2, kernel, stride, padding))
+            width //= 2
+            self.resblocks.extend(ResidualBlock(width, k, sizes.dilations) for k in sizes.block_kernels)
+        self.conv_post = nn.Conv1d(width, 1, 7, padding=3)
+
+    @property
+    def hop(self) -> int:
+        """Samples a frame."""
+        hop = 1
+        for stride in self.sizes.strides:
+            hop *= stride
+        return hop
+
+    def forward(self, mel: Tensor) -> Tensor:
+        x, each = self.conv_pre(mel), len(self.sizes.block_kernels)
+        for stage, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, _SLOPE))
+            blocks = self.resblocks[stage * each : (stage + 1) * each]
+            x = torch.stack([block(x) for block in blocks]).mean(0)
+        return torch.tanh(self.conv_post(F.leaky_relu(x)))[:, 0]

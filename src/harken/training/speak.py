@@ -1,0 +1,211 @@
+"""Stage 2, the speech half: Speak learns to say replies, on what Think makes of them.
+
+Everything below Speak stays as it is. A reply is learned at once: at each step the units and the pointer of
+the step before are the true ones, and no step is computed apart from the others. The style is given: which
+one answers which voice is learned by `harken.training.reply_style`.
+
+Shapes: B rows, S steps, M units a step, W symbols read at once, T tokens of a reply, P symbols, D core width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from harken.dialogue.render import UserTurn, render
+from harken.errors import DataError
+from harken.model.core import Core
+from harken.model.speak import NOTHING, Speak, windows_at
+from harken.training.examples import IGNORED, Bins
+from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.speech_units import SpokenReply
+
+
+@dataclass(frozen=True)
+class SpeakConfig:
+    """How long, in what batches, and what counts how much."""
+
+    schedule: Schedule = Schedule(
+        steps=3000,
+        learning_rate=5e-4,
+        warmup=200,
+        faster=(("speak.stack", 0.5),),
+        evaluate_every=500,
+        save_every=200,
+    )
+    steps_a_batch: int = 2000
+    move_weight: float = 0.3
+    end_weight: float = 3.0
+    """How much more the unit that ends a reply counts than another."""
+    unit_dropout: float = 0.1
+    """Share of earlier steps whose units are hidden, so that Speak does not lean on them alone."""
+    style_dropout: float = 0.1
+
+
+class Said(NamedTuple):
+    """A reply, step by step."""
+
+    units: Tensor  # (S, M), the end's number from where the reply has ended
+    windows: Tensor  # (S, W)
+    moves: Tensor  # (S,) symbols that the step moves on by
+    tokens: Tensor  # (S,) the token whose word is said
+    ids: Tensor  # (T,)
+    style: int
+
+
+def steps_of(
+    reply: SpokenReply,
+    ids: Sequence[int],
+    token_ends: Sequence[int],
+    speak: Speak,
+    symbol_ids: dict[str, int],
+    styles: Sequence[str],
+) -> Said:
+    """A reply as Speak's steps.
+
+    Args: ids: its tokens; token_ends: how many characters of it there are after each.
+    """
+    sizes, m = speak.sizes, speak.sizes.units_per_step
+    symbols, tokens = [], []
+    for _, end, spelled in reply.words:
+        token = next((t for t, there in enumerate(token_ends) if there >= end), len(token_ends) - 1)
+        symbols += [symbol_ids[symbol] for symbol in spelled]
+        tokens += [token] * len(spelled)
+    units = torch.from_numpy(reply.unit_array())
+    count = -(-len(units) // m)
+    padded = F.pad(units, (0, count * m - len(units)), value=speak.vocabulary).view(count, m)
+    if count * m == len(units):  # the end has a place of its own
+        padded = F.pad(padded, (0, 0, 0, 1), value=speak.vocabulary)
+        count += 1
+    begun = np.arange(count + 1) * m  # in units
+    pointers = np.searchsorted(np.array(reply.ends), begun, side="right")  # symbols that have ended
+    pointers = furthest(pointers, sizes.furthest)
+    at = torch.from_numpy(pointers[:-1])
+    of_symbol = torch.tensor([*tokens, tokens[-1]])
+    return Said(
+        padded,
+        windows_at(torch.tensor(symbols), at, sizes),
+        torch.from_numpy(np.diff(pointers)),
+        of_symbol[at],
+        torch.tensor(list(ids)),
+        list(styles).index(reply.style),
+    )
+
+
+def furthest(pointers: np.ndarray, most: int) -> np.ndarray:
+    """The same pointers, none more than `most` beyond the one before."""
+    kept = [int(pointers[0])]
+    for pointer in pointers[1:]:
+        kept.append(min(int(pointer), kept[-1] + most))
+    return np.array(kept)
+
+
+@dataclass
+class Batch:
+    """Replies side by side, padded at the end."""
+
+    units: Tensor  # (B, S, M)
+    windows: Tensor  # (B, S, W)
+    moves: Tensor  # (B, S), IGNORED beyond a reply
+    hidden: Tensor  # (B, S, D) of Think at the word that is said
+    text: Tensor  # (B, S, D) its token's embedding
+    styles: Tensor  # (B,)
+    valid: Tensor  # (B, S) bool
+
+
+class SpeakTask:
+    """Batches of replies, and what is lost on them."""
+
+    def __init__(
+        self,
+        speak: Speak,
+        embed: nn.Module,
+        said: Sequence[Said],
+        hidden: Callable[[int], Tensor],
+        config: SpeakConfig,
+    ) -> None:
+        """Args: hidden: number of a reply -> (T, D), what Think makes of its tokens.
+
+        Raises DataError where there is nothing to learn from.
+        """
+        if not said:
+            raise DataError(
+                "there are no replies to learn to say", "render some: harken data render --replies"
+            )
+        self.speak, self.embed, self.said, self.hidden, self.config = speak, embed, said, hidden, config
+        self.bins = Bins([len(s.units) for s in said], config.steps_a_batch, config.schedule.seed)
+
+    def at(self, step: int, precision: torch.dtype) -> Losses:
+        """Losses of a step."""
+        return self.losses(self.batch(self.bins.at(step)), precision, hide=True)
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """Replies side by side."""
+        said = [self.said[n] for n in numbers]
+        hidden = [self.hidden(n).float()[self.said[n].tokens] for n in numbers]
+        with torch.no_grad():
+            text = [self.embed(s.ids).float()[s.tokens] for s in said]
+        return Batch(
+            pad_sequence([s.units for s in said], batch_first=True),
+            pad_sequence([s.windows for s in said], batch_first=True),
+            pad_sequence([s.moves for s in said], batch_first=True, padding_value=IGNORED),
+            pad_sequence(hidden, batch_first=True),
+            pad_sequence(text, batch_first=True),
+            torch.tensor([s.style for s in said]),
+            pad_sequence([torch.ones(len(s.units), dtype=torch.bool) for s in said], batch_first=True),
+        )
+
+    def losses(self, batch: Batch, precision: torch.dtype, hide: bool) -> dict[str, Tensor]:
+        """How surprised Speak is. Args: hide: hides some of what it is given, as in training."""
+        speak, config = self.speak, self.config
+        before = F.pad(batch.units[:, :-1], (0, 0, 1, 0), value=NOTHING)
+        styles = F.one_hot(batch.styles, speak.sizes.styles).float()
+        if hide:
+            before = before.masked_fill(
+                (torch.rand(before.shape[:2]) < config.unit_dropout)[..., None], NOTHING
+            )
+            styles = styles * (torch.rand(len(styles), 1) >= config.style_dropout)
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            table = speak.units()
+            inputs = speak.inputs(batch.hidden, batch.text, batch.windows, before, styles, table)
+            hidden, _ = speak(inputs, valid=batch.valid)
+            units = speak.unit_logits(hidden, batch.units, table).float()[batch.valid]  # (N, M, V + 1)
+            moves = speak.move_logits(hidden).float()[batch.valid]  # (N, A)
+        said = batch.units[batch.valid]  # (N, M)
+        of_units = F.cross_entropy(units.flatten(0, 1), said.flatten(), reduction="none").view(said.shape)
+        weight = torch.where(said == speak.vocabulary, config.end_weight, 1.0)
+        of_units = (of_units * weight).sum(0) / weight.sum(0)  # (M,)
+        of_moves = F.cross_entropy(moves, batch.moves[batch.valid])
+        losses = {"loss": of_units.mean() + config.move_weight * of_moves, "move": of_moves}
+        right = (units.argmax(-1) == said).float().mean(0)
+        return losses | {f"unit{i}": of_units[i] for i in range(len(of_units))} | {"right": right.mean()}
+
+
+def train_speak(task: SpeakTask, dev: SpeakTask, out: Path, precision: torch.dtype) -> None:
+    """Train Speak, in place; checkpoints and measurements go to `out`."""
+    config = task.config
+    lengths = [len(said.units) for said in task.said]
+    name = fingerprint("speak", config, task.speak.sizes, lengths)
+
+    def measure() -> dict[str, float]:
+        rows = [dev.losses(dev.batch(part), precision, hide=False) for part in dev.bins.bins[:8]]
+        return {key: float(np.mean([float(row[key]) for row in rows])) for key in rows[0]}
+
+    train(task.speak, lambda step: task.at(step, precision), config.schedule, out, name, measure)
+
+
+@torch.no_grad()
+def think_of(core: Core, tokenizer: Any, system: str, before: str | None, ids: Sequence[int]) -> Tensor:
+    """What Think makes of a reply's tokens after what was said before: (T, D)."""
+    parts = render([UserTurn(before or "")], tokenizer, system)
+    prompt = [i for part in parts if not isinstance(part, Tensor) for i in part]
+    shared, _ = core.think(core.embed(torch.tensor([[*prompt, *ids]])))
+    return shared[0, len(prompt) :]

@@ -1,0 +1,145 @@
+"""Stage 2 as `harken train` runs it: the unit codec, then Speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from harken.checkpoint import UPDATE, load_text_side
+from harken.data.speech import clips
+from harken.errors import DataError, RecipeError
+from harken.model.core import Core, fold_low_rank
+from harken.model.encoder import load_encoder
+from harken.tensors import read_tensors
+from harken.training.codec import CodecConfig, CodecStudent, CodecTask, train_codec
+from harken.training.codec_clips import CodecClips
+from harken.training.speak import SpeakConfig, SpeakTask, steps_of, think_of, train_speak
+from harken.training.speech_units import SpokenReply, read_replies, write_replies
+from harken.training.stage_parts import Run, felt_vectors, precision, spoken, with_steps
+from harken.unit_checkpoint import (
+    UNITS,
+    load_unit_encoder,
+    new_codec,
+    new_speak,
+    save_codec,
+    save_speak,
+    unit_config,
+)
+from harken.weights.store import ensure
+
+if TYPE_CHECKING:
+    from harken.model.speak import Speak
+
+
+def train_codec_stage(run: Run) -> None:
+    """Speech as units, and back."""
+    config = with_steps(CodecConfig(), run.steps)
+    analysed = codec_clips(run)
+    pitch = analysed.mean_log_pitch()
+    torch.manual_seed(config.schedule.seed)
+    student = CodecStudent(*new_codec(run.recipe, len(pitch)))
+    train_codec(CodecTask(student, analysed, pitch, config), run.out / "codec", precision())
+    save_codec(run.trained, student.tokenizer, student.decoder, pitch)
+
+
+def codec_clips(run: Run) -> CodecClips:
+    """All spoken dialogues in the data folder, analysed; made where they are not there yet."""
+    layers = unit_config(run.recipe).encoder_layers
+    analysed = CodecClips(run.out / "codec" / "clips", layers, run.recipe.listen.encoder_width)
+    missing = analysed.missing(spoken(run.data, run.recipe.languages))
+    if missing:
+        added = analysed.add(missing, load_encoder(ensure(run.recipe.listen.encoder)))
+        for _ in track(added, "analysing speech", total=len(missing)):
+            pass
+    return analysed
+
+
+def train_speak_stage(run: Run) -> None:
+    """Replies said in units; and which style answers which voice."""
+    from harken.training.reply_style import train_reply_style
+
+    config = with_steps(SpeakConfig(), run.steps)
+    replies = replies_in_units(run)
+    tokenizer, core = load_text_side(run.recipe)
+    fold_low_rank(core, read_tensors(run.trained / UPDATE))
+    style = train_reply_style(felt_vectors(run), config.schedule.seed)
+    torch.manual_seed(config.schedule.seed)
+    speak = new_speak(run.recipe, core)
+    task = {
+        split: _task(run, split, [r for r in replies if r.split == split], core, tokenizer, speak, config)
+        for split in ("train", "dev")
+    }
+    train_speak(task["train"], task["dev"], run.out / "speak", precision())
+    save_speak(run.trained, speak, style)
+
+
+def replies_in_units(run: Run) -> list[SpokenReply]:
+    """The rendered replies of the data folder, as units of the trained codec; kept in `OUT/speak`."""
+    path = run.out / "speak" / "replies.jsonl"
+    if not (run.trained / UNITS).exists():
+        raise RecipeError(f"{run.trained} holds no unit codec yet", "train it first: harken train codec")
+    encoder = load_unit_encoder(run.recipe, run.trained)
+    folder = run.data / "replies"
+    if folder.is_dir():
+        rendered = clips(folder)
+        for _ in track(write_replies(path, rendered, encoder), "writing units", total=len(rendered)):
+            pass
+    replies = read_replies(path, encoder.codec_sha256)
+    if not any(reply.split == "train" for reply in replies):
+        raise DataError(f"{run.data} holds no rendered replies", "render some: harken data render --replies")
+    return replies
+
+
+def _task(
+    run: Run,
+    split: str,
+    replies: list[SpokenReply],
+    core: Core,
+    tokenizer: Any,
+    speak: Speak,
+    config: SpeakConfig,
+) -> SpeakTask:
+    from harken.model.own_voice import STYLES
+    from harken.voices.symbols import SYMBOL_IDS
+
+    ids = [tokenizer.encode(reply.text, add_special_tokens=False) for reply in replies]
+    said = [
+        steps_of(reply, tokens, token_ends(tokenizer, tokens), speak, SYMBOL_IDS, STYLES)
+        for reply, tokens in zip(replies, ids, strict=True)
+    ]
+    hidden = thoughts(run.out / "speak" / f"think-{split}.f16", run, replies, ids, core, tokenizer)
+    shorter = config if split == "train" else replace(config, steps_a_batch=1000)
+    return SpeakTask(speak, core.embed, said, hidden, shorter)
+
+
+def token_ends(tokenizer: Any, ids: list[int]) -> list[int]:
+    """How many characters there are after each token of a text, white space at its end left out."""
+    return [len(tokenizer.decode(ids[: n + 1]).rstrip()) for n in range(len(ids))]
+
+
+def thoughts(
+    path: Path, run: Run, replies: list[SpokenReply], ids: list[list[int]], core: Core, tokenizer: Any
+) -> Callable[[int], Tensor]:
+    """Number of a reply -> what Think makes of its tokens, (T, D); kept on disk."""
+    starts = np.cumsum([0, *map(len, ids)])
+    width = core.width
+    there = path.stat().st_size // (2 * width) if path.exists() else 0
+    begin = int(np.searchsorted(starts, there, side="right")) - 1
+    core.to(precision())
+    with path.open("ab") as file:
+        file.truncate(int(starts[begin]) * 2 * width)
+        for n in track(range(begin, len(replies)), f"thinking of replies, {path.stem}"):
+            shared = think_of(core, tokenizer, run.recipe.system, replies[n].before, ids[n])
+            file.write(shared.float().numpy().astype(np.float16).tobytes())
+            if n % 100 == 0:
+                file.flush()
+    core.float()
+    rows = np.memmap(path, np.float16, "r", shape=(int(starts[-1]), width))
+    return lambda n: torch.from_numpy(np.array(rows[starts[n] : starts[n + 1]]))

@@ -1,0 +1,114 @@
+"""Replies as Speak learns to say them: units, and when each symbol of the text is said, without the sound.
+
+Made once from rendered replies (`harken data render --replies`) and kept as JSON lines, a reply each, its
+units packed: an hour is some 200 kB, so that a hundred hours fit where the sound would not. Making them is
+resumable.
+
+Shapes: U units, P symbols.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from harken.data.speech import Clip
+from harken.errors import DataError
+from harken.model.units.encoder import HarkenUnitEncoder
+from harken.training.states import complete_rows
+
+_SAMPLE_RATE_HZ = 24_000
+
+
+@dataclass(frozen=True)
+class SpokenReply:
+    """One reply."""
+
+    id: str
+    split: str
+    before: str | None
+    text: str
+    voice: str
+    style: str
+    words: tuple[tuple[int, int, str], ...]
+    """Of each word: its characters from and to, and its symbols."""
+    ends: tuple[float, ...]
+    """When each symbol ends, in units, over all words: (P,)."""
+    units: str
+    """Packed; see `unit_array`."""
+
+    def unit_array(self) -> NDArray[np.int64]:
+        """(U,)."""
+        return np.frombuffer(base64.b64decode(self.units), "<u2").astype(np.int64)
+
+
+def read_replies(path: Path, codec_sha256: str | None = None) -> list[SpokenReply]:
+    """The replies in a file. Raises DataError where they are of another codec, or the file is not there."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file", "render replies: harken data render --replies")
+    rows = complete_rows(path)
+    if rows and codec_sha256 and rows[0]["codec_sha256"] != codec_sha256:
+        raise DataError(
+            f"{path} holds units of the codec {rows[0]['codec_sha256'][:8]}, not of {codec_sha256[:8]}",
+            "write them anew with this codec, or take the codec that wrote them",
+        )
+    return [_reply(row) for row in rows[1:]]
+
+
+def write_replies(path: Path, clips: Sequence[Clip], encoder: HarkenUnitEncoder) -> Iterator[SpokenReply]:
+    """Write down the clips that are not there yet; gives each as it is done.
+
+    Args: clips: rendered replies; those without timed words are left out.
+
+    Raises: DataError where the file is another codec's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            path.write_text(
+                json.dumps({"codec_sha256": encoder.codec_sha256, "units_hz": encoder.units_hz}) + "\n"
+            )
+        there = {reply.id for reply in read_replies(path, encoder.codec_sha256)}
+        with path.open("a") as file:
+            for clip in clips:
+                if clip.id in there or not clip.words:
+                    continue
+                reply = spoken_reply(clip, encoder)
+                file.write(json.dumps(asdict(reply), ensure_ascii=False) + "\n")
+                file.flush()
+                yield reply
+
+
+def spoken_reply(clip: Clip, encoder: HarkenUnitEncoder) -> SpokenReply:
+    """A rendered reply as units."""
+    units = encoder.encode(clip.samples(_SAMPLE_RATE_HZ), _SAMPLE_RATE_HZ, clip.voice)[:, 0]
+    assert encoder.vocabulary[0] <= 1 << 16, "two bytes a unit"
+    return SpokenReply(
+        id=clip.id,
+        split=clip.split,
+        before=clip.before,
+        text=clip.text,
+        voice=clip.voice,
+        style=clip.style or "warm",
+        words=tuple((word.start, word.end, word.symbols) for word in clip.words),
+        ends=tuple(round(end * encoder.units_hz, 2) for word in clip.words for end in word.ends_s),
+        units=base64.b64encode(units.astype("<u2").tobytes()).decode(),
+    )
+
+
+def hours(replies: Iterable[SpokenReply], units_hz: float) -> float:
+    """How much speech they are."""
+    return sum(len(reply.unit_array()) for reply in replies) / units_hz / 3600
+
+
+def _reply(row: dict[str, Any]) -> SpokenReply:
+    words = tuple((start, end, symbols) for start, end, symbols in row["words"])
+    return SpokenReply(**row | {"words": words, "ends": tuple(row["ends"])})

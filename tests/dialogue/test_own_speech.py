@@ -1,0 +1,123 @@
+"""The model's own voice while the text is still coming: what it says, when, and what has been said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harken.dialogue.events import AudioChunk
+from harken.dialogue.own_speech import OwnSpeech
+from harken.dialogue.unit_sampling import UnitSampler, UnitSampling
+from harken.testing import FakeUnitDecoder, tiny_core, tiny_own_voice
+from harken.voices.phonemes import SpokenWord
+from harken.voices.symbols import SYMBOL_IDS
+
+TEXT = "the dog ran off and nobody saw it go."
+CORE = tiny_core()
+VOICE = tiny_own_voice(CORE)
+
+
+def words(text: str) -> list[SpokenWord]:
+    """Every word as its letters, so that no espeak-ng is needed."""
+    found, at = [], 0
+    for word in text.split():
+        start = text.index(word, at)
+        at = start + len(word)
+        found.append(SpokenWord(start, at, word.replace("g", "ɡ")))
+    return found
+
+
+def embed(ids: list[int]) -> torch.Tensor:
+    return CORE.embed(torch.tensor(ids))
+
+
+def speech(seed: int = 0, affect: torch.Tensor | None = None) -> OwnSpeech:
+    return OwnSpeech(VOICE, words, SYMBOL_IDS, UnitSampler(UnitSampling(seed)), embed, affect)
+
+
+def said(speaking: OwnSpeech, text: str = TEXT, cuts: tuple[int, ...] = (5,)) -> Iterator[AudioChunk]:
+    """The text comes in pieces; each is a token that Think makes something of."""
+    at, turn = 0, 0
+    while at < len(text):
+        at = min(at + cuts[turn % len(cuts)], len(text))
+        turn += 1
+        yield from speaking.speak(text[:at])
+        speaking.read(turn, torch.full((CORE.width,), float(turn)), at)
+    yield from speaking.speak(text, final=True)
+
+
+def test_sound_comes_while_the_text_is_still_coming_and_says_all_of_it() -> None:
+    speaking = speech()
+    first = next(said(speaking))
+    assert first.text_end < len(TEXT) and not speaking._text.finished
+    speaking = speech()
+    chunks = list(said(speaking))
+    assert chunks == speaking.chunks and len(chunks) > 1
+    assert chunks[-1].text_end == len(TEXT)
+    ends = [chunk.text_end for chunk in chunks]
+    assert ends == sorted(ends) and set(ends) <= {0, *(word.end for word in words(TEXT))}
+    assert [c.start_ms for c in chunks[1:]] == [c.end_ms for c in chunks[:-1]]
+    samples = sum(len(chunk.samples) for chunk in chunks)
+    assert samples == speaking._units * FakeUnitDecoder.unit_samples
+
+
+def test_the_same_seed_says_the_same_and_another_something_else() -> None:
+    def sound(seed: int) -> np.ndarray:
+        return np.concatenate([chunk.samples for chunk in said(speech(seed))])
+
+    one, same, other = sound(0), sound(0), sound(1)
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+
+
+def test_greedy_needs_no_seed() -> None:
+    speaking = [
+        OwnSpeech(VOICE, words, SYMBOL_IDS, UnitSampler(UnitSampling(seed, temperature=0)), embed, None)
+        for seed in (0, 1)
+    ]
+    one, other = (np.concatenate([c.samples for c in said(each)]) for each in speaking)
+    assert np.array_equal(one, other)
+
+
+def test_what_was_heard_decides_the_style() -> None:
+    heard = [torch.tensor([3.0, -1, 0, 0]), torch.tensor([-3.0, 1, 0, 2])]
+    one, other = (list(said(speech(0, affect))) for affect in heard)
+    assert not np.array_equal(
+        np.concatenate([c.samples for c in one])[:200], np.concatenate([c.samples for c in other])[:200]
+    ) or len(one) != len(other)
+    assert torch.allclose(VOICE.styles(None), torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=4).map(tuple))
+def test_however_the_text_comes_all_of_it_is_said(cuts: tuple[int, ...]) -> None:
+    speaking = speech()
+    chunks = list(said(speaking, cuts=cuts))
+    assert chunks[-1].text_end == len(TEXT) and speaking._pointer <= len(speaking._text)
+    assert all(np.isfinite(chunk.samples).all() for chunk in chunks)
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_nothing_to_say_makes_no_sound(text: str) -> None:
+    assert list(said(speech(), text)) == []
+
+
+def test_speech_that_will_not_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UnitSampler, "move", lambda self, logits: 0)
+    monkeypatch.setattr(UnitSampler, "choose", lambda self, logits, may_end: torch.tensor([3]))
+    speaking = speech()
+    chunks = list(said(speaking))
+    assert speaking.cut and chunks[-1].text_end < len(TEXT)
+    assert chunks[-1].end_ms < 60_000
+
+
+def test_left_between_two_steps_it_has_said_what_was_played() -> None:
+    speaking = speech()
+    playing = said(speaking)
+    heard = [next(playing)]
+    playing.close()
+    assert speaking.chunks == heard

@@ -1,0 +1,143 @@
+"""Pieces of sound and the whole of it: the decoder as a stream."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harken.errors import InputError
+from harken.model.units.decoder import HarkenUnitDecoder
+from harken.model.units.hifigan import Hifigan, HifiganSizes
+from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
+
+LEVELS = (3, 5)
+VOICES = ("anna", "ben")
+
+
+@cache
+def small_decoder() -> HarkenUnitDecoder:
+    """Random weights: a small mel decoder of the real depth, and a small vocoder of the real reach."""
+    torch.manual_seed(0)
+    sizes = MelDecoderSizes(code=2, mel_bands=8, voices=2, voice=4, width=16, frame_width=12)
+    mel = MelDecoder(sizes)
+    for parameter in mel.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    vocoder = Hifigan(HifiganSizes(mel_bands=8, width=16))
+    return HarkenUnitDecoder(mel, vocoder, LEVELS, VOICES, 22_050, "0" * 64).eval()
+
+
+@pytest.fixture
+def decoder() -> HarkenUnitDecoder:
+    return small_decoder()
+
+
+def units(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 15, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+def streamed(decoder: HarkenUnitDecoder, rows: list[torch.Tensor], cuts: list[int]) -> list[torch.Tensor]:
+    """Rows given in pieces of the lengths in `cuts`, over and over."""
+    state, at = decoder.init_state(["anna"] * len(rows)), 0
+    sound: list[list[torch.Tensor]] = [[] for _ in rows]
+    for turn in range(1000):
+        cut = cuts[turn % len(cuts)]
+        pieces = [row[at : at + cut] for row in rows]
+        at += cut
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        waves, state = decoder.step(state, torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True), lengths)
+        for kept, wave in zip(sound, waves, strict=True):
+            kept.append(wave)
+        if at >= max(map(len, rows)):
+            break
+    for kept, wave in zip(sound, decoder.flush(state), strict=True):
+        kept.append(wave)
+    return [torch.cat(kept) for kept in sound]
+
+
+def test_nothing_looks_further_than_it_says(decoder: HarkenUnitDecoder) -> None:
+    """A change in one unit changes frames from `right_units` before it to `left_units` after, no others."""
+    mel, at = decoder.mel, 50
+    codes = decoder.quantise.codes(units(100))[None]
+    valid = torch.ones(1, 100, dtype=torch.bool)
+    voice = torch.tensor([0])
+    changed = codes.clone()
+    changed[0, at] = -changed[0, at] + 0.5
+    before, after = mel(codes, voice, valid)[0], mel(changed, voice, valid)[0]
+    frames = (before - after).abs().amax(-1)[0].nonzero()[:, 0]
+    first, last = frames.min() // FRAMES_PER_UNIT, frames.max() // FRAMES_PER_UNIT
+    assert first == at - mel.sizes.right_units
+    assert at < last <= at + mel.left_units
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 60))
+def test_pieces_are_the_whole(cuts: list[int], count: int) -> None:
+    decoder = small_decoder()
+    row = units(count, count)
+    whole = decoder.decode([row], ["anna"])[0]
+    pieces = streamed(decoder, [row], cuts)[0]
+    assert len(whole) == len(pieces) == count * decoder.unit_samples
+    assert (whole - pieces).abs().max() <= 0.01 * whole.abs().max()
+
+
+def test_rows_of_unequal_length_are_what_each_is_alone(decoder: HarkenUnitDecoder) -> None:
+    rows = [units(n, n) for n in (3, 40, 17)]
+    alone = [decoder.decode([row], ["anna"])[0] for row in rows]
+    for together in (decoder.decode(rows, ["anna"] * 3), streamed(decoder, rows, [7, 2])):
+        for one, other in zip(alone, together, strict=True):
+            assert one.shape == other.shape and (one - other).abs().max() <= 0.01 * one.abs().max()
+
+
+def test_sound_comes_before_the_end(decoder: HarkenUnitDecoder) -> None:
+    state = decoder.init_state(["ben"])
+    waves, state = decoder.step(state, units(10)[None], torch.tensor([10]))
+    assert len(waves[0]) == (10 - decoder.lookahead_units) * decoder.unit_samples
+    waves, state = decoder.step(state, units(0)[None], torch.tensor([0]))
+    assert len(waves[0]) == 0
+
+
+def test_voices_differ(decoder: HarkenUnitDecoder) -> None:
+    one, other = decoder.decode([units(20)] * 2, ["anna", "ben"])
+    assert (one - other).abs().max() > 0.01 * one.abs().max()
+
+
+def test_what_is_not_there_is_refused(decoder: HarkenUnitDecoder) -> None:
+    with pytest.raises(InputError, match="no voice 'cleo'") as error:
+        decoder.init_state(["cleo"])
+    assert error.value.hint == "voices: anna, ben"
+    with pytest.raises(InputError, match=r"unit 15 is not one of this codec's 15"):
+        decoder.decode([torch.tensor([3, 15])], ["anna"])
+    with pytest.raises(InputError, match="unit -1"):
+        decoder.step(decoder.init_state(["anna"]), torch.tensor([[-1]]), torch.tensor([1]))
+    waves, _ = decoder.step(decoder.init_state(["anna"]), torch.tensor([[1, 99]]), torch.tensor([1]))
+    assert len(waves[0]) == 0  # what is beyond a row's length does not count
+
+
+def test_no_units_give_no_sound(decoder: HarkenUnitDecoder) -> None:
+    assert len(decoder.decode([units(0)], ["anna"])[0]) == 0
+
+
+@pytest.mark.weights
+def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of() -> None:
+    """Golden by nature: the mel spectrogram of what it makes is the one that it was given."""
+    import soundfile
+    import soxr
+    from safetensors.torch import load_file
+
+    from harken.audio.vocoder_mel import vocoder_mel
+    from harken.weights.hifigan import GENERATOR
+    from harken.weights.store import ensure
+
+    samples, rate = soundfile.read("examples/sad.wav", dtype="float32")
+    mel = vocoder_mel(soxr.resample(samples, rate, 22_050))
+    vocoder = Hifigan().eval()
+    vocoder.load_state_dict(load_file(ensure("hifigan-universal") / GENERATOR))
+    with torch.no_grad():
+        wave = vocoder(mel.T[None])[0].numpy()
+    assert len(wave) == len(mel) * 256 and np.abs(wave).max() < 1.0
+    assert (vocoder_mel(wave) - mel).abs().mean() < 0.3  # 0.23 on its own test speech; noise would be above 2
