@@ -121,6 +121,7 @@ FAULTS: list[tuple[str, str, Answer]] = [
     ("en", attribute.AS_THE_SPEAKER, said(" they gave my desk to someone else while I was off sick.")),
     ("zh", attribute.AS_THE_SPEAKER, said("我的电脑突然黑屏，论文全没了。", "真可惜。")),
     ("en", replies.REFUSAL, said(DESK, "As an AI language model, I have no desk.")),
+    ("en", replies.REFUSAL, said(DESK, "I'm sorry, I can't help you with that.")),
     ("zh", replies.REFUSAL, said("电脑突然黑屏，论文全没了。", "作为一个人工智能，我无法回答。")),
     ("en", replies.OTHER_LANGUAGE, said(DESK, "真可惜，你还好吗？")),
     ("zh", replies.OTHER_LANGUAGE, said("电脑突然黑屏，论文全没了。", "That is a shame.")),

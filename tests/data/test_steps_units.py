@@ -11,9 +11,10 @@ import pytest
 from harken.data.rows import Row, Turn
 from harken.data.steps import units
 from harken.data.steps.base import Dropped, Resources
-from harken.data.steps.units import UnitCodec, Units, UnitsStep
+from harken.data.steps.units import Units, UnitsStep
 from harken.data.workspace import Workspace
 from harken.errors import HarkenError, RecipeError
+from harken.model.units.base import UnitEncoder
 
 
 class Counting:
@@ -47,7 +48,7 @@ def reply(workspace: Workspace, name: str, seconds: float) -> Row:
 
 
 def test_spoken_replies_are_written_as_units(workspace: Workspace) -> None:
-    codec: UnitCodec = Counting()
+    codec: UnitEncoder = Counting()
     given = reply(workspace, "a", 1.0)
     silent = replace(given, turns=given.turns[:2])
     made, passed = UnitsStep(Units(codec="counting"), codec)([given, silent], workspace)

@@ -74,6 +74,28 @@ def gguf(tmp_path: Path) -> Path:
     return path
 
 
+def test_what_waits_is_not_asked_after_an_interrupt(llama, gguf, monkeypatch):
+    """Many prompts wait for a slot, to be chosen from; none of them holds up the end of the process."""
+    gate = threading.Event()
+
+    def held(self, request):
+        answer = FakeServer.handle_completions(self, request)
+        if len(self.requests) > 1:
+            gate.wait()
+        return answer
+
+    monkeypatch.setattr(llama, "handle_completions", held)
+    llm = EmbeddedLLM(gguf, slots=1, context=128, threads=1)
+    answers = llm.answers([f"prompt {n}" for n in range(30)], Sampling())
+    next(answers)
+    answers.close()  # as an interrupt does
+    gate.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("harken-llm"):
+            thread.join()
+    assert len(llama.made[0].requests) <= 2  # the first, and one that was out already
+
+
 def test_answers_come_in_order_with_faults_in_their_places(llama, gguf):
     llm = EmbeddedLLM(gguf, slots=2, context=128, threads=1)
     answers = llm.complete(["a", "unreadable", "long", "too long", "a"], Sampling(stop=("\n",), seed=3))

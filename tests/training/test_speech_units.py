@@ -123,6 +123,15 @@ def test_losses_fall_and_padding_counts_for_nothing() -> None:
     assert torch.isfinite(task.losses(alone, torch.float32, hide=False)["loss"])
 
 
+def test_the_copied_layers_learn_at_half_the_rate() -> None:
+    schedule = SpeakConfig().schedule
+    factors = {name: schedule.factor(name) for name, _ in speaker().named_parameters()}
+    assert {name for name, factor in factors.items() if factor == 0.5} == {
+        name for name in factors if name.startswith("stack.layers.")
+    }
+    assert 0.5 in factors.values() and 1.0 in factors.values()
+
+
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(DataError, match="no replies to learn to say"):
         SpeakTask(speaker(), tiny_core().embed, [], lambda n: torch.zeros(1, WIDTH), SpeakConfig())

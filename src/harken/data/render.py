@@ -67,14 +67,14 @@ class Turn:
     """What was said just before, in the same language."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line(Turn):
     """A turn with who speaks it and how: a manifest's row, but for `seconds`."""
 
-    voice: str = ""
-    speed: float = 1.0
-    prosody: float = 1.0
-    gain: float = 1.0
+    voice: str
+    speed: float
+    prosody: float
+    gain: float
     style: str | None = None
     """A reply's, of `REPLY_STYLES`; None for a user's turn."""
 

@@ -109,9 +109,11 @@ def _codec(
     from harken.evaluation.codec import evaluate_codec
     from harken.unit_checkpoint import load_unit_decoder, load_unit_encoder
 
+    dev = [clip for place in data for clip in clips(place) if clip.split == "dev"]
+    if not dev:
+        raise DataError(f"no dev clips in {', '.join(map(str, data))}", "name a speech pack or a render")
     folder = checkpoint or shipped(recipe.name)
     encoder, decoder = load_unit_encoder(recipe, folder), load_unit_decoder(recipe, folder)
-    dev = [clip for place in data for clip in clips(place) if clip.split == "dev"]
     sets = {
         f"{lang} {role}": drawn([c for c in dev if c.lang == lang and c.role == role], limit, seed)
         for lang in ("en", "zh")

@@ -46,7 +46,6 @@ class Passed(NamedTuple):
     """Correlation of log pitch over frames that are voiced in both; None where they are too few."""
     seconds: float
     decoding_s: float
-    units: int  # different ones
     clipped: bool
 
 
@@ -115,7 +114,6 @@ def pass_through(
         pitch_correlation(samples, again),
         samples.size / _LISTEN_HZ,
         took,
-        len(units.unique()),
         bool(np.abs(wave).max() >= 1.0),
     )
 

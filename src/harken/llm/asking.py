@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from harken.llm.base import Completion, LLMError, Sampling
 
+INTERRUPTED = LLMError("interrupted while a prompt waited")
+
 
 class Asker(ABC):
     """Base of the language models here, an `LLM`: at most `concurrency` prompts are out at once.
@@ -25,8 +27,8 @@ class Asker(ABC):
         concurrency: int,
         choice: int = 1,
     ) -> None:
-        """Args: choice: how many times `concurrency` prompts call `ask` at once, for a model that bounds what
-        is out itself and chooses what goes next.
+        """Args: choice: how many times `concurrency` prompts wait for their turn at once, for a model that
+        chooses which goes next (`_in_turn`).
         """
         self.name = name
         self.template = template
@@ -34,7 +36,7 @@ class Asker(ABC):
         self.concurrency = concurrency
         self._revision = revision
         self._threads = concurrency * choice
-        self._free = threading.BoundedSemaphore(self._threads)
+        self._free = threading.BoundedSemaphore(concurrency)
 
     @property
     @abstractmethod
@@ -62,11 +64,13 @@ class Asker(ABC):
             return
         self.start()
         pool = ThreadPoolExecutor(min(self._threads, len(distinct)), thread_name_prefix="harken-llm")
+        stopped = threading.Event()
         try:
-            asked = {pool.submit(self._in_turn, prompt, sampling): prompt for prompt in distinct}
+            asked = {pool.submit(self._in_turn, prompt, sampling, stopped): prompt for prompt in distinct}
             for answer in as_completed(asked):
                 yield asked[answer], answer.result()
         finally:  # also when interrupted: what waits is not asked any more
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def complete(self, prompts: Sequence[str], sampling: Sampling) -> list[Completion | LLMError]:
@@ -74,6 +78,7 @@ class Asker(ABC):
         answers = dict(self.answers(prompts, sampling))
         return [answers[prompt] for prompt in prompts]
 
-    def _in_turn(self, prompt: str, sampling: Sampling) -> Completion | LLMError:
+    def _in_turn(self, prompt: str, sampling: Sampling, stopped: threading.Event) -> Completion | LLMError:
+        """Ask when there is room, unless nobody wants the answer any more."""
         with self._free:
-            return self.ask(prompt, sampling)
+            return INTERRUPTED if stopped.is_set() else self.ask(prompt, sampling)

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from harken.errors import InputError, MissingExtra
 from harken.llm import templates
-from harken.llm.asking import Asker
+from harken.llm.asking import INTERRUPTED, Asker
 from harken.llm.base import Completion, LLMError, Sampling
 from harken.llm.slots import Slots
 
@@ -91,10 +91,20 @@ class EmbeddedLLM(Asker):
 
     def ask(self, prompt: str, sampling: Sampling) -> Completion | LLMError:
         """One answer, or an LLMError: longer than the context, or not a text that llama.cpp can read."""
+        return self._in_turn(prompt, sampling, threading.Event())
+
+    def _in_turn(self, prompt: str, sampling: Sampling, stopped: threading.Event) -> Completion | LLMError:
+        """Ask in the slot that suits the prompt."""
+        closed = LLMError(f"{self.name}: closed while a prompt waited")
         runtime = self._runtime
         if runtime is None:
-            return LLMError(f"{self.name}: closed while a prompt waited")
-        return runtime.ask(self.name, prompt, sampling, (*sampling.stop, self._stop))
+            return closed
+        with runtime.slots.slot_for(prompt) as slot:
+            if stopped.is_set():
+                return INTERRUPTED
+            if self._runtime is None:
+                return closed
+            return runtime.ask(self.name, prompt, sampling, (*sampling.stop, self._stop), slot)
 
 
 class _Runtime:
@@ -103,10 +113,13 @@ class _Runtime:
     def __init__(self, path: Path, slots: int, context: int, threads: int) -> None:
         self.process = os.getpid()
         self._server = _load(path, slots, context, threads)
-        self._slots = Slots(slots)
+        self.slots = Slots(slots)
 
-    def ask(self, name: str, prompt: str, sampling: Sampling, stop: Sequence[str]) -> Completion | LLMError:
+    def ask(
+        self, name: str, prompt: str, sampling: Sampling, stop: Sequence[str], slot: int
+    ) -> Completion | LLMError:
         request = {
+            "id_slot": slot,
             "prompt": prompt,
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -117,8 +130,7 @@ class _Runtime:
             "stop": list(stop),
         }
         try:
-            with self._slots.slot_for(prompt) as slot:
-                answer: dict[str, Any] = self._server.handle_completions(request | {"id_slot": slot})
+            answer: dict[str, Any] = self._server.handle_completions(request)
         except RuntimeError as error:
             return LLMError(f"{name} could not read a prompt: {str(error)[:200]}")
         if "choices" not in answer:

@@ -37,7 +37,7 @@ class SpeakConfig:
         steps=3000,
         learning_rate=5e-4,
         warmup=200,
-        faster=(("speak.stack", 0.5),),
+        faster=(("stack", 0.5),),
         evaluate_every=500,
         save_every=200,
     )

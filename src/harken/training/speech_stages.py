@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,8 @@ def train_codec_stage(run: Run) -> None:
 def codec_clips(run: Run) -> CodecClips:
     """All spoken dialogues in the data folder, analysed; made where they are not there yet."""
     layers = unit_config(run.recipe).encoder_layers
-    analysed = CodecClips(run.out / "codec" / "clips", layers, run.recipe.listen.encoder_width)
+    name = "-".join(map(str, ("clips", *layers)))
+    analysed = CodecClips(run.out / "codec" / name, layers, run.recipe.listen.encoder_width)
     missing = analysed.missing(spoken(run.data, run.recipe.languages))
     if missing:
         added = analysed.add(missing, load_encoder(ensure(run.recipe.listen.encoder)))
@@ -114,7 +116,9 @@ def _task(
         steps_of(reply, tokens, token_ends(tokenizer, tokens), speak, SYMBOL_IDS, STYLES)
         for reply, tokens in zip(replies, ids, strict=True)
     ]
-    hidden = thoughts(run.out / "speak" / f"think-{split}.f16", run, replies, ids, core, tokenizer)
+    thinks = hashlib.sha256((run.trained / UPDATE).read_bytes() + run.recipe.system.encode()).hexdigest()[:8]
+    kept = run.out / "speak" / f"think-{split}-{thinks}.f16"  # another core or prompt thinks otherwise
+    hidden = thoughts(kept, run, replies, ids, core, tokenizer)
     shorter = config if split == "train" else replace(config, steps_a_batch=1000)
     return SpeakTask(speak, core.embed, said, hidden, shorter)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from harken.model.units.decoder import HarkenUnitDecoder
 from harken.model.units.hifigan import Hifigan, HifiganSizes
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
 
+ROOT = Path(__file__).resolve().parents[3]
 LEVELS = (3, 5)
 VOICES = ("anna", "ben")
 
@@ -133,7 +135,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of() -> None:
     from harken.weights.hifigan import GENERATOR
     from harken.weights.store import ensure
 
-    samples, rate = soundfile.read("examples/sad.wav", dtype="float32")
+    samples, rate = soundfile.read(ROOT / "examples" / "sad.wav", dtype="float32")
     mel = vocoder_mel(soxr.resample(samples, rate, 22_050))
     vocoder = Hifigan().eval()
     vocoder.load_state_dict(load_file(ensure("hifigan-universal") / GENERATOR))

@@ -26,7 +26,7 @@ _REFUSALS = re.compile(
     r"\bas an? (?:ai|artificial|language model|virtual|assistant)"
     r"|\bi(?:'m| am) (?:just |only )?an? (?:ai|artificial|large|language model|virtual|assistant|computer)"
     r"|\bi(?: can't| cannot| am unable to|'m unable to|'m not able to)"
-    r" (?:assist|provide|fulfil|comply|help with)"
+    r" (?:assist|provide|fulfil|comply|help (?:you )?with)"
     r"|\bsorry,? but i (?:can't|cannot|am|do not|don't)|\bhow (?:can|may) i (?:assist|help) you"
     r"|let me know if you (?:need|have) any|feel free to (?:ask|reach)|\bopenai\b|\bqwen\b"
     r"|作为(?:一个|一名|一款)?(?:ai|人工智能|语言模型|助手|虚拟)|我是(?:一个|一名|一款)?(?:ai|人工智能|语言模型|助手)"

@@ -8,42 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar, Literal
 
 from harken.audio.io import SAMPLE_RATE_HZ
 from harken.data.rows import Row, Turn
 from harken.data.steps.base import Dropped, Resources, Step, StepConfig
 from harken.data.workspace import Workspace
 from harken.errors import HarkenError, RecipeError
+from harken.model.units.base import UnitEncoder
 
-
-class UnitCodec(Protocol):
-    """The half of a unit codec that construction needs: sound to units."""
-
-    @property
-    def units_hz(self) -> float:
-        """Units a second."""
-        ...
-
-    @property
-    def vocabulary(self) -> tuple[int, ...]:
-        """How many units each of the K codebooks has."""
-        ...
-
-    @property
-    def codec_sha256(self) -> str:
-        """A hash of the weights."""
-        ...
-
-    def encode(self, wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.integer]:
-        """(N,) samples -> units (T, K). Raises HarkenError for what it cannot write down."""
-        ...
-
-
-CODECS: dict[str, Callable[[], UnitCodec]] = {}
+CODECS: dict[str, Callable[[], UnitEncoder]] = {}
 """Name -> what opens the codec."""
 
 
@@ -71,7 +45,7 @@ class UnitsStep:
     """The step, with its codec."""
 
     config: Units
-    codec: UnitCodec | None
+    codec: UnitEncoder | None
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
         for row in rows:
@@ -85,7 +59,7 @@ class UnitsStep:
             else:
                 yield replace(row, turns=tuple(turns), codec_sha256=self.codec.codec_sha256)
 
-    def _written(self, codec: UnitCodec, turn: Turn, workspace: Workspace) -> Turn:
+    def _written(self, codec: UnitEncoder, turn: Turn, workspace: Workspace) -> Turn:
         if not _is_spoken_reply(turn) or turn.audio is None:
             return turn
         units = codec.encode(workspace.recording(turn.audio).samples, SAMPLE_RATE_HZ)  # (T, K)
