@@ -49,7 +49,8 @@ class KokoroVoice:
         styles = [_styles(folder, part) for part in casts.parts(name)]
         casts.language(name)
         self._styles = np.stack(styles).mean(axis=0)  # row = style for a line of so many symbols
-        self._session = _session(folder / "kokoro-quantized.onnx", threads)
+        self._model, self._threads = folder / "kokoro-quantized.onnx", threads
+        self._session = _session(self._model, threads)
         self._accent = _ACCENTS[name[0]]
         self._name = name
 
@@ -100,7 +101,8 @@ class KokoroVoice:
 
     def _say_timed(self, line: str, style: Style) -> tuple[Samples, NDArray[np.float32]]:
         """The sound, and frames of each symbol, silence at the ends included: (P + 2,)."""
-        wave, frames = self._session.run(["waveform", _DURATIONS], self._feed(line, style))
+        session = _session(self._model, self._threads, timed=True)
+        wave, frames = session.run(["waveform", _DURATIONS], self._feed(line, style))
         return wave.reshape(-1), frames.reshape(-1)
 
     def _feed(self, line: str, style: Style) -> dict[str, Any]:
@@ -160,7 +162,8 @@ def _styles(folder: Path, name: str) -> Samples:
 
 
 @lru_cache(maxsize=2)
-def _session(model: Path, threads: int) -> Any:
+def _session(model: Path, threads: int, timed: bool = False) -> Any:
+    """The network; `timed` gives its durations out too, at the price of reading the file into memory."""
     try:
         import onnxruntime
     except ImportError:
@@ -171,7 +174,9 @@ def _session(model: Path, threads: int) -> Any:
     options.log_severity_level = 3  # errors only
     try:
         return onnxruntime.InferenceSession(
-            _with_output(model.read_bytes(), _DURATIONS), options, providers=["CPUExecutionProvider"]
+            _with_output(model.read_bytes(), _DURATIONS) if timed else str(model),
+            options,
+            providers=["CPUExecutionProvider"],
         )
     except Exception as error:  # onnxruntime's own exceptions share no base of their own
         reason = str(error).splitlines()[0]
