@@ -188,12 +188,15 @@ def test_every_emotion_has_several_open_injections(lang: str, emotion: str) -> N
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_examples_open_their_thoughts_as_the_row_does_and_thinkers_need_none(lang: str) -> None:
-    rows = [source_row(text, lang=lang, id=content_id(text)) for text in ({"en": EN, "zh": ZH}[lang],)]
+def test_examples_open_their_thoughts_alike_for_all_rows_and_thinkers_need_none(lang: str) -> None:
+    said = {"en": EN, "zh": ZH}[lang]
+    rows = [source_row(said, lang=lang, emotion=emotion, id=emotion) for emotion in ("sad", "anger")]
     small, thinker = (FakeLLM(lambda prompt, seed: GOOD[lang], thinks=thinks) for thinks in (False, True))
     run(Attribute(), rows, small)
     run(Attribute(), rows, thinker)
-    assert injection("happy", lang, rows[0].id) in small.asked[0] and "{" not in small.asked[0]
+    assert small.asked[0].split(said)[0] == small.asked[1].split(said)[0]
+    assert sum(small.asked[0].count(opening) for opening in openings("happy", lang)) == 1
+    assert "{" not in small.asked[0]
     assert thinker.asked[0].count("<think>") == 1
 
 

@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from harken.errors import InputError, MissingExtra, WeightsError
+from harken.llm import embedded
 from harken.llm.base import Completion, LLMError, Sampling
 from harken.llm.embedded import EmbeddedLLM
 from harken.llm.templates import Message, render
@@ -22,6 +23,7 @@ class FakeServer:
 
     made: list["FakeServer"]
     alive = 0
+    listening_address = "http://127.0.0.1:9"  # where nobody is: no state of a slot can be kept
 
     def __init__(self, params: SimpleNamespace) -> None:
         if b"GGUF" not in Path(params.model.path).read_bytes():
@@ -108,6 +110,25 @@ def test_answers_come_in_order_with_faults_in_their_places(llama, gguf):
     assert server.params.n_ctx == 256
     assert server.requests[0]["stop"] == ["\n", "<|im_end|>"]
     assert server.requests[0]["seed"] == 3
+
+
+def test_a_beginning_that_prompts_share_is_read_once(llama, gguf, monkeypatch):
+    actions: list[tuple[int, str]] = []
+
+    def over_http(address, key):
+        return lambda slot, action, name: actions.append((slot, action)) or True
+
+    monkeypatch.setattr(embedded.beginnings, "over_http", over_http)
+    llm = EmbeddedLLM(gguf, slots=2, context=128, threads=1)
+    told = "You are told what somebody said. " * 10
+    assert [answer.text[-1] for answer in llm.complete([f"{told}{c}" for c in "abcd"], Sampling())] == [
+        *"ABCD"
+    ]
+    first, *others = llama.made[0].requests
+    assert first["prompt"] == told and first["max_tokens"] == 0 and len(others) == 4
+    llm.complete([f"{told}{c}" for c in "efgh"], Sampling())
+    assert len(llama.made[0].requests) == 9
+    assert actions[0][1] == "save" and {action for _, action in actions[1:]} <= {"restore"}
 
 
 def test_nothing_is_loaded_before_the_first_prompt(llama, gguf):
@@ -205,5 +226,10 @@ def test_the_real_model_answers_quietly_and_the_same_again(capfd):
     drawn = Sampling(max_tokens=12, temperature=1.0, top_p=1.0, seed=7)
     ask = [render("chatml", [Message("user", "Tell me anything.")])]
     assert llm.complete(ask, drawn)[0].text == llm.complete(ask, drawn)[0].text
+    llm.close()
+    told = "You are a kind friend who answers in one word. " * 10
+    alike = [render("chatml", [Message("system", told), Message("user", text)]) for text in ("Hi.", "Yes?")]
+    whole = [llm.complete([prompt], greedy)[0].text for prompt in alike]
+    assert [answer.text for answer in llm.complete(alike, greedy)] == whole  # from a state that was kept
     llm.close()
     assert capfd.readouterr() == ("", "")

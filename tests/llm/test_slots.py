@@ -17,7 +17,7 @@ def test_texts_begin_alike() -> None:
 def read_all(slots: Slots, prompts: list[str]) -> list[tuple[int, str]]:
     """Every prompt read in one slot, all waiting at once while a first one holds it; in order of reading."""
     order: list[tuple[int, str]] = []
-    with slots.slot_for("the first") as slot:
+    with slots.slot_for("the first") as (slot, _):
         threads = [threading.Thread(target=_read, args=(slots, prompt, order)) for prompt in prompts]
         for thread in threads:
             thread.start()
@@ -30,7 +30,7 @@ def read_all(slots: Slots, prompts: list[str]) -> list[tuple[int, str]]:
 
 
 def _read(slots: Slots, prompt: str, order: list[tuple[int, str]]) -> None:
-    with slots.slot_for(prompt) as slot:
+    with slots.slot_for(prompt) as (slot, _):
         order.append((slot, prompt))
 
 
@@ -45,11 +45,12 @@ def test_a_prompt_goes_where_its_beginning_was_read() -> None:
     for prompt in ("English: one", "中文：一"):  # the second goes where nothing is lost
         with slots.slot_for(prompt):
             pass
-    with slots.slot_for("中文：二") as chinese, slots.slot_for("English: two") as english:
+    with slots.slot_for("中文：二") as (chinese, read), slots.slot_for("English: two") as (english, _):
+        assert read == len("中文：")
         assert {chinese, english} == {0, 1}
         assert slots._last[chinese] == "中文：二" and english != chinese
-    with slots.slot_for("English: three") as again:
-        assert again == english
+    with slots.slot_for("English: three") as (again, read):
+        assert again == english and read == len("English: t")
 
 
 @given(st.lists(st.text("ab", max_size=4), max_size=12), st.integers(1, 3))

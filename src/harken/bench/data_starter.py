@@ -44,10 +44,10 @@ def cases(place: Path, rows: int | None) -> tuple[Case, ...]:
     whole, answers = place / "starter", place / "answers"
     few = FEW if rows is None else min(FEW, rows)
     return (
+        Case(f"--limit {few}, empty folder, no answer known", place / "few", place / "answers-few", few),
         Case("into an empty folder, no answer known", whole, answers, rows),
         Case("the same again: all of it stands", whole, answers, rows),
         Case("into a new folder, all answers known; spoken anew", place / "starter-anew", answers, rows),
-        Case(f"--limit {few}, empty folder, no answer known", place / "few", place / "answers-few", few),
     )
 
 

@@ -205,17 +205,16 @@ def starter() -> BuildRecipe:
         name="starter",
         about="200 short dialogues in English and Chinese, spoken by Kokoro; builds without a hub",
         sources=(SourceConfig(name="starter", options={"turns": "last"}),),
-        rows_per_shard=100,
         llms={"teacher": LLMConfig()},
         steps=(
-            respond.Respond(),
+            respond.Respond(keep_human=True),
             attribute.Attribute(),
             multi_turn.MultiTurn(),
-            tasks.Tasks(),
+            tasks.Tasks(share=0.5),
             instruct.Instruct(per_task=40),
             paralinguistic.Paralinguistic(llm_questions=2, clip_share=0.1, llm_share=0.3),
             contrast.Contrast(share=0.2),
-            speak.Speak(workers=2, reply_tasks=("respond", "empathy", "contrast")),
+            speak.Speak(reply_tasks=("empathy", "contrast")),
         ),
     )
 
@@ -226,9 +225,10 @@ MINI_SPEECH = ("speech", "ravdess", "akishino")
 
 def mini() -> BuildRecipe:
     """What `mini` is trained on: research dialogues, spoken by Kokoro, and people's emotional speech."""
-    from harken.data.steps import contrast, label, speak
+    from harken.data.steps import contrast, label, respond, speak, tasks
 
-    first, *others = (step for step in starter().steps if step.step not in ("contrast", "speak"))
+    own = {"respond": respond.Respond(), "tasks": tasks.Tasks()}
+    first, *others = (own.get(step.step) or step for step in starter().steps[:-2])
     return BuildRecipe(
         name="mini",
         about="Harken's listening dialogues, and annotated dialogues and emotional speech named by --source",

@@ -9,11 +9,14 @@ turn is spoken by whom is left to the steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from threading import Lock
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +28,9 @@ from harken.errors import DataError, HarkenError
 from harken.recipes import Frozen
 from harken.voices import casts
 from harken.voices.base import Samples, Style, Voice, level
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 LOUD_FRAME_S = 0.05
 LOUD_RANGE_DB = 30.0
@@ -166,12 +172,11 @@ class SpeechMaker:
         self._voice = lru_cache(maxsize=64)(open_voice)
         self._readings = [read for read in (recognise, recognise_carefully) if read is not None]
         self._folder: Path | None = None
-        self._made: dict[str, Said | Unspoken] = {}  # by name, of the shard in hand
+        self._made: dict[str, Future[Said]] = {}  # by name, of the shard in hand
+        self._lock, self._opening = Lock(), Lock()
 
     def say(self, text: str, lang: str, voice: str, style: Style, workspace: Workspace) -> Said:
-        """A recording of the text. Raises Unspoken where there is none that can be used."""
-        if workspace.folder != self._folder:
-            self._folder, self._made = workspace.folder, {}
+        """A recording of the text; several threads may ask. Raises Unspoken where none can be used."""
         shaping = (
             text,
             lang,
@@ -181,21 +186,25 @@ class SpeechMaker:
             self.speech.voices.model_dump(mode="json"),
         )
         name = f"{voice.replace('/', '-')}-{content_id(*shaping)}"
-        if name not in self._made:
+        with self._lock:
+            if workspace.folder != self._folder:
+                self._folder, self._made = workspace.folder, {}
+            made, mine = self._made.get(name), Future[Said]()
+            if made is None:
+                self._made[name] = mine
+        if made is None:
             try:
-                self._made[name] = self._make(name, text, lang, voice, style, workspace)
-            except Unspoken as fault:
-                self._made[name] = fault
-        made = self._made[name]
-        if isinstance(made, Unspoken):
-            raise Unspoken(made.reason, made.detail)
-        return made
+                mine.set_result(self._make(name, text, lang, voice, style, workspace))
+            except BaseException as fault:
+                mine.set_exception(fault)
+        return (made or mine).result()
 
     def _make(self, name: str, text: str, lang: str, voice: str, style: Style, workspace: Workspace) -> Said:
         reference = f"{WORK}{name}.ogg"
         try:
             if not workspace.has(name):  # an interrupted build may have left it there
-                speaking = self._voice(voice)
+                with self._opening:
+                    speaking = self._voice(voice)
                 chunks = list(speaking.speak(text, style))
                 if not chunks:
                     raise Unspoken("nothing to speak", text)
@@ -218,6 +227,13 @@ class SpeechMaker:
                 return
         if self._readings:
             raise Unspoken("cannot be read back", f"error {error:.2f}: {text!r} was heard as {heard!r}")
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`work` on every item, in order; as many at once as this process has cores."""
+    cores = int(os.environ.get("OMP_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores, thread_name_prefix="harken-speech") as pool:
+        yield from pool.map(work, items)
 
 
 def at_level(samples: Samples, sample_rate: int, level_dbfs: float) -> Samples:

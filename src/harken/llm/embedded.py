@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from harken.errors import InputError, MissingExtra
-from harken.llm import templates
+from harken.llm import beginnings, templates
 from harken.llm.asking import INTERRUPTED, Asker
 from harken.llm.base import Completion, LLMError, Sampling
 from harken.llm.slots import Slots
@@ -89,6 +89,17 @@ class EmbeddedLLM(Asker):
         """Unload the model, once nobody else in the process uses it."""
         self._runtime = None
 
+    def answers(
+        self, prompts: Sequence[str], sampling: Sampling
+    ) -> Iterator[tuple[str, Completion | LLMError]]:
+        """As of every `Asker`; what prompts have in common is read first, and once."""
+        if prompts:
+            self.start()
+        for beginning in beginnings.shared(prompts):
+            if (runtime := self._runtime) is not None:
+                runtime.learn(beginning)
+        yield from super().answers(prompts, sampling)
+
     def ask(self, prompt: str, sampling: Sampling) -> Completion | LLMError:
         """One answer, or an LLMError: longer than the context, or not a text that llama.cpp can read."""
         return self._in_turn(prompt, sampling, threading.Event())
@@ -99,11 +110,12 @@ class EmbeddedLLM(Asker):
         runtime = self._runtime
         if runtime is None:
             return closed
-        with runtime.slots.slot_for(prompt) as slot:
+        with runtime.slots.slot_for(prompt) as (slot, read):
             if stopped.is_set():
                 return INTERRUPTED
             if self._runtime is None:
                 return closed
+            runtime.beginnings.start(slot, prompt, read)
             return runtime.ask(self.name, prompt, sampling, (*sampling.stop, self._stop), slot)
 
 
@@ -112,8 +124,24 @@ class _Runtime:
 
     def __init__(self, path: Path, slots: int, context: int, threads: int) -> None:
         self.process = os.getpid()
-        self._server = _load(path, slots, context, threads)
+        self._folder = beginnings.new_folder()
+        key = secrets.token_urlsafe()  # it listens on loopback too; nobody else knows this key
+        self._server = _load(path, slots, context, threads, self._folder.name, key)
         self.slots = Slots(slots)
+        act = beginnings.over_http(self._server.listening_address, key)
+        self.beginnings = beginnings.Beginnings(Path(self._folder.name), act)
+        self._learning = threading.Lock()
+
+    def learn(self, beginning: str) -> None:
+        """Read what prompts will begin with, so that any slot can start from there."""
+        with self._learning:
+            if self.beginnings.longest(beginning) == beginning:
+                return
+            with self.slots.slot_for(beginning) as (slot, read):
+                self.beginnings.start(slot, beginning, read)
+                request = {"id_slot": slot, "prompt": beginning, "max_tokens": 0}
+                if "choices" in self._server.handle_completions(request):
+                    self.beginnings.keep(slot, beginning)
 
     def ask(
         self, name: str, prompt: str, sampling: Sampling, stop: Sequence[str], slot: int
@@ -148,7 +176,7 @@ _STARTING = threading.Lock()
 _RUNTIMES: WeakValueDictionary[tuple[int, str, int, int, int], _Runtime] = WeakValueDictionary()
 
 
-def _load(path: Path, slots: int, context: int, threads: int) -> xllamacpp.Server:
+def _load(path: Path, slots: int, context: int, threads: int, states: str, key: str) -> xllamacpp.Server:
     try:
         import xllamacpp
     except ImportError as error:
@@ -161,10 +189,11 @@ def _load(path: Path, slots: int, context: int, threads: int) -> xllamacpp.Serve
     for cpu in (params.cpuparams, params.cpuparams_batch):
         cpu.n_threads = threads
         cpu.poll = 0  # waiting threads do not spin
-    params.cache_ram_mib = 256  # beside the last prompt of each slot, earlier ones that it was taken from
+    params.cache_ram_mib = 0  # a prompt is given its slot: what would be cached there is never looked up
+    params.slot_save_path = f"{states}/"
     params.endpoint_slots = False
     params.ui = False
-    params.api_keys = [secrets.token_urlsafe()]  # it listens on loopback too; nobody knows this key
+    params.api_keys = [key]
     try:
         return xllamacpp.Server(params)
     except RuntimeError as error:

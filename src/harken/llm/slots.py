@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class _Waiting:
-    """A prompt, and the slot that it is given."""
+    """A prompt, the slot that it is given, and how many characters of it were read there before."""
 
     prompt: str
     given: threading.Event = field(default_factory=threading.Event)
     slot: int = -1
+    read: int = 0
 
 
 class Slots:
@@ -31,15 +32,17 @@ class Slots:
         self._lock = threading.Lock()
 
     @contextmanager
-    def slot_for(self, prompt: str) -> Iterator[int]:
-        """A slot to read this prompt in; waits until it is its turn."""
+    def slot_for(self, prompt: str) -> Iterator[tuple[int, int]]:
+        """A slot to read this prompt in, and how many characters of it were read there before; waits until
+        it is its turn.
+        """
         mine = _Waiting(prompt)
         with self._lock:
             self._waiting.append(mine)
             self._give()
         mine.given.wait()
         try:
-            yield mine.slot
+            yield mine.slot, mine.read
         finally:
             with self._lock:
                 self._free.add(mine.slot)
@@ -57,8 +60,8 @@ class Slots:
             )
             self._free.remove(slot)
             self._waiting.remove(chosen)
+            chosen.slot, chosen.read = slot, common(self._last[slot], chosen.prompt)
             self._last[slot] = chosen.prompt
-            chosen.slot = slot
             chosen.given.set()
 
 

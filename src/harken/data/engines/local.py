@@ -87,8 +87,6 @@ class _Belt:
         self._chain, self._stations = chain, stations(chain)
         self._lanes = [_Lane(workers) for _, workers, _, _ in self._stations]
         self._error: StepFailed | None = None
-        computing = sum(workers for _, workers, computes, _ in self._stations[:-1] if computes)
-        self._cores_each = max(1, (os.cpu_count() or 1) // max(1, computing))
         self._processes: list[_Process] = []
         self._threads = [
             Thread(target=self._work, args=(place, self._lanes[place - 1] if place else numbers), daemon=True)
@@ -132,9 +130,9 @@ class _Belt:
             lane.producer_ended()
 
     def _open(self, place: int) -> Callable[[Any], Any]:
-        name, _, computes, _ = self._stations[place]
+        name, workers, computes, _ = self._stations[place]
         if computes:
-            process = _Process(name, self._chain, place, self._cores_each)
+            process = _Process(name, self._chain, place, max(1, (os.cpu_count() or 1) // workers))
             self._processes.append(process)
             return process
         station = open_station(self._chain, place)

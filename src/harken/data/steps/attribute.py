@@ -14,7 +14,7 @@ from typing import Any, Literal
 from harken.data.rows import Row, Teacher, derive, with_last_user
 from harken.data.steps import replies, traces
 from harken.data.steps.base import Dropped, Resources
-from harken.data.steps.injections import FEELINGS, QUOTES, injection, shown_alike
+from harken.data.steps.injections import FEELINGS, QUOTES, injection, shown
 from harken.data.steps.prompts import ATTRIBUTE
 from harken.data.steps.teaching import (
     DETAIL,
@@ -93,10 +93,7 @@ def _attributed_once(
     known = [row for row in rows if row.lang in LANGUAGES]
     openings = [injection(row.last_user.emotion or "neutral", row.lang, row.id) for row in known]
     asked = [
-        (
-            ATTRIBUTE[row.lang].messages(not llm.thinks, shown_alike(row.id, row.lang))
-            + conversation(row.turns)
-        )
+        ATTRIBUTE[row.lang].messages(not llm.thinks, shown(row.lang)) + conversation(row.turns)
         for row in known
     ]
     thoughts = think(llm, list(zip(asked, openings, strict=True)), sampling)

@@ -78,15 +78,17 @@ def injection(emotion: str, lang: str, key: str) -> str:
     return phrasings[dice.randrange(len(_MOVED[lang])) % len(phrasings)]
 
 
-def shown_alike(key: str, lang: str) -> Callable[[str, str], str]:
-    """Fills `{emotion}` in a prompt's examples with the injection for it in the phrasing that `key` draws.
+def shown(lang: str) -> Callable[[str, str], str]:
+    """Fills `{emotion}` in a prompt's examples with an injection for it, each in another phrasing.
 
-    Where that opens a quotation, what follows it is what was said, as it was said.
+    They are the same for all rows, so that what a teacher has read of them it need not read again. Where one
+    opens a quotation, what follows it is what was said, as it was said.
     """
 
     def fill(said: str, answer: str) -> str:
-        for emotion in FEELINGS[lang]:
-            mark, opening = f"{{{emotion}}}", injection(emotion, lang, key)
+        for number, emotion in enumerate(FEELINGS[lang]):
+            phrasings = openings(emotion, lang)
+            mark, opening = f"{{{emotion}}}", phrasings[number % len(phrasings)]
             if mark in answer and opening[-1] in QUOTES:
                 before, after = answer.split(mark)
                 return f"{before}{opening}{said}{QUOTES[opening[-1]]}{after[after.index(chr(10)) :]}"

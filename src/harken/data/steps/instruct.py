@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from harken.data.rows import Instruction, Row, content_id
-from harken.data.speech_making import Said, Speech, SpeechMaker, Unspoken
+from harken.data.speech_making import Said, Speech, SpeechMaker, Unspoken, side_by_side
 from harken.data.steps import instruct_texts
 from harken.data.steps.base import Dropped, Resources, Step, StepConfig
 from harken.data.steps.instruct_texts import LANGS, SPOKEN_TASKS, write_instructions
@@ -54,17 +56,20 @@ class Instruct(StepConfig):
         return self.model_copy(update={"per_task": max(2, min(self.per_task, rows))})
 
     def prepare(self, resources: Resources) -> None:
-        """Write the review files that are not there yet."""
+        """Write the review files that are not there yet, side by side: each of them asks little at a time."""
         folder = resources.folder / FOLDER
-        for task in SPOKEN_TASKS:
-            for lang in LANGS:
-                path = review_file(folder, task, lang)
-                if not path.exists():
-                    teacher = resources.llm(self.llm)
-                    texts = write_instructions(
-                        teacher, task, lang, self.per_task // len(LANGS), resources.seed
-                    )
-                    _save(path, texts, teacher)
+        files = {key: review_file(folder, *key) for key in product(SPOKEN_TASKS, LANGS)}
+        missing = [key for key, path in files.items() if not path.exists()]
+        if not missing:
+            return
+        teacher = resources.llm(self.llm)
+
+        def write(key: tuple[str, str]) -> None:
+            texts = write_instructions(teacher, *key, self.per_task // len(LANGS), resources.seed)
+            _save(files[key], texts, teacher)
+
+        with ThreadPoolExecutor(len(missing)) as pool:
+            list(pool.map(write, missing))
 
     def open(self, resources: Resources) -> Step:
         """Raises DataError where a review file is not there or has nothing left in it."""
@@ -85,14 +90,15 @@ class InstructStep:
     maker: SpeechMaker
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
-        for row in rows:
+        def instruct(row: Row) -> Row | Dropped:
             if (row.task, row.lang) not in self.texts:
-                yield row
-                continue
+                return row
             try:
-                yield replace(row, instruction=self._spoken(row, workspace))
+                return replace(row, instruction=self._spoken(row, workspace))
             except Unspoken as fault:
-                yield Dropped(row, self.config.step, fault.reason, fault.detail)
+                return Dropped(row, self.config.step, fault.reason, fault.detail)
+
+        yield from side_by_side(instruct, rows)
 
     def _spoken(self, row: Row, workspace: Workspace) -> Instruction:
         """Words and a voice by the row's id; others where these cannot be read back."""

@@ -3,7 +3,7 @@
 A prompt's text is kept whole beside the shards (`PROMPTS`). It has parts divided by lines of three dashes:
 what the model is told, then examples, user and assistant by turns. A teacher that was trained to think is
 shown no examples: they are crutches for small ones. In those of `ATTRIBUTE`, `{sad}` and the like stand for
-what is injected for that emotion, so that their thoughts open as the row's does.
+what is injected for that emotion.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from harken.data.rows import TASKS, Row, Speaker, Task, Turn, content_id
-from harken.data.speech_making import Speech, SpeechMaker, Unspoken
+from harken.data.speech_making import Speech, SpeechMaker, Unspoken, side_by_side
 from harken.data.steps.base import Dropped, Resources, Step, StepConfig
 from harken.data.workspace import Workspace
 from harken.errors import DataError
@@ -46,13 +46,15 @@ class SpeakStep:
     maker: SpeechMaker
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
-        for row in rows:
+        def speak(row: Row) -> Row | Dropped:
             try:
-                yield self._spoken(row, workspace) if row.task in self.config.tasks else row
+                return self._spoken(row, workspace) if row.task in self.config.tasks else row
             except Unspoken as fault:
-                yield Dropped(row, self.config.step, fault.reason, fault.detail)
+                return Dropped(row, self.config.step, fault.reason, fault.detail)
             except DataError as error:  # nobody speaks in this split and language
-                yield Dropped(row, self.config.step, "no voice", error.message)
+                return Dropped(row, self.config.step, "no voice", error.message)
+
+        yield from side_by_side(speak, rows)
 
     def _spoken(self, row: Row, workspace: Workspace) -> Row:
         turns = [

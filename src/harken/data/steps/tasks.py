@@ -7,13 +7,16 @@ step gives it some of its own. The trace is kept apart from the answer.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from harken.data.rows import Instruction, Row, Task, Teacher, derive
+from pydantic import Field
+
+from harken.data.rows import Instruction, Row, Task, Teacher, content_id, derive
 from harken.data.steps import replies, traces
 from harken.data.steps.base import Dropped, Resources
 from harken.data.steps.injections import FEELINGS
@@ -57,6 +60,8 @@ class Tasks(TaughtStep):
     step: Literal["tasks"] = "tasks"
     max_words: int = 90
     tasks: tuple[Literal["trajectory", "reasoning"], ...] = ("trajectory", "reasoning")
+    share: float = Field(default=1.0, ge=0, le=1)
+    """Of the conversations, the share that each task is asked about, chosen by their ids."""
     max_turns: int = 5
     """Of the user; longer conversations are left alone, as a small teacher loses count."""
 
@@ -83,7 +88,13 @@ class TasksStep:
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
         yield from rows
-        jobs = [(row, task) for row in rows if self._fits(row) for task in self.config.tasks]
+        jobs = [
+            (row, task)
+            for row in rows
+            if self._fits(row)
+            for task in self.config.tasks
+            if random.Random(content_id(task, row.id)).random() < self.config.share
+        ]
         jobs = [(row, task) for row, task in jobs if task == "reasoning" or len(set(felt(row))) > 1]
         answers = draw(
             self.config, self.seed, len(jobs), lambda these, how: self._once([jobs[i] for i in these], how)
