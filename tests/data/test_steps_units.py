@@ -3,17 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
 
 from harken.data.rows import Row, Turn
-from harken.data.steps import units
 from harken.data.steps.base import Dropped, Resources
-from harken.data.steps.units import Units, UnitsStep
+from harken.data.steps.units import CosyVoice2Units, HarkenUnits, Units, UnitsStep
 from harken.data.workspace import Workspace
-from harken.errors import HarkenError, RecipeError
+from harken.errors import HarkenError, InputError, RecipeError
 from harken.model.units.base import UnitEncoder
 
 
@@ -51,14 +50,14 @@ def test_spoken_replies_are_written_as_units(workspace: Workspace) -> None:
     codec: UnitEncoder = Counting()
     given = reply(workspace, "a", 1.0)
     silent = replace(given, turns=given.turns[:2])
-    made, passed = UnitsStep(Units(codec="counting"), codec)([given, silent], workspace)
+    made, passed = UnitsStep(Units(), codec)([given, silent], workspace)
     assert isinstance(made, Row) and made.codec_sha256 == "c0dec" and passed is silent
     assert made.turns[:2] == given.turns[:2]
     assert made.turns[2].units == tuple(n for frame in range(10) for n in (frame, 1))
 
 
 def test_what_the_codec_refuses_is_dropped(workspace: Workspace) -> None:
-    (made,) = UnitsStep(Units(codec="counting"), Counting())([reply(workspace, "b", 0.3)], workspace)
+    (made,) = UnitsStep(Units(), Counting())([reply(workspace, "b", 0.3)], workspace)
     assert isinstance(made, Dropped) and (made.step, made.detail) == ("units", "too short")
 
 
@@ -67,12 +66,10 @@ def test_without_a_codec_rows_pass(workspace: Workspace) -> None:
     assert list(Units().open(NOTHING)([given], workspace)) == [given]
 
 
-def test_codecs_are_opened_by_name(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RecipeError, match="no unit codec 'counting'"):
-        Units(codec="counting").open(NOTHING)
-    monkeypatch.setitem(cast(Any, units.CODECS), "counting", Counting)
-    (made,) = Units(codec="counting").open(NOTHING)([reply(workspace, "a", 1.0)], workspace)
-    assert isinstance(made, Row) and made.codec_sha256 == "c0dec"
-    with pytest.raises(RecipeError, match="'other'") as error:
-        Units(codec="other").open(NOTHING)
-    assert "counting" in error.value.hint
+def test_the_codec_of_a_recipe_is_opened_and_one_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no unit codec was trained there"):
+        Units(codec=HarkenUnits(parts=tmp_path)).open(NOTHING)
+    with pytest.raises(InputError, match="is no checkout of CosyVoice"):
+        Units(codec=CosyVoice2Units(at=str(tmp_path))).open(NOTHING)
+    with pytest.raises(ValueError, match="kind"):
+        Units.model_validate({"codec": {"kind": "other"}})

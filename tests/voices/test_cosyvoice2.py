@@ -53,9 +53,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (folder / "__init__.py").touch()
     (cli / "cosyvoice.py").write_text(PACKAGE)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    cosyvoice2._checkout.cache_clear()
+    cosyvoice2.checkout.cache_clear()
     yield cli.parents[1]
-    cosyvoice2._checkout.cache_clear()
+    cosyvoice2.checkout.cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] == "cosyvoice"]:
         monkeypatch.delitem(sys.modules, name)
 
@@ -75,7 +75,7 @@ def test_a_checkout_speaks_in_the_prompts_voice(checkout: Path, prompt: Path) ->
     assert voice.sample_rate == 24_000 and voice.name == "ann" and len(chunks) == 4
     assert chunks[0].shape == (1200,) and chunks[0].dtype == np.float32
     assert chunks[0][0] == pytest.approx(0.5 * user_style("sad").gain)
-    asked = cosyvoice2._checkout(str(checkout), "model")._model.asked
+    asked = cosyvoice2.checkout(str(checkout), "model").cosyvoice.asked
     assert asked[0] == ("I have lost my keys.", instruction(user_style("sad")), str(prompt))
     assert list(voice.speak("… 😀")) == []
     with pytest.raises(HarkenError, match="out of memory"):

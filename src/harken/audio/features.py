@@ -5,7 +5,7 @@ to 30 s, without the frames that are only padding: the encoder is then run on th
 turn is a sixth of the work. It is computed with torch, about ten times as quick as the extractor. Reading and
 resampling are left to `harken.audio.io`, cutting into windows to `harken.audio.windows`.
 
-Shapes: N samples, T = frames (even), M = 80 mel bands.
+Shapes: N samples, T = frames (even), M mel bands, 80 but for Whisper large-v3 and what follows it (128).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _FRAMES_MULTIPLE = 2  # Whisper's second convolution has stride 2: an even T los
 
 
 @cache
-def _mel_filters() -> torch.Tensor:
+def _mel_filters(bands: int) -> torch.Tensor:
     """Slaney-scaled triangular filters up to 8 kHz, (M, 201)."""
     from transformers.audio_utils import mel_filter_bank
 
     filters = mel_filter_bank(
         num_frequency_bins=1 + _FFT // 2,
-        num_mel_filters=MEL_BANDS,
+        num_mel_filters=bands,
         min_frequency=0.0,
         max_frequency=SAMPLE_RATE_HZ / 2,
         sampling_rate=SAMPLE_RATE_HZ,
@@ -53,8 +53,8 @@ def frame_count(sample_count: int) -> int:
     return -(-sample_count // step) * _FRAMES_MULTIPLE
 
 
-def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Whisper's log-mel features, float32, (80, T) at 100 frames a second.
+def log_mel(samples: NDArray[np.float32], bands: int = MEL_BANDS) -> NDArray[np.float32]:
+    """Whisper's log-mel features, float32, (M, T) at 100 frames a second.
 
     `samples` is (N,) float32 at 16 kHz; T is `frame_count(N)`. The scale is relative to the loudest frame of
     what is given, so windows of one recording are scaled each for itself, as Whisper does. Raises ValueError
@@ -74,7 +74,7 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
             wave, _FFT, _HOP, window=_window(), center=False, return_complex=True
         )  # (201, >T)
         power = spectrum.real.square() + spectrum.imag.square()
-        mel = (_mel_filters() @ power).clamp_min(1e-10).log10()  # (M, >T)
+        mel = (_mel_filters(bands) @ power).clamp_min(1e-10).log10()  # (M, >T)
         mel = (torch.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0
     features: NDArray[np.float32] = mel[:, :frames].contiguous().numpy()
     return features

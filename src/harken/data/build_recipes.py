@@ -281,7 +281,7 @@ def paper() -> BuildRecipe:
             tasks.Tasks(workers=8),
             instruct.Instruct(per_task=500, voices=50, speech=speech),
             speak.Speak(speech=speech, workers=16),
-            units.Units(),
+            units.Units(codec=units.CosyVoice2Units(at="CosyVoice")),
         ),
     )  # fmt: skip
 

@@ -90,12 +90,12 @@ def load(at: str, model: str, prompt: Path, name: str) -> CosyVoice2Voice:
 
     Raises InputError, and WeightsError where the checkout or its model cannot be loaded.
     """
-    engine: Engine = Server(at) if at.startswith(("http://", "https://")) else _checkout(at, model)
+    engine: Engine = Server(at) if at.startswith(("http://", "https://")) else checkout(at, model)
     return CosyVoice2Voice(engine, prompt, name)
 
 
 class Checkout:
-    """A checkout of CosyVoice, imported in place."""
+    """A checkout of CosyVoice, imported in place; `cosyvoice` is its own `CosyVoice2`."""
 
     def __init__(self, folder: Path, model: str) -> None:
         places = (folder, folder / "third_party" / "Matcha-TTS")
@@ -105,7 +105,7 @@ class Checkout:
             )
         sys.path[:0] = [str(place) for place in places if str(place) not in sys.path]
         try:
-            self._model: Any = import_module("cosyvoice.cli.cosyvoice").CosyVoice2(str(folder / model))
+            self.cosyvoice: Any = import_module("cosyvoice.cli.cosyvoice").CosyVoice2(str(folder / model))
         except Exception as error:  # a missing package or file, or whatever its loader raises
             raise WeightsError(
                 f"CosyVoice2 in {folder} cannot be loaded: {error!r}",
@@ -114,18 +114,19 @@ class Checkout:
 
     @property
     def sample_rate(self) -> int:
-        return int(self._model.sample_rate)
+        return int(self.cosyvoice.sample_rate)
 
     def instruct(self, text: str, instruction: str, prompt: Path) -> Iterator[Samples]:
         try:
-            for made in self._model.inference_instruct2(text, instruction, str(prompt), stream=False):
+            for made in self.cosyvoice.inference_instruct2(text, instruction, str(prompt), stream=False):
                 yield np.asarray(made["tts_speech"], dtype=np.float32).reshape(-1)
         except Exception as error:  # whatever a foreign model raises about one text
             raise HarkenError(f"CosyVoice2 cannot say it: {error!r}") from None
 
 
 @lru_cache(maxsize=1)
-def _checkout(folder: str, model: str) -> Checkout:
+def checkout(folder: str, model: str) -> Checkout:
+    """A checkout, loaded once. Raises InputError and WeightsError as `load` does."""
     return Checkout(Path(folder), model)
 
 

@@ -6,19 +6,62 @@ units mean nothing to another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from harken.audio.io import SAMPLE_RATE_HZ
 from harken.data.rows import Row, Turn
 from harken.data.steps.base import Dropped, Resources, Step, StepConfig
 from harken.data.workspace import Workspace
-from harken.errors import HarkenError, RecipeError
+from harken.errors import HarkenError, InputError
 from harken.model.units.base import UnitEncoder
+from harken.recipes import Frozen
 
-CODECS: dict[str, Callable[[], UnitEncoder]] = {}
-"""Name -> what opens the codec."""
+
+class HarkenUnits(Frozen):
+    """A recipe's own codec."""
+
+    kind: Literal["harken"] = "harken"
+    recipe: str = "mini"
+    parts: Path | None = None
+    """The folder of its trained parts; None takes those that ship."""
+
+    def open(self) -> UnitEncoder:
+        """Raises RecipeError where the parts have no codec."""
+        from harken.checkpoint import shipped
+        from harken.recipes import recipe
+        from harken.unit_checkpoint import load_unit_encoder
+
+        return load_unit_encoder(recipe(self.recipe), self.parts or shipped(self.recipe))
+
+
+class CosyVoice2Units(Frozen):
+    """CosyVoice2's, from a checkout."""
+
+    kind: Literal["cosyvoice2"] = "cosyvoice2"
+    at: str
+    """The folder of a checkout of CosyVoice."""
+    model: str = "pretrained_models/CosyVoice2-0.5B"
+    """The model's folder, from the checkout."""
+
+    def open(self) -> UnitEncoder:
+        """Raises InputError and WeightsError where the checkout or its model cannot be loaded."""
+        from harken.model.units.cosyvoice2 import CosyVoice2Encoder
+        from harken.unit_checkpoint import hash_of
+        from harken.voices.cosyvoice2 import checkout
+
+        loaded = checkout(self.at, self.model).cosyvoice
+        tokenizer = Path(self.at) / self.model / "speech_tokenizer_v2.onnx"
+        if not tokenizer.is_file():
+            raise InputError(f"{tokenizer} is not there", "fetch the whole of the model's folder")
+        return CosyVoice2Encoder(loaded.frontend.speech_tokenizer_session, hash_of(tokenizer))
+
+
+Codec = Annotated[HarkenUnits | CosyVoice2Units, Field(discriminator="kind")]
 
 
 class Units(StepConfig):
@@ -27,17 +70,12 @@ class Units(StepConfig):
     computes: ClassVar[bool] = True
 
     step: Literal["units"] = "units"
-    codec: str | None = None
-    """One of `CODECS`; None leaves replies as audio."""
+    codec: Codec | None = None
+    """None leaves replies as audio."""
 
     def open(self, resources: Resources) -> Step:
-        """Raises RecipeError for a codec that there is not."""
-        if self.codec is None:
-            return UnitsStep(self, None)
-        if self.codec not in CODECS:
-            known = f"one of: {', '.join(CODECS)}" if CODECS else "none: leave it out"
-            raise RecipeError(f"there is no unit codec {self.codec!r}", f"choose {known}")
-        return UnitsStep(self, CODECS[self.codec]())
+        """Raises what opening the codec raises."""
+        return UnitsStep(self, self.codec.open() if self.codec else None)
 
 
 @dataclass(frozen=True)
