@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from harken.data.rows import Affect, Row, Turn, content_id
-from harken.data.steps import replies, tasks
+from harken.data.steps import prompts, replies, task_prompts, tasks
 from harken.data.steps.base import Dropped, StepConfig
 from harken.data.steps.injections import FEELINGS
-from harken.data.steps.prompts import ASKED, PROMPTS, RESPOND, TRAJECTORY
+from harken.data.steps.prompts import RESPOND
 from harken.data.steps.respond import Respond
+from harken.data.steps.task_prompts import ASKED, TRAJECTORY
 from harken.data.steps.tasks import Tasks
 from harken.data.steps.teaching import CUT_OFF, LLM_ERROR, NEVER_CLOSES, NO_LANGUAGE, NO_WORDS
 from harken.data.workspace import Workspace
@@ -49,6 +50,7 @@ def user(text: str, emotion: str | None = None) -> Turn:
     return Turn("user", text, affect=(Affect(emotion, "human"),) if emotion else ())
 
 
+PROMPTS = prompts.PROMPTS | task_prompts.PROMPTS
 QUERY = {"en": row(user("My train is late again.")), "zh": row(user("我的火车又晚点了。"), lang="zh")}
 REPLY = {"en": "Again? Is it at least warm where you wait?", "zh": "又晚点呀，你等车的地方冷不冷？"}
 
@@ -232,7 +234,7 @@ def faulty(reply: str) -> str:
         ("reasoning", replies.REFUSAL, faulty("As an AI, I cannot know why you feel that.")),
         ("reasoning", replies.NOT_SPEECH, faulty("- the cat\n- the postman")),
         ("trajectory", tasks.SPEAKS_OF_THE_SPEAKER, faulty("The speaker was sad, surprised, then happy.")),
-        ("reasoning", replies.ECHO, faulty("Your cat is back. The work was not respected by him.")),
+        ("reasoning", replies.ECHO, faulty("Your cat is back. You had not dared to hope any more.")),
         ("reasoning", replies.LOOP, " the cat was gone." + faulty("Your cat is back.")),
         ("reasoning", replies.ECHO, faulty("You are happy about the fence and the oil of the neighbour.")),
     ],

@@ -12,7 +12,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from harken.data.steps.prompts import ASKED, Prompt
+from harken.data.steps.prompts import Prompt
+from harken.data.steps.task_prompts import ASKED
 from harken.llm.base import LLM, Completion, Sampling
 from harken.llm.templates import Message, render
 

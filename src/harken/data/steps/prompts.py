@@ -1,4 +1,6 @@
-"""What the steps tell their teachers, in English and in Chinese; a row names its prompt by the text's hash.
+"""What the steps *respond* and *attribute* tell their teachers, in English and in Chinese.
+
+A row names its prompt by the text's hash.
 
 A prompt's text is kept whole beside the shards (`PROMPTS`). It has parts divided by lines of three dashes:
 what the model is told, then examples, user and assistant by turns. A teacher that was trained to think is
@@ -39,9 +41,14 @@ class Prompt:
         return messages
 
     @property
+    def thoughts(self) -> tuple[str, ...]:
+        """What the examples think and answer."""
+        return tuple(self.text.split(_BETWEEN)[2::2])
+
+    @property
     def answers(self) -> tuple[str, ...]:
         """What the examples answer, without their think blocks."""
-        return tuple(turn.split(_THOUGHT)[-1] for turn in self.text.split(_BETWEEN)[2::2])
+        return tuple(turn.split(_THOUGHT)[-1] for turn in self.thoughts)
 
 
 RESPOND = {
@@ -202,151 +209,5 @@ Oh no, out by Christmas, that is so hard on all of you. Have you found anywhere 
     ),
 }
 
-TRAJECTORY = {
-    "en": Prompt(
-        "trajectory-en",
-        """\
-You are told a conversation, with how the speaker sounded at each turn. Say in two or three plain \
-sentences how \
-their emotion moved: name every emotion in the order it came, and tie each to what happened.
----
-1 (sad) They cancelled my flight and I will miss the wedding.
-Friend: Oh no, all that way for nothing?
-2 (surprised) Wait, they are sending me a car?
-Friend: Get in, quick!
-3 (happy) The driver says I will be there for the dinner!
----
-<think>
-In order the speaker sounded sad, then surprised, then happy. What happened is that the flight was \
-cancelled, then \
-a car was sent, then the driver said they will be there for the dinner.
-</think>
-
-At first you were sad, because your flight was cancelled and you would miss the wedding. Then you were \
-surprised \
-that they were sending a car, and at last happy when the driver said you would be there for the dinner.
----
-1 (calm) I am painting the fence this weekend.
-Friend: What colour?
-2 (angry) The neighbour just poured his old oil over it!
----
-<think>
-In order the speaker sounded calm, then angry. What happened is that they were painting the fence, then the \
-neighbour poured his old oil over it.
-</think>
-
-You began calm, telling about painting the fence. Then you turned angry at once when the neighbour poured \
-his old \
-oil over it.""",
-    ),
-    "zh": Prompt(
-        "trajectory-zh",
-        """\
-下面是一段对话，每句都标了说话人当时的心情。请用两三句平实的话说明心情是怎样变化的：\
-按先后顺序说出每一种心情，\
-并说明各自因为什么事。只说中文。
----
-1（难过）航班取消了，我赶不上婚礼了。
-朋友：啊，那怎么办？
-2（惊讶）等等，他们给我派了一辆车？
-朋友：快上车呀！
-3（开心）司机说晚饭前能到！
----
-<think>
-对方先是难过，然后惊讶，然后开心。事情是航班取消了，后来派了一辆车，最后司机说晚饭前能到。
-</think>
-
-一开始航班取消、赶不上婚礼，你很难过。后来听说派了一辆车，你很惊讶；司机说晚饭前能到，你又变得开心了。
----
-1（平静）这个周末我在刷院子的栅栏。
-朋友：刷什么颜色？
-2（生气）邻居刚把旧机油泼在上面了！
----
-<think>
-对方先是平静，然后生气。事情是他们在刷栅栏，后来邻居把旧机油泼在上面。
-</think>
-
-你起初很平静，在说刷栅栏的事。邻居把旧机油泼在上面以后，你一下子就生气了。""",
-    ),
-}
-
-REASONING = {
-    "en": Prompt(
-        "reasoning-en",
-        """\
-You are told a conversation, with how the speaker sounded at each turn. Say in two or three plain \
-sentences why \
-they feel as they do at the end: what happened in the earlier turns, and what lies behind it that they do \
-not say.
----
-1 (sad) They cancelled my flight and I will miss the wedding.
-Friend: Oh no, all that way for nothing?
-2 (surprised) Wait, they are sending me a car?
-Friend: Get in, quick!
-3 (happy) The driver says I will be there for the dinner!
----
-<think>
-At the end the speaker sounds happy. It began with the cancelled flight and the wedding they would miss, \
-and the \
-car changed that. Behind it lies that being there for their family matters to them.
-</think>
-
-You are happy because the driver will get you to the dinner, after the cancelled flight had nearly cost \
-you the \
-wedding. Behind it is how much it means to you to be with your people on that day.
----
-1 (calm) I am painting the fence this weekend.
-Friend: What colour?
-2 (angry) The neighbour just poured his old oil over it!
----
-<think>
-At the end the speaker sounds angry. It began with the fence they were painting, and then the neighbour \
-poured oil \
-over it. Behind it lies that their work was not respected.
-</think>
-
-You are angry because the neighbour poured oil over the fence that you had been painting all weekend. \
-What hurts is \
-that he showed no respect for your work.""",
-    ),
-    "zh": Prompt(
-        "reasoning-zh",
-        """\
-下面是一段对话，每句都标了说话人当时的心情。请用两三句平实的话说明对方最后为什么有这样的心情：\
-前面发生了什么，\
-以及背后没有说出来的原因。只说中文。
----
-1（难过）航班取消了，我赶不上婚礼了。
-朋友：啊，那怎么办？
-2（惊讶）等等，他们给我派了一辆车？
-朋友：快上车呀！
-3（开心）司机说晚饭前能到！
----
-<think>
-最后对方听起来开心。起因是航班取消、赶不上婚礼，后来派的车改变了这一切。背后是对方很在意能和家人在一起。
-</think>
-
-你开心，是因为司机能在晚饭前把你送到，而之前航班取消差点让你错过婚礼。其实你最在意的，是那一天能和家人在一起。
----
-1（平静）这个周末我在刷院子的栅栏。
-朋友：刷什么颜色？
-2（生气）邻居刚把旧机油泼在上面了！
----
-<think>
-最后对方听起来生气。起因是他们在刷栅栏，后来邻居把旧机油泼在上面。背后是对方的辛苦没有得到尊重。
-</think>
-
-你生气，是因为邻居把旧机油泼在你刷了一个周末的栅栏上。真正让你难受的，是他一点也不尊重你的辛苦。""",
-    ),
-}
-
-ASKED = {
-    ("trajectory", "en"): "How did my emotions change over this conversation, and what caused each change?",
-    ("trajectory", "zh"): "在这段对话里，我的心情是怎样变化的？每次变化是因为什么？",
-    ("reasoning", "en"): "Why do I feel the way I do now, and what lies behind it?",
-    ("reasoning", "zh"): "我现在为什么会有这样的心情？背后的原因是什么？",
-}
-"""What the rows of these tasks ask until the instruct step gives them words of their own."""
-
-PROMPTS = {p.name: p for kind in (RESPOND, ATTRIBUTE, TRAJECTORY, REASONING) for p in kind.values()}
-"""Every prompt here, by name."""
+PROMPTS = {p.name: p for kind in (RESPOND, ATTRIBUTE) for p in kind.values()}
+"""Every prompt here, by name; those of `task_prompts` beside them."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Literal
 
 from pydantic import Field
 
 from harken.data.rows import Instruction, Row, Task, Teacher, content_id, derive
-from harken.data.steps import replies, traces
+from harken.data.steps import replies, task_prompts, traces
 from harken.data.steps.base import Dropped, Resources
 from harken.data.steps.injections import FEELINGS
-from harken.data.steps.prompts import ASKED, REASONING, TRAJECTORY
+from harken.data.steps.prompts import Prompt
+from harken.data.steps.task_prompts import ASKED, REASONING, TRAJECTORY
 from harken.data.steps.teaching import (
     DETAIL,
     LANGUAGES,
@@ -34,6 +37,9 @@ from harken.data.steps.teaching import (
 from harken.data.workspace import Workspace
 from harken.llm.base import LLM, Sampling
 from harken.llm.templates import Message
+
+PROMPTS = task_prompts.PROMPTS
+"""What the teacher is told; the build keeps it beside the shards."""
 
 EMOTION_MISSING = "an emotion of the history is missing"
 EMOTION_ADDED = "an emotion that was not there"
@@ -175,7 +181,7 @@ def fault(row: Row, task: Task, injected: str, thought: Thought, max_words: int)
         return reason
     if traces.announces(thought.reply):
         return SPEAKS_OF_THE_SPEAKER
-    if any(_echoes(text, row, _PROMPTS[task][row.lang].text) for text in (continuation, thought.reply)):
+    if any(_echoes(text, row, _PROMPTS[task][row.lang]) for text in (continuation, thought.reply)):
         return replies.ECHO
     if task == "trajectory":
         return order_fault(thought.reply, felt(row), row.lang)
@@ -184,18 +190,26 @@ def fault(row: Row, task: Task, injected: str, thought: Thought, max_words: int)
     return None if used else EARLY_TURNS_UNUSED
 
 
-def _echoes(text: str, row: Row, prompt: str) -> bool:
+def _echoes(text: str, row: Row, prompt: Prompt) -> bool:
     """Does a text tell of what happened in the prompt's examples, or say of it what they say?"""
     own = " ".join(
         [*(turn.text for turn in row.turns), *(_adjective(label, row.lang) for label in felt(row))]
     )
-    happened = " ".join(re.findall(r"^\d+ ?[(（][^)）]*[)）](.*)$", prompt, re.MULTILINE))
+    happened = " ".join(re.findall(r"^\d+ ?[(（][^)）]*[)）](.*)$", prompt.text, re.MULTILINE))
     if len(traces.borrowed(text, row.lang, own, happened)) >= 2:
         return True
     told = replies.words(text)
-    start, _, length = replies.longest_run(told, replies.words(prompt))
+    start, _, length = replies.longest_run(told, replies.words(prompt.text))
     run = ("" if row.lang == "zh" else " ").join(told[start : start + length])
-    return length >= 4 and len(traces.borrowed(run, row.lang, own, run)) >= _SAID_OF_IT[row.lang]
+    said = traces.borrowed(run, row.lang, f"{own} {_frame(prompt, row.lang)}", run)
+    return length >= 4 and len(said) >= _SAID_OF_IT[row.lang]
+
+
+@cache
+def _frame(prompt: Prompt, lang: str) -> str:
+    """What several of a prompt's examples answer with: how a thing is put, not what happened."""
+    of_examples = Counter(word for told in prompt.thoughts for word in set(traces.content_words(told, lang)))
+    return " ".join(word for word, examples in of_examples.items() if examples > 1)
 
 
 def order_fault(answer: str, emotions: Sequence[str], lang: str) -> str | None:
