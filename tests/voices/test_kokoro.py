@@ -102,6 +102,27 @@ def test_a_timed_text_obeys_its_style_and_what_cannot_be_spoken_has_no_words(fol
 
 
 @pytest.mark.weights
+def test_times_without_sound_are_those_of_the_sound(folder: Path) -> None:
+    """The length of every chunk that `speak` makes, and where its words are: read by another than Whisper."""
+    import soxr
+
+    from harken.evaluation.moonshine import Moonshine
+
+    text = "I got out of the house this morning. Where did you put the blue umbrella?"
+    voice, style = KokoroVoice(folder), Style(0.9, 1.2)
+    sounds, chunks = list(voice.speak(text, style)), voice.timings(text, style)
+    assert [round(length * voice.sample_rate) for length, _ in chunks] == [sound.size for sound in sounds]
+    said = [word for _, words in chunks for word in words]
+    assert [text[word.start : word.end] for word in said] == text.split()
+    assert all(len(word.symbols) == len(word.ends_s) and word.symbols[-1] == " " for word in said)
+    assert all(ends == sorted(ends) for ends in ([e for w in words for e in w.ends_s] for _, words in chunks))
+    cut = int(chunks[0][1][4].ends_s[-1] * voice.sample_rate)  # behind "the"
+    before, after = (soxr.resample(part, voice.sample_rate, 16_000) for part in np.split(sounds[0], [cut]))
+    assert "house" in Moonshine()(after).lower() and "house" not in Moonshine()(before).lower()
+    assert voice.timings("It was in 1996, I think.") == []  # more words are said than are written
+
+
+@pytest.mark.weights
 @pytest.mark.parametrize("text", ["", "😀", "... !?", "你好"])
 def test_what_cannot_be_spoken_gives_no_sound(folder: Path, text: str) -> None:
     assert list(KokoroVoice(folder).speak(text)) == []

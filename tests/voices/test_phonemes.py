@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harken.errors import InputError, MissingExtra
 from harken.voices import phonemes as module
-from harken.voices.phonemes import LONGEST_LINE, lines, phonemes, sentences, words
+from harken.voices.phonemes import LONGEST_LINE, SpokenWord, in_order, lines, phonemes, sentences, words
 from harken.voices.symbols import SYMBOL_IDS
 
 
@@ -166,3 +166,16 @@ def test_missing_extra_is_named() -> None:
     with pytest.raises(MissingExtra) as chinese:
         phonemes("你好", "zh")
     assert chinese.value.hint == "pip install 'harken[kokoro]'"
+
+
+def test_parts_of_a_line_are_told_to_words_apart() -> None:
+    def apart(*symbols: str) -> list[SpokenWord]:
+        return [SpokenWord(n, n + 1, word) for n, word in enumerate(symbols)]
+
+    words = apart("aʊt", "ʌv", "ðə", "hˈaʊs")
+    made = in_order(["ˌaʊɾəv", "ðə", "hˈaʊs"], words)
+    assert made is not None and [len(part) for part in made] == [2, 1, 1]
+    assert [word for part in made for word in part] == words
+    assert in_order(["aʊt", "ʌv", "ðə", "hˈaʊs"], words) == [[word] for word in words]
+    assert in_order(["ðə", "nˈaɪntiːn", "hˈʌndɹɪd"], apart("ðə")) is None
+    assert in_order(["kˈæt"], apart("hˈaʊs")) is None and in_order([], []) is None

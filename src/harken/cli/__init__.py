@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
-from harken.cli.data import AuditData, BuildData, RenderData, ShowData
+from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.recipes import ListRecipes, ShowRecipe
 from harken.cli.reply import Reply
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
@@ -80,6 +80,7 @@ def _commands() -> Any:
     recipes = (named("list", ListRecipes), named("show", ShowRecipe))
     data = (
         named("render", RenderData),
+        named("time", TimeData),
         named("build", BuildData),
         named("show", ShowData),
         named("audit", AuditData),

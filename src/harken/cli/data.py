@@ -61,6 +61,27 @@ class RenderData(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeData(Command):
+    """Find out when each word is said in a pack of speech that Kokoro made, going on where it stopped."""
+
+    pack: Positional[Path]
+    """The folder of the pack: manifest.jsonl.gz beside tars."""
+    out: Path
+    """The folder of recordings and their manifest, as `harken data render --replies` writes it."""
+
+    def run(self) -> int:
+        from harken.data.timing import time_pack
+
+        try:
+            timed, left_out = time_pack(self.pack, self.out)
+        except KeyboardInterrupt:
+            print(_GOES_ON)
+            return INTERRUPTED
+        print(f"{timed} clips timed, {left_out} left out: their length is not what their words would take")
+        return DONE
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuildData(Command):
     """Build a data set from its sources to its last step, going on where it stopped."""
 

@@ -114,13 +114,13 @@ def render(
     """
     _check(split, voices)
     _make_folder(out)
-    standing = _standing(out)
+    standing = rows_standing(out)
     progress = _Progress(sum(r["seconds"] for r in standing.values() if r["split"] == split), hours, report)
     turns = () if progress.reached else turns_of(sources, split, seed)
     todo = _cast((turn for turn in turns if turn.id not in standing), seed, voices, replies)
     unspeakable, interrupted = 0, False
     with (
-        _open_manifest(out) as manifest,
+        open_manifest(out) as manifest,
         ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (open_voice,)) as pool,
     ):
         try:
@@ -263,7 +263,7 @@ def _make_folder(out: Path) -> None:
         raise DataError(f"{out}: cannot be made: {error.strerror}", "name another folder") from None
 
 
-def _standing(out: Path) -> dict[str, dict[str, Any]]:
+def rows_standing(out: Path) -> dict[str, dict[str, Any]]:
     """Manifest rows by id of the turns that stand in `out`, whichever run rendered them."""
     rows: dict[str, dict[str, Any]] = {}
     for manifest in sorted(out.glob("manifest*.jsonl")):
@@ -281,7 +281,7 @@ def _standing(out: Path) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _open_manifest(out: Path) -> IO[str]:
+def open_manifest(out: Path) -> IO[str]:
     """The manifest to append to, without a last row that was cut off in writing."""
     path = out / "manifest.jsonl"
     try:

@@ -53,10 +53,16 @@ class Clip:
 
         if self.member is None:
             return read(self.file, sample_rate=sample_rate).samples
+        return read(self.file_bytes(), self.member, sample_rate).samples
+
+    def file_bytes(self) -> bytes:
+        """The audio file as it lies there. Raises DataError where the pack lacks it."""
+        if self.member is None:
+            return self.file.read_bytes()
         handle = _open_tar(self.file).extractfile(self.member)
         if handle is None:
             raise DataError(f"{self.file.name} has no member {self.member!r}", "fetch the pack again")
-        return read(handle.read(), self.member, sample_rate).samples
+        return handle.read()
 
 
 def clips(folder: Path) -> list[Clip]:

@@ -58,7 +58,7 @@ class Said(NamedTuple):
     moves: Tensor  # (S,) symbols that the step moves on by
     tokens: Tensor  # (S,) the token whose word is said
     ids: Tensor  # (T,)
-    style: int
+    style: int  # -1 where it is not known
 
 
 def steps_of(
@@ -96,7 +96,7 @@ def steps_of(
         torch.from_numpy(np.diff(pointers)),
         of_symbol[at],
         torch.tensor(list(ids)),
-        list(styles).index(reply.style),
+        list(styles).index(reply.style) if reply.style else -1,
     )
 
 
@@ -117,7 +117,7 @@ class Batch:
     moves: Tensor  # (B, S), IGNORED beyond a reply
     hidden: Tensor  # (B, S, D) of Think at the word that is said
     text: Tensor  # (B, S, D) its token's embedding
-    styles: Tensor  # (B,)
+    styles: Tensor  # (B,), -1 where it is not known
     valid: Tensor  # (B, S) bool
 
 
@@ -167,7 +167,7 @@ class SpeakTask:
         """How surprised Speak is. Args: hide: hides some of what it is given, as in training."""
         speak, config = self.speak, self.config
         before = F.pad(batch.units[:, :-1], (0, 0, 1, 0), value=NOTHING)
-        styles = F.one_hot(batch.styles, speak.sizes.styles).float()
+        styles = (batch.styles[:, None] == torch.arange(speak.sizes.styles)).float()  # none where unknown
         if hide:
             before = before.masked_fill(
                 (torch.rand(before.shape[:2]) < config.unit_dropout)[..., None], NOTHING

@@ -37,7 +37,8 @@ class SpokenReply:
     before: str | None
     text: str
     voice: str
-    style: str
+    style: str | None
+    """Of `REPLY_STYLES`; None where it was spoken as a user's turn."""
     words: tuple[tuple[int, int, str], ...]
     """Of each word: its characters from and to, and its symbols."""
     ends: tuple[float, ...]
@@ -97,7 +98,7 @@ def spoken_reply(clip: Clip, encoder: HarkenUnitEncoder) -> SpokenReply:
         before=clip.before,
         text=clip.text,
         voice=clip.voice,
-        style=clip.style or "warm",
+        style=clip.style,
         words=tuple((word.start, word.end, word.symbols) for word in clip.words),
         ends=tuple(round(end * encoder.units_hz, 2) for word in clip.words for end in word.ends_s),
         units=base64.b64encode(units.astype("<u2").tobytes()).decode(),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from harken.errors import InputError, MissingExtra, WeightsError
 from harken.voices import casts, phonemes
 from harken.voices.base import NEUTRAL, Samples, Style, TimedWord, level
+from harken.voices.onnx_graph import giving
 from harken.voices.symbols import PAD_ID, SYMBOL_IDS
 from harken.weights.store import ensure
 
@@ -32,6 +33,7 @@ _PROSODY = slice(
 )  # the half of a style vector that carries pitch, energy and timing; the rest is timbre
 _DURATIONS = "/encoder/Clip_output_0"
 """Where the network holds how many frames each symbol lasts."""
+_SOUND, _TIMED, _ONLY_TIMES = "sound", "sound and times", "times"  # what a session gives
 _FRAME = 600  # samples
 _PAUSE_FRAMES = 6  # of silence after a sentence, and before the next: 0.15 s each
 _ACCENTS = {"a": "en-us", "b": "en-gb", "z": "zh"}  # by the first letter of a voice's name
@@ -94,6 +96,28 @@ class KokoroVoice:
             begun += sounds[-1].size
         return np.concatenate([np.zeros(0, np.float32), *sounds]), said
 
+    def timings(self, text: str, style: Style = NEUTRAL) -> list[tuple[float, list[TimedWord]]]:
+        """When `speak` would say each word of an English text, without saying it: of each of its chunks the
+        length in seconds, and its words, whose times count from its start.
+
+        Symbols are those of the words one by one, as in `speak_timed`; in those that sound otherwise among
+        others, or run into the next ("of the"), the time is dealt out evenly. No chunks where words cannot be
+        told apart, in numbers say.
+        """
+        words = phonemes.words(text, self._accent)
+        lines = phonemes.lines(text, self._accent)
+        parts = phonemes.in_order([part for line in lines for part in line.split(" ")], words)
+        if parts is None:
+            return []
+        session, found, at = _session(self._model, self._threads, _ONLY_TIMES), [], 0
+        for line in lines:
+            (frames,) = session.run([_DURATIONS], self._feed(line, style))
+            ends_s = np.cumsum(frames.reshape(-1)) * _FRAME / SAMPLE_RATE_HZ  # (P + 2,)
+            stop = at + len(line.split(" "))
+            found.append((float(ends_s[-1]), _timed_words(parts[at:stop], line.split(" "), ends_s)))
+            at = stop
+        return found
+
     def _say(self, line: str, style: Style) -> Samples:
         (wave,) = self._session.run(["waveform"], self._feed(line, style))
         samples: Samples = wave.reshape(-1)
@@ -101,7 +125,7 @@ class KokoroVoice:
 
     def _say_timed(self, line: str, style: Style) -> tuple[Samples, NDArray[np.float32]]:
         """The sound, and frames of each symbol, silence at the ends included: (P + 2,)."""
-        session = _session(self._model, self._threads, timed=True)
+        session = _session(self._model, self._threads, _TIMED)
         wave, frames = session.run(["waveform", _DURATIONS], self._feed(line, style))
         return wave.reshape(-1), frames.reshape(-1)
 
@@ -129,17 +153,26 @@ def _timed_lines(words: list[phonemes.SpokenWord]) -> Iterator[list[phonemes.Spo
         yield line
 
 
-def _with_output(model: bytes, tensor: str) -> bytes:
-    """The ONNX file with one more of its tensors given out.
+def _timed_words(
+    parts: list[list[phonemes.SpokenWord]], spoken: list[str], ends_s: NDArray[np.float64]
+) -> list[TimedWord]:
+    """Words of a line with the times of their own symbols.
 
-    Protocol buffers join fields that come twice: field 7 of a model is its graph, field 12 of a graph an
-    output, field 1 of that its name.
+    Args: spoken: the line's parts as it is spoken; parts: the words of each; ends_s: of the line's symbols.
     """
-    message = tensor.encode()
-    for field in (1, 12, 7):
-        assert len(message) < 128, "a length takes one byte"
-        message = bytes([field << 3 | 2, len(message)]) + message
-    return model + message
+    said, at = [], 1  # after the silence at the start
+    for words, symbols in zip(parts, spoken, strict=True):
+        heard = ends_s[at - 1 : at + len(symbols)]  # from where the part begins
+        own = " ".join(word.symbols for word in words)
+        evenly = np.interp(np.linspace(0, len(symbols), len(own) + 1)[1:], range(len(heard)), heard)
+        at += len(symbols) + 1
+        times, begun = [*evenly, ends_s[at - 1]], 0  # the last one is of the space after the part
+        for word in words:
+            end = begun + len(word.symbols) + 1
+            times_of_word = tuple(round(float(t), 4) for t in times[begun:end])
+            said.append(TimedWord(word.start, word.end, f"{word.symbols} ", times_of_word))
+            begun = end
+    return said
 
 
 def load(name: str = "af_heart", threads: int = 2) -> KokoroVoice:
@@ -161,9 +194,9 @@ def _styles(folder: Path, name: str) -> Samples:
     return styles.reshape(-1, _STYLE_SIZE)
 
 
-@lru_cache(maxsize=2)
-def _session(model: Path, threads: int, timed: bool = False) -> Any:
-    """The network; `timed` gives its durations out too, at the price of reading the file into memory."""
+@lru_cache(maxsize=3)
+def _session(model: Path, threads: int, gives: str = _SOUND) -> Any:
+    """The network. With times, the file is read into memory."""
     try:
         import onnxruntime
     except ImportError:
@@ -174,7 +207,7 @@ def _session(model: Path, threads: int, timed: bool = False) -> Any:
     options.log_severity_level = 3  # errors only
     try:
         return onnxruntime.InferenceSession(
-            _with_output(model.read_bytes(), _DURATIONS) if timed else str(model),
+            str(model) if gives == _SOUND else giving(model.read_bytes(), _DURATIONS, gives == _ONLY_TIMES),
             options,
             providers=["CPUExecutionProvider"],
         )

@@ -12,6 +12,7 @@ import re
 import threading
 import unicodedata
 import warnings
+from difflib import SequenceMatcher
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -40,6 +41,9 @@ _WEAK = frozenset((
     "she", "should", "so", "that", "that's", "the", "their", "them", "they", "they're", "this", "to",
     "us", "was", "we", "we're", "were", "will", "with", "would", "you", "you're", "your",
 ))  # fmt: skip  # spoken without stress among others
+_MOST_JOINED = 3  # words that may run into one another
+_ALIKE = 0.7
+"""How alike (0 to 1) words apart and in their line must sound to be taken for the same."""
 _LOCK = threading.Lock()  # espeak-ng keeps state of its own
 
 
@@ -102,6 +106,27 @@ def words(text: str, accent: str = "en-us") -> list[SpokenWord]:
         if symbols:
             found.append(SpokenWord(word.start(), word.end(), symbols))
     return found
+
+
+def in_order(spoken: list[str], apart: list[SpokenWord]) -> list[list[SpokenWord]] | None:
+    """Which words, spoken apart, each part of a spoken line is made of: one as a rule, up to three where they
+    run into one another. None where that cannot be told.
+    """
+    ways: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}  # by how many words are used up, the best one
+    for part in spoken:
+        further: dict[int, tuple[float, list[int]]] = {}
+        for used, (score, counts) in ways.items():
+            for count in range(1, min(_MOST_JOINED, len(apart) - used) + 1):
+                joined = "".join(word.symbols for word in apart[used : used + count])
+                more = score + len(part) * SequenceMatcher(None, part, joined, autojunk=False).ratio()
+                if more > further.get(used + count, (-1.0, []))[0]:
+                    further[used + count] = more, [*counts, count]
+        ways = further
+    score, counts = ways.get(len(apart), (0.0, []))
+    if not spoken or score < _ALIKE * sum(map(len, spoken)):
+        return None
+    words = iter(apart)
+    return [[next(words) for _ in range(count)] for count in counts]
 
 
 def _fit(line: str) -> list[str]:
