@@ -21,7 +21,7 @@ from harken.data.build_recipes import BuildRecipe, SourceConfig
 from harken.data.engines import ENGINES, base, engine, local
 from harken.data.engines.base import Chain, Finished, Lent, Parcel, StepFailed, failure
 from harken.data.rows import Row, Turn
-from harken.data.steps.units import Units
+from harken.data.steps.units import HarkenUnits, Units
 from harken.data.workspace import Workspace
 from harken.errors import DataError, HarkenError, InputError
 
@@ -147,8 +147,8 @@ def in_this_process(monkeypatch):
 
 def test_a_step_that_cannot_be_opened_in_its_process_says_so(tmp_path):
     source = made(tmp_path / "source", 40)
-    broken = recipe(source, FakeAnswers(), Units(codec="none-such"))
-    with pytest.raises(HarkenError, match="step units: there is no unit codec 'none-such'"):
+    broken = recipe(source, FakeAnswers(), Units(codec=HarkenUnits(parts=tmp_path)))
+    with pytest.raises(HarkenError, match=r"step units: .* no unit codec was trained there"):
         build(broken, tmp_path / "out", engine="local")
 
 
