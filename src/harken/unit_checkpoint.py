@@ -80,7 +80,7 @@ def load_unit_decoder(recipe: Recipe, folder: Path) -> HarkenUnitDecoder:
 
     from harken.audio.vocoder_mel import SAMPLE_RATE_HZ
     from harken.model.units.decoder import HarkenUnitDecoder
-    from harken.model.units.hifigan import Hifigan
+    from harken.model.units.hifigan import Hifigan, quickest_dtype
     from harken.weights.hifigan import GENERATOR
     from harken.weights.store import ensure
 
@@ -90,7 +90,12 @@ def load_unit_decoder(recipe: Recipe, folder: Path) -> HarkenUnitDecoder:
     vocoder = Hifigan()
     vocoder.load_state_dict(load_file(ensure(config.vocoder) / GENERATOR))
     decoder = HarkenUnitDecoder(
-        mel, vocoder, config.levels, tuple(about["voices"]), SAMPLE_RATE_HZ, about["codec_sha256"]
+        mel,
+        vocoder.to(quickest_dtype()),
+        config.levels,
+        tuple(about["voices"]),
+        SAMPLE_RATE_HZ,
+        about["codec_sha256"],
     )
     return decoder.requires_grad_(False).eval()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -124,8 +125,19 @@ def test_no_units_give_no_sound(decoder: HarkenUnitDecoder) -> None:
     assert len(decoder.decode([units(0)], ["anna"])[0]) == 0
 
 
+def test_pieces_are_the_whole_in_bfloat16_too(decoder: HarkenUnitDecoder) -> None:
+    rough = copy.deepcopy(decoder)
+    rough.vocoder.to(torch.bfloat16)
+    row = units(60)
+    whole, pieces = rough.decode([row], ["anna"])[0], streamed(rough, [row], [7, 2])[0]
+    assert whole.dtype == pieces.dtype == torch.float32
+    assert (whole - pieces).abs().max() <= 0.05 * whole.abs().max()
+    assert (whole - decoder.decode([row], ["anna"])[0]).abs().max() <= 0.05 * whole.abs().max()
+
+
 @pytest.mark.weights
-def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.dtype) -> None:
     """Golden by nature: the mel spectrogram of what it makes is the one that it was given."""
     import soundfile
     import soxr
@@ -139,6 +151,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of() -> None:
     mel = vocoder_mel(soxr.resample(samples, rate, 22_050))
     vocoder = Hifigan().eval()
     vocoder.load_state_dict(load_file(ensure("hifigan-universal") / GENERATOR))
+    vocoder.to(dtype)
     with torch.no_grad():
         wave = vocoder(mel.T[None])[0].numpy()
     assert len(wave) == len(mel) * 256 and np.abs(wave).max() < 1.0
