@@ -80,8 +80,8 @@ class Hifigan(nn.Module):
 
 
 def quickest_dtype() -> torch.dtype:
-    """What the generator runs in: bfloat16 where the processor multiplies matrices of it (AMX), which is twice
-    as quick and rounds off what is 20 dB below the sound; else float32.
+    """What the generator runs in: bfloat16 where the processor multiplies matrices of it (AMX), which is
+    twice as quick and rounds off what is 20 dB below the sound; else float32.
     """
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     return torch.bfloat16 if has_amx else torch.float32
