@@ -128,6 +128,9 @@ def test_segments_say_when(workspace: Workspace) -> None:
     assert (whole.t0, whole.t1) == (None, None) and [part.label for part in parts] == ["anger", "sad"]
     assert parts[0].t0 == 0 and 2 < (parts[0].t1 or 0) <= 2.5 and parts[0].t1 == parts[1].t0
     assert parts[1].t1 == made.last_user.seconds == 4.5
+    few = labelled(workspace, Turn("user", "No! Sorry.", "both.wav"), window_s=4.0)
+    assert isinstance(few, Row) and len(few.last_user.affect) == 2, "less than half a window is no segment"
+    assert few.last_user.affect[1].t1 == 4.5
 
 
 @pytest.mark.parametrize(

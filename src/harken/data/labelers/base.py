@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harken.affect.labels import top_emotion
 from harken.audio.io import SAMPLE_RATE_HZ, SHORTEST_S, Recording
 from harken.audio.windows import windows
@@ -75,7 +78,8 @@ class Labeler(Protocol):
 def in_segments(
     labeler: Labeler, recordings: Sequence[Recording], window_s: float
 ) -> list[Reading | HarkenError]:
-    """As `label`, with a segment for every window of at most `window_s`, cut at pauses.
+    """As `label`, with a segment for every window of at most `window_s`, cut at pauses; a last one of less
+    than half of that is heard with the one before.
 
     A window that cannot be read (it is silent, say) leaves a gap.
     """
@@ -84,7 +88,7 @@ def in_segments(
         if isinstance(reading, HarkenError):
             readings.append(reading)
             continue
-        cut = [w for w in windows(recording.samples, window_s) if _lasts(w)]
+        cut = [w for w in _windows(recording.samples, window_s) if _lasts(w)]
         parts = [Recording(recording.samples[w], SAMPLE_RATE_HZ, recording.name) for w in cut]
         heard = zip(cut, labeler.label(parts), strict=True)
         segments = [
@@ -94,6 +98,13 @@ def in_segments(
         ]
         readings.append(replace(reading, segments=tuple(segments)))
     return readings
+
+
+def _windows(samples: NDArray[np.float32], window_s: float) -> list[slice]:
+    cut = windows(samples, window_s)
+    if len(cut) > 1 and cut[-1].stop - cut[-1].start < window_s / 2 * SAMPLE_RATE_HZ:
+        cut[-2:] = [slice(cut[-2].start, cut[-1].stop)]
+    return cut
 
 
 def sha256_of(*files: Path) -> str:
