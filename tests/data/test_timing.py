@@ -117,6 +117,18 @@ def test_a_clip_of_another_length_is_not_what_was_said(
     assert bool(placed([(length, [word]) for length in lengths], seconds)) == fits
 
 
+def test_a_folder_that_cannot_be_written_is_said(pack: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("a file")
+    with pytest.raises(DataError, match="cannot be made"):
+        run(pack, out, [])
+    out.unlink()
+    (out / "a-user.ogg").mkdir(parents=True)  # where a clip is to go
+    with pytest.raises(DataError, match="cannot be written") as error:
+        run(pack, out, [])
+    assert "it goes on" in error.value.hint
+
+
 def test_a_pack_without_styles_is_said(pack: Path, tmp_path: Path) -> None:
     with gzip.open(pack / "manifest.jsonl.gz", "wt") as file:
         file.write('{"id": "a"}\n')

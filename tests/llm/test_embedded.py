@@ -129,6 +129,22 @@ def test_a_beginning_that_prompts_share_is_read_once(llama, gguf, monkeypatch):
     llm.complete([f"{told}{c}" for c in "efgh"], Sampling())
     assert len(llama.made[0].requests) == 9
     assert actions[0][1] == "save" and {action for _, action in actions[1:]} <= {"restore"}
+    llm.complete([f"{told}a little more {c}" for c in "ab"], Sampling())
+    assert len(llama.made[0].requests) == 11, "most of this beginning is known"
+
+
+def test_a_beginning_that_cannot_be_read_costs_its_prompts_only(llama, gguf, monkeypatch):
+    def fussy(self, request):
+        if "\ud800" in request["prompt"]:
+            raise RuntimeError("parse error")
+        return FakeServer.handle_completions(self, request)
+
+    monkeypatch.setattr(llama, "handle_completions", fussy)
+    llm = EmbeddedLLM(gguf, slots=2, context=128, threads=1)
+    told = "Half a character \ud800. " * 20
+    first, second, third = llm.complete([f"{told}a", f"{told}b", "c"], Sampling())
+    assert isinstance(first, LLMError) and isinstance(second, LLMError)
+    assert third == Completion("C", "stop", 4, 2)
 
 
 def test_nothing_is_loaded_before_the_first_prompt(llama, gguf):

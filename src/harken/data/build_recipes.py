@@ -205,6 +205,7 @@ def starter() -> BuildRecipe:
         name="starter",
         about="200 short dialogues in English and Chinese, spoken by Kokoro; builds without a hub",
         sources=(SourceConfig(name="starter", options={"turns": "last"}),),
+        rows_per_shard=100,
         llms={"teacher": LLMConfig()},
         steps=(
             respond.Respond(keep_human=True),

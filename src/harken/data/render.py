@@ -113,7 +113,7 @@ def render(
     used and for rows that cannot be read, InputError where `out` cannot be written.
     """
     _check(split, voices)
-    _make_folder(out)
+    make_folder(out)
     standing = rows_standing(out)
     progress = _Progress(sum(r["seconds"] for r in standing.values() if r["split"] == split), hours, report)
     turns = () if progress.reached else turns_of(sources, split, seed)
@@ -256,7 +256,7 @@ def _file_stem(turn_id: str) -> str:
     return turn_id
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

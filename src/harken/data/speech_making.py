@@ -25,6 +25,7 @@ from harken.data.read_back import Recogniser, character_error_rate, recogniser
 from harken.data.rows import content_id
 from harken.data.workspace import WORK, Workspace
 from harken.errors import DataError, HarkenError
+from harken.processor import cores
 from harken.recipes import Frozen
 from harken.voices import casts
 from harken.voices.base import Samples, Style, Voice, level
@@ -231,8 +232,9 @@ class SpeechMaker:
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """`work` on every item, in order; as many at once as this process has cores."""
-    cores = int(os.environ.get("OMP_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(cores, thread_name_prefix="harken-speech") as pool:
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    at_once = int(granted) if granted.isdecimal() and int(granted) else cores()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="harken-speech") as pool:
         yield from pool.map(work, items)
 
 

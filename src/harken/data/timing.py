@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 from rich.progress import track
 
-from harken.data.render import open_manifest, rows_standing
+from harken.data.render import make_folder, open_manifest, rows_standing
 from harken.data.speech import Clip, clips
 from harken.errors import DataError
 from harken.voices import kokoro
@@ -43,9 +44,10 @@ def time_pack(
 ) -> tuple[int, int]:
     """Time the pack's English clips into `out`, going on where an earlier run stopped.
 
-    Returns: clips that were timed by this run, and clips that were left out. Raises DataError.
+    Returns: clips that were timed by this run, and clips that were left out. Raises DataError for a pack that
+    cannot be read, and where `out` cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     there, manners = rows_standing(out), _manners(pack)
     todo = [clip for clip in clips(pack) if clip.lang == "en" and clip.id not in there]
     voice, timed, left_out = lru_cache(maxsize=None)(open_voice), 0, 0
@@ -56,17 +58,22 @@ def time_pack(
             if not words:
                 left_out += 1
                 continue
-            (out / f"{clip.id}.ogg").write_bytes(clip.file_bytes())
             row = _row(clip) | about | {"words": [asdict(word) for word in words]}
-            manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
-            manifest.flush()
+            data = clip.file_bytes()
+            try:
+                (out / f"{clip.id}.ogg").write_bytes(data)
+                manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
+                manifest.flush()
+            except OSError as error:
+                hint = "free some room and run it again: it goes on"
+                raise DataError(f"{out}: cannot be written: {error.strerror}", hint) from None
             timed += 1
     return timed, left_out
 
 
 def placed(chunks: Chunks, seconds: float) -> list[TimedWord]:
     """Words with their times in a clip of so many seconds, in which the chunks follow one another, with some
-    silence cut out between any two of them. None where that cannot be.
+    silence cut out between any two of them; no words where that cannot be.
     """
     cut_s, joints = sum(length for length, _ in chunks) - seconds, len(chunks) - 1
     each_s = cut_s / joints if joints > 0 else 0.0
@@ -94,7 +101,7 @@ def _manners(pack: Path) -> dict[str, tuple[Style, dict[str, Any]]]:
                 found[f"{row['id']}-user"] = user, {"role": "user"}
                 reply = {"role": "reply", "style": row["reply_style"], "before": row["user_text"]}
                 found[f"{row['id']}-reply"] = REPLY_STYLES[row["reply_style"]], reply
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: {error!r}", "name a speech pack whose rows have user_style and reply_style"
         ) from None

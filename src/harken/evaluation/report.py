@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from harken.errors import InputError
 from harken.evaluation.statistics import Interval, Ratios, paired_bootstrap
+from harken.processor import cores
 
 Row = Mapping[str, object]
 
@@ -113,9 +113,8 @@ def hardware() -> str:
     """The machine that figures were made on, in one line."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
-        f"{_processor()}, {cores} cores, {torch.get_num_threads()} threads; torch {torch.__version__}, "
+        f"{_processor()}, {cores()} cores, {torch.get_num_threads()} threads; torch {torch.__version__}, "
         f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     )
 

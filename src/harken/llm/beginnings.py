@@ -56,7 +56,7 @@ class Beginnings:
 
     def keep(self, slot: int, beginning: str) -> None:
         """Keep what a slot has just read. Where that cannot be, prompts are read whole, as without it."""
-        name = hashlib.sha256(beginning.encode(errors="replace")).hexdigest()
+        name = hashlib.sha256(beginning.encode(errors="surrogatepass")).hexdigest()
         if not self._act(slot, "save", name):
             return
         with self._lock:

@@ -9,6 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from harken.llm import beginnings, templates
 from harken.llm.asking import INTERRUPTED, Asker
 from harken.llm.base import Completion, LLMError, Sampling
 from harken.llm.slots import Slots
+from harken.processor import cores
 
 if TYPE_CHECKING:
     import xllamacpp
@@ -61,7 +63,7 @@ class EmbeddedLLM(Asker):
         self._stop = templates.find(template).end
         self._model = model
         self._context = context
-        self._cores = threads or _cores()
+        self._cores = threads or cores()
         self._runtime: _Runtime | None = None
 
     @property
@@ -133,11 +135,14 @@ class _Runtime:
         self._learning = threading.Lock()
 
     def learn(self, beginning: str) -> None:
-        """Read what prompts will begin with, so that any slot can start from there."""
+        """Read what prompts will begin with, unless most of it is known: any slot can then start from there.
+
+        What cannot be read is not: the prompts themselves say why.
+        """
         with self._learning:
-            if self.beginnings.longest(beginning) == beginning:
+            if len(beginning) - len(self.beginnings.longest(beginning)) < beginnings.LEAST:
                 return
-            with self.slots.slot_for(beginning) as (slot, read):
+            with self.slots.slot_for(beginning) as (slot, read), suppress(RuntimeError):
                 self.beginnings.start(slot, beginning, read)
                 request = {"id_slot": slot, "prompt": beginning, "max_tokens": 0}
                 if "choices" in self._server.handle_completions(request):
@@ -198,10 +203,6 @@ def _load(path: Path, slots: int, context: int, threads: int, states: str, key: 
         return xllamacpp.Server(params)
     except RuntimeError as error:
         raise InputError(f"{path} could not be loaded: {error}", "is it a GGUF language model?") from error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _checked(path: Path) -> Path:
