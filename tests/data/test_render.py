@@ -100,6 +100,20 @@ def test_replies_are_spoken_in_one_voice_and_every_style_with_their_words_timed(
         assert ends == sorted(ends)
 
 
+def test_what_the_user_says_is_no_reply(dialogues: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in gzip.decompress(dialogues.read_bytes()).splitlines()]
+    for row in rows:
+        row["turns"][0]["speaker"], row["turns"][1]["speaker"] = "user", "assistant"
+    told = tmp_path / "told.jsonl"
+    told.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tones({"mine": told}, tmp_path / "out", replies=True)
+    found = rows_of(tmp_path / "out")
+    assert len(found) == 5 and all(row["text"].startswith("And this is the answer") for row in found)
+    assert all(row["before"].startswith("This is turn one") for row in found)
+    tones({"mine": told}, tmp_path / "all")
+    assert len(rows_of(tmp_path / "all")) == 10
+
+
 def test_a_voice_that_does_not_tell_its_times_speaks_no_replies(dialogues: Path, tmp_path: Path) -> None:
     with pytest.raises(HarkenError, match="does not tell when it says what"):
         render({"mine": dialogues}, tmp_path / "out", open_voice=FakeVoice, replies=True)

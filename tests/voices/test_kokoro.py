@@ -8,6 +8,7 @@ import pytest
 from harken.errors import DataError, InputError, WeightsError
 from harken.voices.base import Style
 from harken.voices.kokoro import WEIGHTS, KokoroVoice
+from harken.voices.onnx_graph import giving
 from harken.voices.styles import user_style
 from harken.weights.store import ensure
 
@@ -119,6 +120,11 @@ def test_times_without_sound_are_those_of_the_sound(folder: Path) -> None:
     cut = int(chunks[0][1][4].ends_s[-1] * voice.sample_rate)  # behind "the"
     before, after = (soxr.resample(part, voice.sample_rate, 16_000) for part in np.split(sounds[0], [cut]))
     assert "house" in Moonshine()(after).lower() and "house" not in Moonshine()(before).lower()
+    model = (folder / "kokoro-quantized.onnx").read_bytes()
+    without_sound = giving(model, "/encoder/Clip_output_0", alone=True)
+    sound, length = (b"/decoder/generator/resblocks.0/Add_1", b"/predictor/duration_proj/linear_layer/Add")
+    assert sound in model and sound not in without_sound  # what only the sound needs is not computed
+    assert length in model and length in without_sound
     assert voice.timings("It was in 1996, I think.") == []  # more words are said than are written
 
 

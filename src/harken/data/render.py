@@ -116,7 +116,7 @@ def render(
     make_folder(out)
     standing = rows_standing(out)
     progress = _Progress(sum(r["seconds"] for r in standing.values() if r["split"] == split), hours, report)
-    turns = () if progress.reached else turns_of(sources, split, seed)
+    turns = () if progress.reached else turns_of(sources, split, seed, replies)
     todo = _cast((turn for turn in turns if turn.id not in standing), seed, voices, replies)
     unspeakable, interrupted = 0, False
     with (
@@ -153,23 +153,25 @@ def _check(split: str, voices: Sequence[str] | None) -> None:
         casts.check_cast(split, voice)
 
 
-def turns_of(sources: Mapping[str, Path], split: str, seed: int = 0) -> list[Turn]:
-    """The turns of a split that are worth rendering, each text once, in an order that mixes the sources."""
+def turns_of(sources: Mapping[str, Path], split: str, seed: int = 0, replies: bool = False) -> list[Turn]:
+    """The turns of a split that are worth rendering, each text once, in an order that mixes the sources; with
+    `replies`, none that its row gives to the user.
+    """
     by_text: dict[str, Turn] = {}
     for source, path in sources.items():
         if source in RESEARCH_ONLY:
             raise DataError(
                 f"source {source!r} is for research only: nothing is rendered of it", "leave it out"
             )
-        for turn in read_turns(source, path):
+        for turn in read_turns(source, path, replies):
             words = len(turn.text.split()) if turn.lang == "en" else len(turn.text) // 2
             if turn.split == split and WORDS[0] <= words <= WORDS[1]:
                 by_text.setdefault(turn.text, turn)
     return sorted(by_text.values(), key=lambda turn: (_dice_seed(turn.id, seed), turn.id))
 
 
-def read_turns(source: str, path: Path) -> Iterator[Turn]:
-    """Every turn in a file of dialogues.
+def read_turns(source: str, path: Path, replies: bool = False) -> Iterator[Turn]:
+    """Every turn in a file of dialogues; with `replies`, but for those whose `speaker` is the user.
 
     A row has `id, lang` and either `turns[{text, turn?, text_en?, emotion?}]`, where parallel English is
     preferred, or `text` and `reply`; perhaps `split` (else train) and `group` (else its id).
@@ -178,12 +180,12 @@ def read_turns(source: str, path: Path) -> Iterator[Turn]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as rows:
             for number, row in enumerate(rows, 1):
-                yield from _row_turns(source, row, f"{path} row {number}")
+                yield from _row_turns(source, row, f"{path} row {number}", replies)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}", "name a JSONL file, gzipped or not") from None
 
 
-def _row_turns(source: str, text: str, where: str) -> list[Turn]:
+def _row_turns(source: str, text: str, where: str, replies: bool) -> list[Turn]:
     try:
         row = json.loads(text)
         turns = row.get("turns") or [{"turn": 1, "text": row["text"]}, {"turn": 2, "text": row["reply"]}]
@@ -201,6 +203,7 @@ def _row_turns(source: str, text: str, where: str) -> list[Turn]:
                 else None,
             )
             for number, turn in enumerate(turns, 1)
+            if not (replies and turn.get("speaker") == "user")
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"

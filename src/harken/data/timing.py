@@ -12,21 +12,24 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from rich.progress import track
 
 from harken.data.render import make_folder, open_manifest, rows_standing
 from harken.data.speech import Clip, clips
 from harken.errors import DataError
+from harken.processor import cores
 from harken.voices import kokoro
 from harken.voices.base import NEUTRAL, Style, TimedWord
 from harken.voices.styles import REPLY_STYLES
 
 END_SLACK_S = 0.15
+_KOKORO = partial(kokoro.load, threads=1)
 JOINT_S = (-0.05, 0.8)
 """Silence that may have been cut out between two sentences."""
 
@@ -40,9 +43,15 @@ class Timed(Protocol):
 
 
 def time_pack(
-    pack: Path, out: Path, open_voice: Callable[[str], Timed] = kokoro.load, show: bool = True
+    pack: Path,
+    out: Path,
+    open_voice: Callable[[str], Timed] = _KOKORO,
+    show: bool = True,
+    workers: int | None = None,
 ) -> tuple[int, int]:
     """Time the pack's English clips into `out`, going on where an earlier run stopped.
+
+    Args: workers: clips in work at once; None takes a core each.
 
     Returns: clips that were timed by this run, and clips that were left out. Raises DataError for a pack that
     cannot be read, and where `out` cannot be written.
@@ -51,24 +60,36 @@ def time_pack(
     there, manners = rows_standing(out), _manners(pack)
     todo = [clip for clip in clips(pack) if clip.lang == "en" and clip.id not in there]
     voice, timed, left_out = lru_cache(maxsize=None)(open_voice), 0, 0
-    with open_manifest(out) as manifest:
-        for clip in track(todo, "timing", disable=not show):
-            style, about = manners[clip.id]
-            words = placed(voice(clip.voice).timings(clip.text, style), clip.seconds)
-            if not words:
-                left_out += 1
-                continue
-            row = _row(clip) | about | {"words": [asdict(word) for word in words]}
-            data = clip.file_bytes()
-            try:
-                (out / f"{clip.id}.ogg").write_bytes(data)
-                manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
-                manifest.flush()
-            except OSError as error:
-                hint = "free some room and run it again: it goes on"
-                raise DataError(f"{out}: cannot be written: {error.strerror}", hint) from None
-            timed += 1
+
+    def words_of(clip: Clip) -> list[TimedWord]:
+        return placed(voice(clip.voice).timings(clip.text, manners[clip.id][0]), clip.seconds)
+
+    with open_manifest(out) as manifest, ThreadPoolExecutor(workers or cores()) as pool:
+        try:
+            found = pool.map(words_of, todo)
+            for clip, words in track(
+                zip(todo, found, strict=True), "timing", total=len(todo), disable=not show
+            ):
+                if words:
+                    row = _row(clip) | manners[clip.id][1] | {"words": [asdict(word) for word in words]}
+                    _write(out, manifest, clip, row)
+                    timed += 1
+                else:
+                    left_out += 1
+        finally:
+            pool.shutdown(cancel_futures=True)
     return timed, left_out
+
+
+def _write(out: Path, manifest: IO[str], clip: Clip, row: dict[str, Any]) -> None:
+    data = clip.file_bytes()
+    try:
+        (out / f"{clip.id}.ogg").write_bytes(data)
+        manifest.write(json.dumps(row, ensure_ascii=False) + "\n")
+        manifest.flush()
+    except OSError as error:
+        hint = "free some room and run it again: it goes on"
+        raise DataError(f"{out}: cannot be written: {error.strerror}", hint) from None
 
 
 def placed(chunks: Chunks, seconds: float) -> list[TimedWord]:

@@ -16,13 +16,40 @@ def giving(model: bytes, tensor: str, alone: bool) -> bytes:
     if alone:
         parts = list(_fields(model))
         [graph] = [part for number, _, part in parts if number == 7]
-        kept = b"".join(whole for number, whole, _ in _fields(graph) if number != 12)
+        kept = _leading_to(tensor.encode(), graph)
         others = b"".join(whole for number, whole, _ in parts if number != 7)
         model = others + bytes([7 << 3 | 2]) + _varint(len(kept)) + kept
     message = tensor.encode()
     for field in (1, 12, 7):
         message = bytes([field << 3 | 2]) + _varint(len(message)) + message
     return model + message
+
+
+def _leading_to(tensor: bytes, graph: bytes) -> bytes:
+    """The graph without outputs and shapes, and without the nodes (field 1) that the tensor does not depend
+    on: these would be computed all the same. Nodes come in the order in which they are computed.
+    """
+    needed, kept = {tensor}, list[bytes]()
+    for number, whole, content in reversed(list(_fields(graph))):
+        if number == 1:
+            if not needed & _names(content, 2):
+                continue
+            needed |= _names(content, 1)
+        if number not in (12, 13):
+            kept.append(whole)
+    return b"".join(reversed(kept))
+
+
+def _names(node: bytes, direction: int) -> set[bytes]:
+    """Tensors that a node takes (1) or gives (2). Takes: also what the graphs inside it take from outside."""
+    names = {content for number, _, content in _fields(node) if number == direction}
+    if direction == 1:
+        attributes = [content for number, _, content in _fields(node) if number == 5]
+        graphs = [part for attribute in attributes for number, _, part in _fields(attribute) if number == 6]
+        for graph in graphs:
+            for number, _, inner in _fields(graph):
+                names |= _names(inner, 1) if number == 1 else set()
+    return names
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:

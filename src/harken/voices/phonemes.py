@@ -73,7 +73,7 @@ def phonemes(text: str, accent: str) -> str:
     spoken = " ".join("".join(c if _is_spoken(c, accent) else " " for c in text).split())
     if not any(c.isalnum() for c in spoken):
         return ""
-    line = _mandarin(spoken) if accent == "zh" else _english(spoken, accent)
+    line = _mandarin(spoken) if accent == "zh" else english(spoken, accent)
     line = "".join(c for c in line if c in SYMBOL_IDS).strip()
     return line if any(c.isalpha() for c in line) else ""
 
@@ -152,7 +152,8 @@ def _is_spoken(character: str, accent: str) -> bool:
     return category[0] in "MNPSZ" and not 0xFE00 <= ord(character) <= 0xFE0F  # variation selectors of emoji
 
 
-def _english(text: str, accent: str) -> str:
+def english(text: str, accent: str) -> str:
+    """English as espeak-ng says it, punctuation kept. Raises MissingExtra."""
     with _LOCK:
         spoken: list[str] = _espeak(accent).phonemize([_TITLE.sub(r"\1", text)], strip=True)
     return spoken[0] if spoken else ""
@@ -164,7 +165,7 @@ def _mandarin(text: str) -> str:
     text = _LONG_NUMBER.sub(lambda n: "".join(map(_han_digit, n[0])), _THOUSANDS.sub("", text))
     line, start = "", 0
     for latin in _LATIN.finditer(text):
-        line += _syllables(misaki, text[start : latin.start()]) + f" {_english(latin[0], 'en-us')} "
+        line += _syllables(misaki, text[start : latin.start()]) + f" {english(latin[0], 'en-us')} "
         start = latin.end()
     return re.sub(r" +", " ", line + _syllables(misaki, text[start:]))
 
@@ -200,7 +201,7 @@ def _espeak(accent: str) -> Any:
         from phonemizer.backend import EspeakBackend
         from phonemizer.backend.espeak.wrapper import EspeakWrapper
     except ImportError:
-        raise MissingExtra("speaking English with Kokoro", "kokoro") from None
+        raise MissingExtra("speaking English", "kokoro") from None
     EspeakWrapper.set_library(espeakng_loader.get_library_path())
     EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
     quiet = logging.getLogger("harken.voices.phonemes")
