@@ -11,7 +11,8 @@ import pytest
 
 from harken.weights import sources, store
 from harken.weights.bars import Bars
-from harken.weights.catalogue import WHISPER_BASE, find
+from harken.weights.catalogue import find
+from harken.weights.entries.hearing import WHISPER_BASE
 from harken.weights.fetch import Unavailable
 
 pytestmark = pytest.mark.weights
