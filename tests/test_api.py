@@ -20,7 +20,7 @@ from harken.api import Harken
 from harken.dialogue.render import AssistantTurn, UserTurn
 from harken.errors import InputError, RecipeError
 from harken.recipes import mini
-from harken.testing import FakeVoice, ScriptedLM, heard_turn
+from harken.testing import FakeVoice, ScriptedLM, heard_turn, tiny_model, tiny_own_voice
 
 SOURCE = Path(__file__).parents[1] / "src"
 ANSWER = "Yes, go on."
@@ -191,3 +191,17 @@ def test_the_recipe_is_the_named_one_or_the_checkpoints_or_mini(tmp_path):
     assert api.chosen_recipe(None, tmp_path).name == "mine"
     with pytest.raises(RecipeError, match="there is no recipe 'x'"):
         api.chosen_recipe("x", None)
+
+
+def test_a_model_that_was_taught_to_speak_speaks_for_itself_unless_told_otherwise(monkeypatch):
+    pytest.importorskip("phonemizer", reason="the extra kokoro is not installed")
+    model, opened = tiny_model(), []
+    voice = tiny_own_voice(model.core)
+    model.open_voice = lambda: opened.append("own") or voice
+    monkeypatch.setattr(api, "_open_voice", lambda kind, speaker: opened.append(speaker) or FakeVoice())
+    answering = Harken(model)
+    assert answering.voice() is answering.voice("recipe") is voice and opened == ["own"]
+    assert answering.voice("ben").speaker == "ben" and answering.voice("ben").speak is voice.speak
+    answering.voice("kokoro")
+    answering.voice("am_puck")  # nobody of the model's own
+    assert opened == ["own", "af_heart", "am_puck"]

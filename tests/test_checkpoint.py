@@ -28,6 +28,7 @@ from harken.errors import RecipeError
 from harken.model.pieces import Pieces
 from harken.recipes import CtcBridgeConfig, ListenConfig, mini
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
+from harken.unit_checkpoint import SPEAK
 
 LISTENING = ListenConfig(
     encoder="tiny",
@@ -132,3 +133,12 @@ def test_another_recipes_folder_is_refused_before_any_weights_are_wanted(tmp_pat
     (tmp_path / RECIPE).write_text(other.model_dump_json())
     with pytest.raises(RecipeError, match=r"core\.width: 577 there, 576 here"):
         load_model(mini(), tmp_path)
+
+
+def test_what_was_not_trained_yet_may_have_other_sizes(tmp_path):
+    ours = mini()
+    theirs = ours.model_copy(update={"speak": ours.speak.model_copy(update={"units_per_step": 1})})
+    check_recipe(theirs, ours, tmp_path)
+    (tmp_path / SPEAK).touch()
+    with pytest.raises(RecipeError, match=r"speak\.units_per_step: 1 there"):
+        check_recipe(theirs, ours, tmp_path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harken.cli.command import WrongUse, named_recipe
 from harken.errors import RecipeError
-from harken.recipes import RECIPES, ConvBridgeConfig, CtcBridgeConfig, Recipe, recipe
+from harken.recipes import RECIPES, ConvBridgeConfig, CtcBridgeConfig, Recipe, read_recipe, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -59,3 +60,18 @@ def test_an_unknown_field_is_refused_at_any_depth(part):
     holder[part]["colour"] = "blue"
     with pytest.raises(ValidationError, match="colour"):
         Recipe.model_validate(described)
+
+
+def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path):
+    mine = tmp_path / "mine.json"
+    mine.write_text(recipe("mini").model_dump_json().replace('"units_per_step":', '"units_per_step": 1,"x":'))
+    with pytest.raises(RecipeError, match=r"mine\.json is no recipe: speak\.x: Extra inputs"):
+        read_recipe(mine)
+    changed = recipe("mini").model_copy(update={"max_reply_tokens": 7})
+    mine.write_text(changed.model_dump_json(indent=2))
+    assert read_recipe(mine) == changed and named_recipe(str(mine)) == changed
+    with pytest.raises(RecipeError, match="cannot be read: No such file"):
+        read_recipe(tmp_path / "none.json")
+    mine.write_text("{")
+    with pytest.raises(WrongUse, match="is no recipe: the file: Invalid JSON"):
+        named_recipe(str(mine))

@@ -32,3 +32,11 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     save_bytes(tmp_path / "again.safetensors", read, about)
     again, _ = read_bytes(tmp_path / "again.safetensors")
     assert all(torch.equal(again[name], read[name]) for name in read)  # reading and writing change nothing
+
+
+def test_a_tensor_may_have_any_name(tmp_path: Path) -> None:
+    tensors = {"scale": torch.tensor(2.0), "a.scale": torch.ones(3), "matrix": torch.ones(2, 64)}
+    save_bytes(tmp_path / "t", tensors, {})
+    read, _ = read_bytes(tmp_path / "t")
+    assert read.keys() == tensors.keys()
+    assert all(torch.allclose(read[name], tensor, atol=1e-2) for name, tensor in tensors.items())

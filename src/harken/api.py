@@ -21,6 +21,7 @@ from harken.dialogue.reply import LEAST_CONFIDENCE, ReplySettings, Think, reply
 from harken.dialogue.sampling import Sampling
 from harken.errors import InputError, RecipeError
 from harken.recipes import Recipe, recipe
+from harken.voices.phonemes import words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,6 +94,7 @@ class Harken:
         if self.model.open_voice is None or name == "kokoro":
             return None
         if self._own_voice is None:
+            words("Hello.")  # what is missing shows now
             self._own_voice = self.model.open_voice()
         if name == "recipe":
             return self._own_voice

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harken.errors import RecipeError
 from harken.recipes import CtcBridgeConfig, Recipe
 from harken.tensors import read_tensors, save_tensors
+from harken.unit_checkpoint import SPEAK, UNITS, load_own_voice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,7 +65,6 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     from harken.model.encoder import load_encoder
     from harken.model.listen import Listen
     from harken.model.spoken_lm import SpokenLM
-    from harken.unit_checkpoint import SPEAK, load_own_voice
     from harken.weights.store import ensure
 
     folder = folder or shipped(recipe.name)
@@ -155,8 +155,8 @@ def save_listen(folder: Path, bridge: nn.Module | None = None, prefix: AffectPre
 
 def check_recipe(stored: Recipe, wanted: Recipe, folder: Path) -> None:
     """Refuse parts that were trained by a recipe with other sizes or weights; texts and limits may differ."""
-    spoken = [part for part in ("units", "speak") if getattr(stored, part)]  # what was not trained yet fits
-    parts = ["listen", "core", *spoken]
+    files = {"units": UNITS, "speak": SPEAK}  # what was not trained yet fits
+    parts = ["listen", "core", *(part for part, name in files.items() if (folder / name).exists())]
     have, want = ({part: r.model_dump()[part] or {} for part in parts} for r in (stored, wanted))
     different = [
         f"{part}.{key}: {have[part][key]!r} there, {want[part].get(key)!r} here"

@@ -8,9 +8,10 @@ recipes show NAME` prints it; a checkpoint stores its own and refuses another. H
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harken.errors import RecipeError
 
@@ -92,7 +93,7 @@ class SpeakPartConfig(Frozen):
     """Speak: a copy of the core's top layers that says units."""
 
     layers: int = 4
-    units_per_step: int = 4
+    units_per_step: int = 2
     heads: Literal["parallel", "sequential"] = "sequential"
     behind: int = 2
     ahead: int = 10
@@ -189,6 +190,20 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "small": small,
     "paper": paper,
 }
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe of one's own, from a file in the form of `harken recipes show`. Raises RecipeError."""
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}", "name a recipe or its file") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise RecipeError(
+            f"{path} is no recipe: {where}: {first['msg']}", "begin with one: harken recipes show mini"
+        ) from None
 
 
 def recipe(name: str) -> Recipe:

@@ -64,7 +64,7 @@ def read_bytes(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if name.endswith(_BYTES):
             stem = name.removesuffix(_BYTES)
             tensors[stem] = tensor.float() * packed[stem + _SCALE].float()
-        elif not name.endswith(_SCALE):
+        elif name.removesuffix(_SCALE) + _BYTES not in packed:
             tensors[name] = tensor.float()
     return tensors, about
 

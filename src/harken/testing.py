@@ -29,7 +29,7 @@ from harken.model.speak import Speak, SpeakSizes
 from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, Read, SpokenLM
 from harken.recipes import CoreConfig, Recipe, mini
 from harken.voices.base import NEUTRAL, Samples, Style, TimedWord, level
-from harken.voices.phonemes import sentences
+from harken.voices.phonemes import SpokenWord, sentences
 from harken.voices.symbols import SYMBOL_IDS
 
 Family = Literal["llama", "qwen2", "qwen3"]
@@ -228,6 +228,16 @@ class ScriptedLM(_Deaf):
         return int(answer[min(done, len(answer) - 1)])
 
 
+def spelled_words(text: str) -> list[SpokenWord]:
+    """Every word as its letters, so that no espeak-ng is needed."""
+    found, at = list[SpokenWord](), 0
+    for word in text.split():
+        start = text.index(word, at)
+        at = start + len(word)
+        found.append(SpokenWord(start, at, word.replace("g", "ɡ")))
+    return found
+
+
 class FakeUnitDecoder:
     """Makes of each unit a hundred samples of that number, two units late."""
 
@@ -252,7 +262,7 @@ class FakeUnitDecoder:
 def tiny_own_voice(core: Core, units_per_step: int = 2) -> OwnVoice:
     """A voice with random weights on a tiny core; its decoder is a fake."""
     sizes = SpeakSizes(
-        WIDTH, (3, 5), max(SYMBOL_IDS.values()) + 1, len(STYLES), units_per_step, behind=1, ahead=3
+        WIDTH, (3, 5), max(SYMBOL_IDS.values()) + 1, len(STYLES) + 2, units_per_step, behind=1, ahead=3
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -125,8 +125,15 @@ def load_unit_encoder(recipe: Recipe, folder: Path, speech: SpeechEncoder | None
     return encoder.requires_grad_(False).eval()
 
 
-def new_speak(recipe: Recipe, core: Core) -> Speak:
+def codec_voices(folder: Path) -> tuple[str, ...]:
+    """The voices of a codec, in its decoder's order."""
+    return tuple(_about(folder)["voices"])
+
+
+def new_speak(recipe: Recipe, core: Core, voices: int) -> Speak:
     """An untrained Speak of the recipe's sizes: its layers are the core's top ones, copied.
+
+    Args: voices: that the codec has.
 
     Raises RecipeError where the recipe has none.
     """
@@ -145,7 +152,7 @@ def new_speak(recipe: Recipe, core: Core) -> Speak:
         width=core.width,
         levels=unit_config(recipe).levels,
         symbols=max(SYMBOL_IDS.values()) + 1,
-        styles=len(STYLES),
+        manners=len(STYLES) + voices,
         units_per_step=config.units_per_step,
         heads=config.heads,
         behind=config.behind,
@@ -175,7 +182,7 @@ def load_own_voice(recipe: Recipe, folder: Path, core: Core) -> OwnVoice:
             f"{decoder.codec_sha256[:8]}",
             "take both from one training run",
         )
-    speak = new_speak(recipe, core)
+    speak = new_speak(recipe, core, len(decoder.voices))
     style = ReplyStyle(tensors["style.styles.weight"].shape[1])
     for name, part in (("speak.", speak), ("style.", style)):
         part.load_state_dict(

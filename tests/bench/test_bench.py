@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ import pytest
 from harken import bench
 from harken.api import Harken
 from harken.audio.io import write
-from harken.bench import cold, latency
+from harken.bench import cascade, cold, latency, turns
+from harken.bench.moments import Moments
 from harken.bench.recording import recording
 from harken.bench.result import print_result, ratio, spread
-from harken.errors import HarkenError, InputError
+from harken.dialogue.events import Attribution, AudioChunk, Done, Event, TextDelta
+from harken.errors import HarkenError, InputError, MissingExtra
+from harken.evaluation.dnsmos import Opinion
 from harken.recipes import mini
-from harken.testing import FakeVoice, tiny_model
+from harken.testing import FakeVoice, ToneVoice, tiny_model
 
 
 def test_spread_and_ratio() -> None:
@@ -28,22 +32,67 @@ def test_spread_and_ratio() -> None:
 
 
 @pytest.mark.parametrize("voice", [FakeVoice(), None])
-def test_latency_measures_both_systems_as_often(voice: FakeVoice | None) -> None:
-    heard: list[str] = []
+def test_latency_measures_all_systems_on_the_same_recordings(
+    voice: FakeVoice | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "understood", lambda replies: {"word_error_rate": 0.25})
+    heard: list[tuple[str, int]] = []
 
-    def load_cascade():  # type: ignore[no-untyped-def]
-        heard.append("loaded")
-        return lambda recordings: [heard.append("transcribed") or "Hello there." for _ in recordings]
+    def cascade() -> latency.System:
+        def answer(samples: np.ndarray) -> Iterator[Event]:
+            heard.append(("cascade", samples.size))
+            yield TextDelta("Hello there.")
+            if voice:
+                (sound,) = voice.speak("Hello there.")
+                yield AudioChunk(sound, voice.sample_rate, 0.0, 1000.0, 12)
+            yield Done("Hello there.", "", Attribution(None, None))
 
-    samples, _ = recording(5.0)
-    result = latency.compare(Harken(tiny_model()), voice, samples, load_cascade, runs=2)
-    assert heard == ["loaded", *["transcribed"] * (1 + 2 * 2)]
-    ours, cascade = result["harken"], result["cascade"]
+        return answer
+
+    def broken() -> latency.System:
+        raise MissingExtra("a thing", "bench")
+
+    recordings = [recording(seconds)[0] for seconds in (3.0, 4.0)]
+    harken = Harken(tiny_model())
+    result = latency.compare(harken, voice, recordings, {"cascade": cascade, "broken": broken})
+    assert [size for _, size in heard] == [48_000, 48_000, 64_000]  # the first one warms up
+    ours, theirs = result["harken"], result["cascade"]
     assert set(ours) > {"listen_real_time_factor", "first_text_ms", "decode_tokens_per_s", "peak_rss_gb"}
     assert ours["first_text_ms"]["p50"] <= ours["total_ms"]["p50"]
-    assert result["first_text_ratio"] == ratio(ours["first_text_ms"], cascade["first_text_ms"])
-    assert (result["first_audio_ratio"] is None) == (voice is None) == (ours["first_audio_ms"] is None)
+    assert result["first_text_ratio"]["cascade"] == ratio(ours["first_text_ms"], theirs["first_text_ms"])
+    assert (result["audible_ratio"]["cascade"] is None) == (voice is None) == (ours["audible_ms"] is None)
+    assert list(result["not_measured"]) == ["broken"] and "harken[bench]" in result["not_measured"]["broken"]
     json.dumps(result)
+
+
+def test_what_was_said_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harken.evaluation.moonshine.Moonshine", lambda: lambda wave: "hello you")
+    monkeypatch.setattr("harken.evaluation.dnsmos.dnsmos", lambda wave: Opinion(3.0, 3.0, 2.5))
+    sound = AudioChunk(np.full(2400, 0.1, np.float32), 24_000, 0.0, 100.0, 11)
+    replies = [Moments(text="Hello there", arrivals_s=[0.1], chunks=[sound]), Moments(text="no sound")]
+    assert latency.understood(replies) == {"word_error_rate": 0.5, "dnsmos_overall": 2.5}
+    assert latency.understood(replies[1:]) == {}
+
+
+def test_a_cascade_hears_writes_and_speaks_piece_by_piece() -> None:
+    voice = ToneVoice()
+    written = iter(["I hear", " you, my", " friend. Go", " on."])
+    answer = cascade.Cascade(lambda samples: "heard", lambda heard: written, voice, cascade.clauses)
+    events = list(answer(np.zeros(16_000, np.float32)))
+    kinds = [type(event).__name__ for event in events]
+    sounds = [event for event in events if isinstance(event, AudioChunk)]
+    assert [sound.text_end for sound in sounds] == [11, 22, 29]  # one a clause
+    assert kinds.index("AudioChunk") < len(kinds) - 1 - kinds[::-1].index(
+        "TextDelta"
+    )  # before all is written
+    assert isinstance(events[-1], Done) and events[-1].reply == "I hear you, my friend. Go on."
+
+
+def test_clauses_end_at_every_mark() -> None:
+    assert cascade.clauses("Oh no, I am sorry... What happened? Tell") == [
+        "Oh no,", "I am sorry...", "What happened?", "Tell",
+    ]  # fmt: skip
+    assert cascade.clauses("") == []
 
 
 def test_a_result_is_one_json_object_or_a_table() -> None:
@@ -95,3 +144,15 @@ def test_wrong_names_and_counts_are_said() -> None:
         bench.run("speed", recipe=mini())
     with pytest.raises(InputError, match="0 runs"):
         bench.run("latency", recipe=mini(), runs=0)
+
+
+def test_memory_is_read_as_turns_go_by_and_some_are_interrupted() -> None:
+    held = iter([100.0, 101.0, 103.5, 104.0])
+    voice = FakeVoice(chunk_s=0.1)
+    harken = Harken(tiny_model(), voice)
+    found = turns.measure(harken, 4, lambda: next(held))
+    assert found == {
+        "held_mb_after_1": 100.0, "held_mb_after_2": 101.0, "held_mb_after_3": 103.5,
+        "held_mb_after_4": 104.0, "grown_mb": 4.0,
+    }  # fmt: skip
+    assert turns._held_mb() > 50

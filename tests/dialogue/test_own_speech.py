@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harken.dialogue import utterance
 from harken.dialogue.events import AudioChunk
 from harken.dialogue.own_speech import OwnSpeech
 from harken.dialogue.unit_sampling import UnitSampler, UnitSampling
-from harken.testing import FakeUnitDecoder, tiny_core, tiny_own_voice
-from harken.voices.phonemes import SpokenWord
+from harken.testing import FakeUnitDecoder, spelled_words, tiny_core, tiny_own_voice
 from harken.voices.symbols import SYMBOL_IDS
 
 TEXT = "the dog ran off and nobody saw it go."
@@ -22,22 +22,12 @@ CORE = tiny_core()
 VOICE = tiny_own_voice(CORE)
 
 
-def words(text: str) -> list[SpokenWord]:
-    """Every word as its letters, so that no espeak-ng is needed."""
-    found, at = [], 0
-    for word in text.split():
-        start = text.index(word, at)
-        at = start + len(word)
-        found.append(SpokenWord(start, at, word.replace("g", "ɡ")))
-    return found
-
-
 def embed(ids: list[int]) -> torch.Tensor:
     return CORE.embed(torch.tensor(ids))
 
 
 def speech(seed: int = 0, affect: torch.Tensor | None = None) -> OwnSpeech:
-    return OwnSpeech(VOICE, words, SYMBOL_IDS, UnitSampler(UnitSampling(seed)), embed, affect)
+    return OwnSpeech(VOICE, spelled_words, SYMBOL_IDS, UnitSampler(UnitSampling(seed)), embed, affect)
 
 
 def said(speaking: OwnSpeech, text: str = TEXT, cuts: tuple[int, ...] = (5,)) -> Iterator[AudioChunk]:
@@ -47,7 +37,7 @@ def said(speaking: OwnSpeech, text: str = TEXT, cuts: tuple[int, ...] = (5,)) ->
         at = min(at + cuts[turn % len(cuts)], len(text))
         turn += 1
         yield from speaking.speak(text[:at])
-        speaking.read(turn, torch.full((CORE.width,), float(turn)), at)
+        speaking.read(turn % 100, torch.full((CORE.width,), float(turn)), at)
     yield from speaking.speak(text, final=True)
 
 
@@ -60,10 +50,10 @@ def test_sound_comes_while_the_text_is_still_coming_and_says_all_of_it() -> None
     assert chunks == speaking.chunks and len(chunks) > 1
     assert chunks[-1].text_end == len(TEXT)
     ends = [chunk.text_end for chunk in chunks]
-    assert ends == sorted(ends) and set(ends) <= {0, *(word.end for word in words(TEXT))}
+    assert ends == sorted(ends) and set(ends) <= {0, *(word.end for word in spelled_words(TEXT))}
     assert [c.start_ms for c in chunks[1:]] == [c.end_ms for c in chunks[:-1]]
     samples = sum(len(chunk.samples) for chunk in chunks)
-    assert samples == speaking._units * FakeUnitDecoder.unit_samples
+    assert samples == len(speaking._utterance.units) * FakeUnitDecoder.unit_samples
 
 
 def test_the_same_seed_says_the_same_and_another_something_else() -> None:
@@ -76,7 +66,9 @@ def test_the_same_seed_says_the_same_and_another_something_else() -> None:
 
 def test_greedy_needs_no_seed() -> None:
     speaking = [
-        OwnSpeech(VOICE, words, SYMBOL_IDS, UnitSampler(UnitSampling(seed, temperature=0)), embed, None)
+        OwnSpeech(
+            VOICE, spelled_words, SYMBOL_IDS, UnitSampler(UnitSampling(seed, temperature=0)), embed, None
+        )
         for seed in (0, 1)
     ]
     one, other = (np.concatenate([c.samples for c in said(each)]) for each in speaking)
@@ -86,9 +78,8 @@ def test_greedy_needs_no_seed() -> None:
 def test_what_was_heard_decides_the_style() -> None:
     heard = [torch.tensor([3.0, -1, 0, 0]), torch.tensor([-3.0, 1, 0, 2])]
     one, other = (list(said(speech(0, affect))) for affect in heard)
-    assert not np.array_equal(
-        np.concatenate([c.samples for c in one])[:200], np.concatenate([c.samples for c in other])[:200]
-    ) or len(one) != len(other)
+    sounds = [np.concatenate([chunk.samples for chunk in chunks]) for chunks in (one, other)]
+    assert not np.array_equal(*sounds)
     assert torch.allclose(VOICE.styles(None), torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
 
 
@@ -97,7 +88,7 @@ def test_what_was_heard_decides_the_style() -> None:
 def test_however_the_text_comes_all_of_it_is_said(cuts: tuple[int, ...]) -> None:
     speaking = speech()
     chunks = list(said(speaking, cuts=cuts))
-    assert chunks[-1].text_end == len(TEXT) and speaking._pointer <= len(speaking._text)
+    assert chunks[-1].text_end == len(TEXT) and speaking._utterance.pointer <= len(speaking._text)
     assert all(np.isfinite(chunk.samples).all() for chunk in chunks)
 
 
@@ -121,3 +112,11 @@ def test_left_between_two_steps_it_has_said_what_was_played() -> None:
     heard = [next(playing)]
     playing.close()
     assert speaking.chunks == heard
+
+
+def test_a_reply_of_two_thousand_tokens_is_cut_in_good_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(utterance, "LONGEST_UNITS", 200)
+    speaking, text = speech(), "the dog ran off " * 500
+    chunks = list(said(speaking, text, cuts=(4,)))
+    assert speaking.cut and 0 < chunks[-1].text_end < len(text)
+    assert len(speaking._utterance.units) <= 200 + VOICE.speak.sizes.units_per_step

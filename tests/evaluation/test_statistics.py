@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from harken.evaluation.statistics import (
     Interval,
     Ratios,
+    effect_size,
     expected_calibration_error,
     paired_bootstrap,
     recall_ratios,
@@ -112,3 +113,13 @@ def test_the_interval_lies_within_what_is_possible(pairs: list[tuple[bool, bool]
     interval = paired_bootstrap(Ratios(ours, ones), Ratios(baseline, ones), resamples=200)
     assert -1 <= interval.low <= interval.high <= 1
     assert interval.value == pytest.approx(float((ours - baseline).mean()))
+
+
+def test_an_effect_size_is_the_mean_over_the_standard_deviation() -> None:
+    found = effect_size([1.0, 2.0, 3.0])
+    assert found.value == 2.0 and found.low <= 2.0 <= found.high
+    assert effect_size([0.0, 0.0]).value == 0.0
+    spread = effect_size(np.random.default_rng(0).normal(0.5, 1.0, 400))
+    assert 0.3 < spread.low < 0.5 < spread.high < 0.7
+    with pytest.raises(ValueError, match="two differences or more"):
+        effect_size([1.0])

@@ -15,8 +15,16 @@ from harken.data.speech import Clip
 from harken.errors import DataError
 from harken.model.speak import Speak, SpeakSizes
 from harken.testing import WIDTH, tiny_core
-from harken.training.speak import SpeakConfig, SpeakTask, furthest, steps_of
-from harken.training.speech_units import SpokenReply, read_replies, write_replies
+from harken.training.examples import IGNORED
+from harken.training.speak import SpeakConfig, SpeakTask, furthest, one_hot, steps_of
+from harken.training.speech_units import (
+    LEAD_S,
+    TAIL_S,
+    SpokenReply,
+    read_replies,
+    spoken_reply,
+    write_replies,
+)
 from harken.voices.base import TimedWord
 
 IDS = {letter: number for number, letter in enumerate(" aeho.", 1)}
@@ -84,16 +92,16 @@ def reply(seconds: float = 1.1) -> SpokenReply:
 
 
 def test_a_reply_step_by_step() -> None:
-    said = steps_of(reply(), [7, 8, 9], [2, 5, 6], speaker(), IDS, ("bright", "gentle"))
+    said = steps_of(reply(), [7, 8, 9], [2, 5, 6], speaker(), IDS, ("bright", "gentle"), ("ben", "anna"))
     assert said.units.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 15]]  # 15 is the end
-    assert said.moves.tolist() == [2, 2, 3]  # at 4 units "oh" was said, at 8 " h", at 12 all
+    assert said.moves.tolist() == [[0, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, IGNORED]]  # "o" ends at 2 units, …
     h, o, e, space, stop = (IDS[c] for c in "hoe .")
-    assert said.windows.tolist() == [[0, o, h, space], [h, space, h, e], [h, e, stop, space]]
+    assert said.windows[:, 0].tolist() == [[0, o, h, space], [h, space, h, e], [h, e, stop, space]]
     assert said.tokens.tolist() == [0, 0, 2] and said.style == 1
 
 
 def test_a_reply_that_fills_its_last_step_has_one_more_for_the_end() -> None:
-    said = steps_of(reply(0.8), [7], [6], speaker(), IDS, ("gentle",))
+    said = steps_of(reply(0.8), [7], [6], speaker(), IDS, ("gentle",), ())
     assert said.units.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [15, 15, 15, 15]]
 
 
@@ -107,7 +115,10 @@ def test_a_pointer_never_leaps(pointers: list[int], most: int) -> None:
 def test_losses_fall_and_padding_counts_for_nothing() -> None:
     speak, core = speaker(), tiny_core()
     speak.requires_grad_(True)
-    said = [steps_of(reply(s), [7, 8, 9], [2, 5, 6], speak, IDS, ("bright", "gentle")) for s in (0.5, 1.1)]
+    said = [
+        steps_of(reply(s), [7, 8, 9], [2, 5, 6], speak, IDS, ("bright", "gentle"), ("ben", "anna"))
+        for s in (0.5, 1.1)
+    ]
     task = SpeakTask(speak, core.embed, said, lambda n: torch.ones(3, WIDTH) * n, SpeakConfig())
     both, alone = task.batch([0, 1]), task.batch([1])
     assert both.valid.sum(1).tolist() == [2, 3]
@@ -135,3 +146,66 @@ def test_the_copied_layers_learn_at_half_the_rate() -> None:
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(DataError, match="no replies to learn to say"):
         SpeakTask(speaker(), tiny_core().embed, [], lambda n: torch.zeros(1, WIDTH), SpeakConfig())
+
+
+def test_silence_at_either_end_is_not_learned() -> None:
+    class Listener(Encoder):
+        heard: tuple[int, ...] = ()
+
+        def encode(self, wave: np.ndarray, sample_rate: int, voice: str | None = None) -> np.ndarray:
+            self.heard = (*self.heard, wave.size)
+            return super().encode(wave, sample_rate, voice)
+
+    listener, spoken = Listener(), clip("one", 2.0)
+    sound = np.concatenate([np.zeros(7200), np.full(12_000, 0.1), np.zeros(28_800)]).astype(np.float32)
+    object.__setattr__(spoken, "samples", lambda rate: sound)
+    reply = spoken_reply(spoken, listener)
+    assert listener.heard == (round(24_000 * (LEAD_S + 0.5 + TAIL_S)),)
+    cut_s = 7200 / 24_000 - LEAD_S  # symbols that ended before the first sound end at its start
+    assert reply.ends == pytest.approx(
+        [max(0.0, 10 * (s - cut_s)) for s in (0.2, 0.4, 0.5, 0.6, 0.9, 1.0, 1.1)]
+    )
+
+
+def test_what_speak_hardly_believes_is_not_learned_where_told_so() -> None:
+    said = steps_of(reply(), [5, 6], [2, 6], speaker(), IDS, ("bright", "gentle"), ("ben", "anna"))
+    hidden = torch.zeros(2, WIDTH)
+
+    def losses(least: float) -> float:
+        task = SpeakTask(
+            speaker(), tiny_core().embed, [said], lambda n: hidden, SpeakConfig(least_confidence=least)
+        )
+        return float(task.losses(task.batch([0]), torch.float32, hide=False)["unit0"])
+
+    everything, hardly_anything = losses(0.0), losses(0.99)
+    assert everything > 1.0 and hardly_anything < 0.02
+
+
+def test_a_units_neighbours_count_as_almost_right() -> None:
+    said = steps_of(reply(), [5, 6], [2, 6], speaker(), IDS, ("bright", "gentle"), ())
+
+    def task(nearby: float) -> SpeakTask:
+        return SpeakTask(
+            speaker(), tiny_core().embed, [said], lambda n: torch.zeros(2, WIDTH), SpeakConfig(nearby=nearby)
+        )
+
+    logits = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    units = torch.tensor([0, 7, 15])  # digits (0, 0) and (1, 2) of 3 and 5 levels, and the end
+    logs = logits.log_softmax(-1)
+    exactly = task(0.0).surprise(logits, units)
+    assert torch.allclose(exactly, -logs[torch.arange(3), units])
+    smeared = task(0.2).surprise(logits, units)
+    corner = 0.64 * logs[0, 0] + 0.16 * logs[0, 1] + 0.16 * logs[0, 3] + 0.04 * logs[0, 4]
+    middle = sum(
+        weight * across * logs[1, first + 3 * second]
+        for first, weight in ((0, 0.1), (1, 0.8), (2, 0.1))
+        for second, across in ((1, 0.1), (2, 0.8), (3, 0.1))
+    )
+    assert torch.allclose(smeared, -torch.stack([corner, middle, logs[2, 15]]), atol=1e-5)
+
+
+def test_who_speaks_and_how_is_given_where_it_is_known() -> None:
+    known = steps_of(reply(), [5, 6], [2, 6], speaker(), IDS, ("bright", "gentle"), ("ben", "anna"))
+    unknown = steps_of(reply(), [5, 6], [2, 6], speaker(), IDS, ("bright", "gentle"), ("ben",))
+    assert (known.style, known.voice, unknown.voice) == (1, 1, -1)
+    assert one_hot([known.voice, unknown.voice], 2).tolist() == [[0.0, 1.0], [0.0, 0.0]]

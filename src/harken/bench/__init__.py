@@ -5,6 +5,7 @@ How well a system does is `harken.evaluation`'s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from harken.bench.data import Ask
     from harken.recipes import Recipe
 
-BENCHES = ("latency", "cold", "data")
+BENCHES = ("latency", "cold", "turns", "data")
 
 
 def run(
@@ -26,12 +27,14 @@ def run(
     json: bool = False,
     runs: int | None = None,
     ask: Ask | None = None,
+    data: Sequence[Path] = (),
+    voice: str = "recipe",
 ) -> dict[str, Any]:
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: "latency" (warm), "cold" (from the start of the process), or "data" (building data sets,
-            whatever the recipe).
+        name: "latency" (warm), "cold" (from the start of the process), "turns" (memory over many), or "data"
+            (building data sets, whatever the recipe).
         runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
             own number.
         ask: of "data", what is measured; None takes the parts with fakes.
@@ -44,11 +47,13 @@ def run(
         raise InputError(f"{runs} runs measure nothing", "choose 1 or more")
     if name == "data":
         return _data(ask, runs, json)
-    from harken.bench import cold, latency
+    from harken.bench import cold, latency, turns
     from harken.bench.result import print_result
 
-    bench = latency.bench_latency if name == "latency" else cold.bench_cold
-    result = bench(recipe, checkpoint, runs)
+    if name == "latency":
+        result = latency.bench_latency(recipe, checkpoint, runs, data, voice)
+    else:
+        result = (turns.bench_turns if name == "turns" else cold.bench_cold)(recipe, checkpoint, runs)
     print_result(result, json)
     return result
 

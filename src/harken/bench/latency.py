@@ -1,135 +1,223 @@
-"""Warm speed of a spoken reply, beside the cascade: Whisper's decoder writes a transcript, the same core
-answers that.
+"""Warm speed of a spoken reply, beside the cascades that a user would otherwise build, in one run.
 
-Both hear the same 5 s, run in turns with the same voice, and think after the reply. Times run from the
-last input sample. Memory is the peak of the process before the cascade is loaded.
+All systems hear the same recordings, in turns. Times run from the last input sample. How well those very
+replies are understood stands beside: what comes soon and is not understood is no reply.
 """
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import soxr
 
 from harken.api import Harken
+from harken.bench.moments import Moments, moments
 from harken.bench.recording import recording
 from harken.bench.result import ratio, spread
 from harken.dialogue.decoding import read
-from harken.dialogue.events import Done, Event
+from harken.dialogue.events import Event
 from harken.dialogue.render import UserTurn
 from harken.dialogue.reply import ReplySettings, reply
 from harken.errors import HarkenError
-from harken.evaluation.cascade import Transcribe
+from harken.evaluation.cascade import Samples, Transcribe
 from harken.evaluation.report import hardware
 from harken.model.own_voice import OwnVoice
 from harken.recipes import Recipe
 from harken.voices.base import Voice
 
 SECONDS = 5.0
-RUNS = 10
+BETWEEN_S = (3.0, 8.0)
+"""How long recordings are."""
+RUNS = 30
 WARM_UP = 2
 DECODED = 32
 """Tokens over which the speed of decoding is measured."""
-MOMENTS = ("first_text", "first_audio", "total")
+_LISTEN_HZ = 16_000
 
-Samples = NDArray[np.float32]
-Moments = dict[str, list[float]]
+System = Callable[[Samples], Iterator[Event]]
+"""A recording (N,) at 16 kHz -> the events of a reply."""
 
 
-def bench_latency(recipe: Recipe, checkpoint: Path | None = None, runs: int | None = None) -> dict[str, Any]:
-    """Measure `runs` replies of each system; see `compare` for what comes out."""
+def bench_latency(
+    recipe: Recipe,
+    checkpoint: Path | None = None,
+    runs: int | None = None,
+    data: Sequence[Path] = (),
+    voice: str = "recipe",
+) -> dict[str, Any]:
+    """Measure `runs` replies of each system; see `compare` for what comes out.
+
+    Args:
+        data: folders of dev users' turns, of which `runs` of 3 to 8 s are answered; without any, the example
+            recording is, over and over.
+        voice: of Harken; see `harken.api.load`.
+    """
     from harken.checkpoint import load_model
-    from harken.evaluation.cascade import WhisperDecoder
     from harken.evaluation.progress import quiet_libraries
-    from harken.weights.store import ensure
 
     quiet_libraries()
+    recordings, source = _recordings(data, runs or RUNS)
     harken = Harken(load_model(recipe, checkpoint))
     try:
-        voice, silent_because = harken.voice("kokoro"), None
+        speaking, silent_because = harken.voice(voice), None
     except HarkenError as error:
-        voice, silent_because = None, error.message
-    samples, source = recording(SECONDS)
-    result = compare(
-        harken, voice, samples, lambda: WhisperDecoder(ensure(recipe.listen.encoder)), runs or RUNS
-    )
+        speaking, silent_because = None, error.message
+    result = compare(harken, speaking, recordings, alternatives(recipe, harken, speaking))
     setting = {
         "bench": "latency", "recipe": recipe.name, "checkpoint": str(checkpoint or "shipped"),
-        "think": "after", "recording": f"{SECONDS:g} s of {source}",
-        "voice": getattr(voice, "name", None) or silent_because, "hardware": hardware(),
+        "think": "after", "recordings": f"{len(recordings)}: {source}",
+        "voice": silent_because or _name(speaking), "hardware": hardware(),
     }  # fmt: skip
     return setting | result
+
+
+def alternatives(
+    recipe: Recipe, harken: Harken, voice: Voice | OwnVoice | None
+) -> dict[str, Callable[[], System]]:
+    """What Harken is measured against, by name; each is loaded when its turn comes."""
+    from harken.bench import cascade
+    from harken.evaluation.cascade import WhisperDecoder
+    from harken.weights.store import ensure
+
+    return {
+        "the same core reading Whisper's transcript": lambda: same_core(
+            harken, voice, WhisperDecoder(ensure(recipe.listen.encoder))
+        ),
+        "faster-whisper, llama.cpp, Kokoro by sentences": lambda: cascade.usual(recipe),
+        "Moonshine, llama.cpp, Piper by clauses": lambda: cascade.fastest(recipe),
+    }
+
+
+def same_core(harken: Harken, voice: Voice | OwnVoice | None, transcribe: Transcribe) -> System:
+    """Harken itself, told what was said in writing."""
+
+    def answer(samples: Samples) -> Iterator[Event]:
+        heard = transcribe([samples])[0]
+        yield from reply(harken.conversation().conversation, heard, ReplySettings(), voice)
+
+    return answer
 
 
 def compare(
     harken: Harken,
     voice: Voice | OwnVoice | None,
-    samples: Samples,
-    load_cascade: Callable[[], Transcribe],
-    runs: int,
+    recordings: Sequence[Samples],
+    others: Mapping[str, Callable[[], System]],
 ) -> dict[str, Any]:
-    """Both systems in turns.
+    """All systems in turns, recording by recording.
 
-    Returns: `harken` and `cascade`, each with {p50, p95} of its figures (None where there is no voice), and
-        `first_text_ratio` and `first_audio_ratio`, ours over the cascade's.
+    Returns: "harken" and each other's name, with {p50, p95} of its figures (None where there is no voice);
+        "audible_ratio" and "first_text_ratio", ours over each other's; "not_measured", and why.
     """
-    seconds = len(samples) / 16_000
 
-    def ours() -> Iterator[Event]:
+    def ours(samples: Samples) -> Iterator[Event]:
         return reply(harken.conversation().conversation, samples, ReplySettings(least_confidence=0.0), voice)
 
     for _ in range(WARM_UP):
-        _moments(ours)
+        moments(ours(recordings[0]))
     peak_gb = _peak_gb()
-    transcribe = load_cascade()
-
-    def cascade() -> Iterator[Event]:
-        yield from reply(harken.conversation().conversation, transcribe([samples])[0], ReplySettings(), voice)
-
-    _moments(cascade)
-    own: Moments = {name: [] for name in (*MOMENTS, "listen", "decode")}
-    other: Moments = {name: [] for name in (*MOMENTS, "transcribe")}
-    for _ in range(runs):
-        _add(own, _moments(ours))
-        _add(other, _moments(cascade))
-        own["listen"].append(_seconds(lambda: harken.model.hear(samples)) / seconds)
-        own["decode"].append(_tokens_per_s(harken))
-        other["transcribe"].append(_seconds(lambda: transcribe([samples])) / seconds)
-    mine, theirs = ({f"{name}_ms": spread(times[name]) for name in MOMENTS} for times in (own, other))
+    systems: dict[str, System] = {"harken": ours}
+    missing: dict[str, str] = {}
+    for name, load in others.items():
+        try:
+            systems[name] = load()
+            moments(systems[name](recordings[0]))
+        except HarkenError as error:
+            missing[name] = f"{error.message}: {error.hint}"
+    found: dict[str, list[Moments]] = {name: [] for name in systems}
+    for samples in recordings:
+        for name, system in systems.items():
+            found[name].append(moments(system(samples)))
+    figures = {name: times(each) | understood(each) for name, each in found.items()}
+    figures["harken"] |= _parts(harken, recordings) | {"peak_rss_gb": peak_gb}
     return {
-        "runs": runs,
-        "first_text_ratio": ratio(mine["first_text_ms"], theirs["first_text_ms"]),
-        "first_audio_ratio": ratio(mine["first_audio_ms"], theirs["first_audio_ms"]),
-        "harken": {
-            "listen_real_time_factor": spread(own["listen"]), **mine,
-            "decode_tokens_per_s": spread(own["decode"]), "peak_rss_gb": peak_gb,
+        "runs": len(recordings),
+        **{
+            f"{moment}_ratio": {
+                name: ratio(figures["harken"][f"{moment}_ms"], figures[name][f"{moment}_ms"])
+                for name in figures
+                if name != "harken"
+            }
+            for moment in ("audible", "first_text")
         },
-        "alternative": "cascade: Whisper's own decoder, and the same core reading the transcript",
-        "cascade": {"listen_real_time_factor": spread(other["transcribe"]), **theirs},
-    }  # fmt: skip
+        "not_measured": missing,
+        **figures,
+    }
 
 
-def _moments(system: Callable[[], Iterator[Event]]) -> dict[str, float]:
-    """Milliseconds from the start until the first text, the first sound and the end of a reply."""
-    from harken.dialogue.events import AudioChunk, TextDelta
+def times(replies: Sequence[Moments]) -> dict[str, Any]:
+    """How soon and how fast."""
+    found: dict[str, list[float | None]] = {
+        "first_text_ms": [r.first_text_s for r in replies],
+        "first_audio_ms": [r.first_chunk_s for r in replies],
+        "audible_ms": [r.audible_s for r in replies],
+        "total_ms": [r.total_s for r in replies],
+    }
+    factors = [r.real_time_factor for r in replies]
+    return {name: spread([1000 * s for s in each if s is not None]) for name, each in found.items()} | {
+        "real_time_factor": spread([factor for factor in factors if factor is not None]),
+        "seconds_of_sound": spread([r.seconds for r in replies if r.seconds]),
+        "underruns": sum(r.underruns for r in replies),
+    }
 
-    begun, found = perf_counter(), dict[str, float]()
-    for event in system():
-        name = {TextDelta: "first_text", AudioChunk: "first_audio", Done: "total"}.get(type(event))
-        if name:
-            found.setdefault(name, 1000 * (perf_counter() - begun))
-    return found
+
+def understood(replies: Sequence[Moments]) -> dict[str, Any]:
+    """Word error rate of the sound against the reply's text, and how good it sounds."""
+    from harken.evaluation.dnsmos import dnsmos
+    from harken.evaluation.moonshine import Moonshine
+    from harken.evaluation.words import word_error_rate
+
+    spoken = [r for r in replies if r.seconds]
+    if not spoken:
+        return {}
+    try:
+        moonshine = Moonshine()
+        waves = [soxr.resample(r.samples(), r.chunks[0].sample_rate, _LISTEN_HZ).clip(-1, 1) for r in spoken]
+        errors = word_error_rate([r.text for r in spoken], [moonshine(wave) for wave in waves])
+        return {
+            "word_error_rate": round(errors, 4),
+            "dnsmos_overall": round(float(np.mean([dnsmos(wave).overall for wave in waves])), 3),
+        }
+    except HarkenError as error:
+        return {"understood": f"not measured: {error.message}"}
 
 
-def _add(times: Moments, one: dict[str, float]) -> None:
-    for name, ms in one.items():
-        times[name].append(ms)
+def _parts(harken: Harken, recordings: Sequence[Samples]) -> dict[str, Any]:
+    """How fast it listens and writes."""
+    listen = [
+        _seconds(partial(harken.model.hear, samples)) / (len(samples) / _LISTEN_HZ) for samples in recordings
+    ]
+    decode = [_tokens_per_s(harken) for _ in recordings]
+    return {"listen_real_time_factor": spread(listen), "decode_tokens_per_s": spread(decode)}
+
+
+def _recordings(data: Sequence[Path], runs: int) -> tuple[list[Samples], str]:
+    """Recordings (N,) at 16 kHz, and where they are from. Raises DataError where none is long enough."""
+    from harken.errors import DataError
+    from harken.evaluation.clips import drawn, evaluation_clips
+
+    if not data:
+        samples, name = recording(SECONDS)
+        return [samples] * runs, f"{SECONDS:g} s of {name}"
+    low, high = BETWEEN_S
+    clips = [c for found in evaluation_clips(list(data)).values() for c in found if low <= c.seconds <= high]
+    if not clips:
+        raise DataError(f"no dev recordings of {low:g} to {high:g} s", "name more folders after --data")
+    chosen = drawn(clips, runs, 0)
+    return [clip.samples() for clip in chosen], f"dev users' turns of {low:g} to {high:g} s"
+
+
+def _name(voice: Voice | OwnVoice | None) -> str:
+    if isinstance(voice, OwnVoice):
+        return f"its own, {voice.speaker}, {voice.speak.sizes.units_per_step} units a step"
+    return voice.name if voice else "none"
 
 
 def _tokens_per_s(harken: Harken) -> float:

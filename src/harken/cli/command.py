@@ -6,9 +6,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harken.errors import HarkenError, RecipeError
-from harken.recipes import Recipe, recipe
+from harken.recipes import Recipe, read_recipe, recipe
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -30,9 +31,9 @@ class Command:
 
 
 def named_recipe(name: str) -> Recipe:
-    """A recipe that was named in an option."""
+    """A recipe that was named in an option, or the file of one, as `harken recipes show` prints it."""
     try:
-        return recipe(name)
+        return read_recipe(Path(name)) if name.endswith(".json") else recipe(name)
     except RecipeError as error:
         raise WrongUse(error.message, error.hint) from None
 

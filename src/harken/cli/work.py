@@ -39,6 +39,8 @@ class Train(Command):
     """Where checkpoints and measurements go."""
     steps: int | None = None
     """Train so many steps instead of the stage's own number."""
+    hours: float | None = None
+    """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
     resume: bool = False
     """Go on from the checkpoint in --out, and fail where there is none."""
     dry_run: bool = False
@@ -51,6 +53,10 @@ class Train(Command):
         check_counts({"--steps": self.steps})
         if not stages.STAGES[self.stage].stepwise:
             check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
+        if self.stage != "speak":
+            check_unused(f"train {self.stage}", {"--hours": self.hours})
+        if self.hours is not None and self.hours <= 0:
+            raise WrongUse(f"--hours {self.hours:g} is nothing to learn from", "--hours 5, for example")
         if not self.dry_run and (self.data is None or self.out is None):
             raise WrongUse("training needs --data and --out", "or --dry-run, to see what would be trained")
         stages.run(
@@ -59,6 +65,7 @@ class Train(Command):
             data=self.data,
             out=self.out,
             steps=self.steps,
+            hours=self.hours,
             resume=self.resume,
             dry_run=self.dry_run,
         )
@@ -112,7 +119,8 @@ class Bench(Command):
     """Measure time and memory, side by side with a named alternative."""
 
     name: Positional[str]
-    """What is measured: latency (warm), cold (from the start of the process), data (building data sets)."""
+    """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), data
+    (building data sets)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -132,6 +140,10 @@ class Bench(Command):
     """Of ieat, another source than the starter's dialogues, as NAME=PATH."""
     teacher: str | None = None
     """Of ieat, another embedded teacher than the starter's, by its name in `harken weights list`."""
+    data: tuple[Path, ...] = ()
+    """Of latency, folders of recordings to answer: speech packs, renders, people reading."""
+    voice: str = "recipe"
+    """Of latency, who speaks Harken's replies, as in `harken reply`."""
     out: Path | None = None
     """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
     answers, from which it goes on; of starter also what was built."""
@@ -147,8 +159,11 @@ class Bench(Command):
             check_unused(f"bench {self.name}", of_data)
         else:
             check_unused("bench data", {"--checkpoint": self.checkpoint})
-            if "ieat" not in self.part:
-                check_unused("bench data without --part ieat", of_ieat)
+        if self.name != "latency":
+            spoken = {"--data": self.data, "--voice": self.voice != "recipe"}
+            check_unused(f"bench {self.name}", spoken)
+        if self.name == "data" and "ieat" not in self.part:
+            check_unused("bench data without --part ieat", of_ieat)
         bench.run(
             self.name,
             recipe=named_recipe(self.recipe),
@@ -156,6 +171,8 @@ class Bench(Command):
             json=self.json,
             runs=self.runs,
             ask=self._ask() if self.name == "data" else None,
+            data=self.data,
+            voice=self.voice,
         )
         return DONE
 

@@ -1,10 +1,11 @@
 """The model says its reply while it is still writing it: Speak's steps, units to sound, chunk by chunk.
 
-Between two tokens of the text Speak goes as far as the text lets it; the first chunk of sound is short, so
-that it comes soon, and each next one longer, so that little is made twice. Every chunk knows how much of the
-text has been said when it has been played. It can be left between any two steps.
+Up to the first sound Speak goes as far as the text lets it; then it says more with each token than a token
+takes to be heard, so that sound keeps ahead of playing and writing goes on. The first chunks are short, so
+that sound comes soon, and each next one longer, so that little is made twice. Every chunk knows how much of
+the text has been said when it has been played. It can be left between any two steps.
 
-Shapes: D core width, M units a step, V units.
+Shapes: T tokens, D core width, V width of the readout's vector.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from harken.dialogue.events import AudioChunk
-from harken.model.speak import NOTHING, windows_at
+from harken.dialogue.utterance import Utterance, take_step
 from harken.model.spoken_text import SpokenText
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_text import Pronounce
 
-FIRST_UNITS = 8
-"""Units in the first chunk, besides those that the decoder holds back."""
-LONGEST_UNITS = 64
-LONGEST_STEPS_A_SYMBOL = 3
-"""Speech that lasts longer than this has lost its way, and ends."""
+CHUNKS = (10, 10, 26, 58)
+"""Units in each chunk of sound; the last number goes on. With what the vocoder reads around them, they are
+the round numbers that it is quick with."""
+UNITS_A_TOKEN = 10
+"""Said with each token that is written; a token takes about six to be heard."""
 
 
 class OwnSpeech:
@@ -49,102 +50,58 @@ class OwnSpeech:
         affect: (V,) what was heard, which the style answers.
         """
         self.chunks: list[AudioChunk] = []
-        self.cut = False
-        """Whether it was ended because it would not end by itself."""
-        self._voice, self._sampler, self._embed = voice, sampler, embed
+        self._voice, self._embed = voice, embed
         self._text = SpokenText(pronounce, symbol_ids)
-        self._styles = voice.styles(affect)
-        self._hidden: list[Tensor] = []  # (D,) of each token that was read
-        self._embedded: list[Tensor] = []
+        self._utterance = Utterance(voice.speak, self._text, sampler)
+        self._manner = voice.manner(affect)
         self._token_ends: list[int] = []
-        self._table = voice.speak.units()
-        self._before = torch.full((1, 1, voice.speak.sizes.units_per_step), NOTHING)
         self._state: StackState | None = None
         self._decoder = voice.decoder.init_state([voice.speaker])
-        self._pointers: list[int] = []  # after each step
-        self._pointer = self._units = self._decoded = 0
-        self._waiting: list[Tensor] = []  # units that were not given to the decoder yet
-        self._chunk = FIRST_UNITS + voice.decoder.lookahead_units
-        self._finished = False
+        self._decoded = 0  # units that the decoder was given
+
+    @property
+    def cut(self) -> bool:
+        """Whether it was ended because it would not end by itself, or went on for too long."""
+        return self._utterance.cut
 
     def read(self, token: int, shared: Tensor, written: int) -> None:
         """The core has read a token of the reply.
 
         Args: shared: (D,) what Think made of it. written: characters of the text up to its end.
         """
-        self._embedded.append(self._embed([token])[0])
-        self._hidden.append(shared)
+        self._utterance.read(self._embed([token]), shared[None])
         self._token_ends.append(written)
 
     @torch.no_grad()
     def speak(self, text: str, final: bool = False) -> Iterator[AudioChunk]:
-        """Say more of the text: up to the first sound as much as can be said, then a step each time, so that
-        writing goes on; with `final`, when nothing more will be written, all of it.
+        """Say more of the text: up to the first sound as much as can be said, then UNITS_A_TOKEN each time,
+        so that writing goes on; with `final`, when nothing more will be written, all of it.
         """
         self._text.write(text, self._token_ends, final)
-        steps = 0
-        while self._can_go_on() and (final or not self.chunks or not steps):
-            self._step()
-            steps += 1
-            if self._units - self._decoded >= self._chunk:
+        most = len(self._utterance.units) + UNITS_A_TOKEN
+        while self._utterance.can_go_on() and (final or not self.chunks or len(self._utterance.units) < most):
+            self._state = take_step(
+                self._voice.speak, [self._utterance], self._manner, self._voice.table, self._state
+            )
+            if len(self._utterance.units) - self._decoded >= self._due():
                 yield from self._sound()
         if final:
             yield from self._sound(last=True)
 
-    def _can_go_on(self) -> bool:
-        """Whether what the next step reads is there."""
-        if self._finished or not len(self._text) or not self._hidden:
-            return False
-        ahead = self._pointer + self._voice.speak.sizes.ahead < len(self._text)
-        return self._text.finished or (ahead and self._token() < len(self._hidden))
-
-    def _token(self) -> int:
-        at = min(self._pointer, len(self._text) - 1)
-        return self._text.tokens[at]
-
-    def _step(self) -> None:
-        speak, m = self._voice.speak, self._voice.speak.sizes.units_per_step
-        token = min(self._token(), len(self._hidden) - 1)
-        window = windows_at(torch.tensor(self._text.symbols), torch.tensor([self._pointer]), speak.sizes)
-        inputs = speak.inputs(
-            self._hidden[token][None, None],
-            self._embedded[token][None, None],
-            window[None],
-            self._before,
-            self._styles,
-            self._table,
-        )
-        hidden, self._state = speak(inputs, self._state)
-        left = len(self._text) - self._pointer
-        may_end = self._text.finished and left <= speak.sizes.furthest
-        units = speak.choose(hidden[:, 0], lambda logits: self._sampler.choose(logits, may_end), self._table)
-        self._pointer += min(self._sampler.move(speak.move_logits(hidden[0, 0])), left)
-        self._take(units[0], m)
-
-    def _take(self, units: Tensor, m: int) -> None:
-        """Keep what a step has said, up to the end."""
-        ended = (units == self._voice.speak.vocabulary).nonzero()
-        said = units[: int(ended[0])] if len(ended) else units
-        self._waiting.append(said)
-        self._units += len(said)
-        self._pointers.append(self._pointer)
-        self._before = units[None, None].masked_fill(
-            units[None, None] == self._voice.speak.vocabulary, NOTHING
-        )
-        over = len(self._pointers) > LONGEST_STEPS_A_SYMBOL * len(self._text) + 2 * m
-        self.cut = self.cut or (over and self._text.finished)
-        self._finished = bool(len(ended)) or self.cut
+    def _due(self) -> int:
+        """Units that make the next chunk; the first needs those as well that the decoder holds back."""
+        held_back = 0 if self.chunks else self._voice.decoder.lookahead_units
+        return CHUNKS[min(len(self.chunks), len(CHUNKS) - 1)] + held_back
 
     def _sound(self, last: bool = False) -> Iterator[AudioChunk]:
         """The next chunk."""
-        units = torch.cat([torch.zeros(0, dtype=torch.long), *self._waiting])
-        self._waiting, self._decoded = [], self._units
+        units = torch.tensor(self._utterance.units[self._decoded :], dtype=torch.long)
+        self._decoded += len(units)
         (wave,), self._decoder = self._voice.decoder.step(
             self._decoder, units[None], torch.tensor([len(units)])
         )
         if last:
             wave = torch.cat([wave, self._voice.decoder.flush(self._decoder)[0]])
-        self._chunk = min(2 * self._chunk, LONGEST_UNITS)
         if len(wave):
             yield self._as_chunk(wave, last)
 
@@ -159,8 +116,8 @@ class OwnSpeech:
 
     def _said_by(self, end_ms: float) -> int:
         """Characters of the words that have been said whole when so much of the sound has been played."""
-        step = int(end_ms / 1000 * self._voice.decoder.units_hz / self._voice.speak.sizes.units_per_step)
-        pointer = self._pointers[min(step, len(self._pointers)) - 1] if step else 0
+        units, pointers = int(end_ms / 1000 * self._voice.decoder.units_hz), self._utterance.pointers
+        pointer = pointers[min(units, len(pointers)) - 1] if units else 0
         ends = self._text.text_ends
         if pointer >= len(ends):
             return ends[-1]

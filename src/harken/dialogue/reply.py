@@ -204,8 +204,11 @@ class _Reply:
         for chunk in self._speaker.speak(text, final):
             self._mark("first_audio")
             yield chunk
-        if isinstance(self._speaker, OwnSpeech) and self._speaker.cut:
-            yield Notice("the reply's sound would not end and was cut")
+        sound = self._speaker.chunks
+        if final and isinstance(self._speaker, OwnSpeech) and self._speaker.cut and sound:
+            yield Notice(
+                f"the reply's sound went on for too long and was cut after {sound[-1].end_ms / 1000:.0f} s"
+            )
 
     def _think(self, opening: Opening) -> Generator[Event, None, Attribution]:
         """A branch of its own: the trace in a think block, and what it states."""

@@ -6,7 +6,7 @@ reply can be remembered as it was heard. How a voice speaks is `harken.voices`'.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from harken.dialogue.events import AudioChunk
 from harken.voices.base import Samples, Voice
@@ -20,16 +20,19 @@ CHARACTERS_PER_S = 15.0
 class Speaker:
     """Speaks one reply in the style that fits the heard emotion."""
 
-    def __init__(self, voice: Voice, emotion: str | None) -> None:
+    def __init__(
+        self, voice: Voice, emotion: str | None, pieces: Callable[[str], list[str]] = sentences
+    ) -> None:
+        """Args: pieces: a text -> what of it is spoken at once; the last piece may still grow."""
         self.chunks: list[AudioChunk] = []
-        self._voice = voice
+        self._voice, self._pieces = voice, pieces
         self._style = reply_style(emotion)[1]
         self._spoken = 0  # sentences
         self._text_end = 0  # characters
 
     def speak(self, text: str, final: bool = False) -> Iterator[AudioChunk]:
         """Say the sentences of the `text` so far that are whole and not yet said; all of it with `final`."""
-        whole = sentences(text)
+        whole = self._pieces(text)
         for sentence in whole[self._spoken : len(whole) if final else len(whole) - 1]:
             start = text.index(sentence, self._text_end)
             yield from self._sentence(start, start + len(sentence), sentence)

@@ -6,18 +6,28 @@ and memory are `harken.bench`'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harken.errors import DataError, InputError
+from harken.errors import DataError, InputError, RecipeError
 
 if TYPE_CHECKING:
     from harken.data.dialogues import Dialogue
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
 
-BENCHMARKS = ("affect", "labelers", "words", "alignment", "attribution", "following", "codec")
+BENCHMARKS = (
+    "affect",
+    "labelers",
+    "words",
+    "alignment",
+    "attribution",
+    "following",
+    "codec",
+    "speech",
+    "style",
+)
 RECCON = "reccon.jsonl.gz"
 
 
@@ -36,9 +46,9 @@ def run(
 
     Args:
         benchmark: one of BENCHMARKS.
-        data: folders. affect, labelers, following: emotional speech; words: packs, renders, people reading;
-            alignment, codec: packs and renders; attribution: packs and renders, and one folder that holds
-            RECCON.
+        data: folders. affect, labelers, following, style: emotional speech; words: packs, renders, people
+            reading; alignment, codec, speech: packs and renders; attribution: packs and renders, and one
+            folder that holds RECCON.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
         limit: so many clips (of each set) or turns at most.
 
@@ -54,8 +64,7 @@ def run(
     from harken.evaluation.report import hardware
 
     quiet_libraries()
-    measure = {"affect": _affect, "labelers": _labelers, "codec": _codec}.get(benchmark, _with_model)
-    report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
+    report = _measure(benchmark)(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
         harken=__version__,
         recipe=recipe.name,
         checkpoint=str(checkpoint or "shipped"),
@@ -66,6 +75,12 @@ def run(
     if out is not None:
         report.save(out)
     return report
+
+
+def _measure(benchmark: str) -> Callable[..., Report]:
+    measures = {"affect": _affect, "labelers": _labelers, "codec": _codec}
+    measures |= dict.fromkeys(("speech", "style"), _own_voice)
+    return measures.get(benchmark, _with_model)
 
 
 def _affect(
@@ -120,6 +135,33 @@ def _codec(
         for role in ("reply", "user")
     }
     return evaluate_codec(encoder, decoder, {k: v for k, v in sets.items() if v}, recipe.speaker, seed)
+
+
+def _own_voice(
+    benchmark: str, recipe: Recipe, data: list[Path], checkpoint: Path | None, limit: int | None, seed: int
+) -> Report:
+    """What the model says in its own voice: its replies to dev users' turns, or one text to dev people."""
+    from harken.api import Harken
+    from harken.checkpoint import load_model
+    from harken.evaluation import speech, style
+    from harken.evaluation.clips import drawn, evaluation_clips
+    from harken.evaluation.labelers import people
+    from harken.model.own_voice import OwnVoice
+
+    harken = Harken(load_model(recipe, checkpoint))
+    voice = harken.voice("recipe")
+    if not isinstance(voice, OwnVoice):
+        raise RecipeError(
+            f"{checkpoint or recipe.name} has no voice of its own", "train it: harken train codec, then speak"
+        )
+    if benchmark == "style":
+        clips = [clip for found in people(data, languages=recipe.languages).values() for clip in found]
+        return style.evaluate_style(harken.model, voice, drawn(style.sad_and_happy(clips), limit, seed), seed)
+    turns = [clip for chosen in evaluation_clips(data).values() for clip in chosen]
+    external = harken.voice("kokoro")
+    assert external is not None and not isinstance(external, OwnVoice)
+    chosen = drawn(turns, limit or speech.MOST_TURNS, seed)
+    return speech.evaluate_speech(harken.model, voice, external, chosen, seed)
 
 
 def _with_model(

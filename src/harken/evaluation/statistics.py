@@ -108,6 +108,26 @@ def paired_bootstrap(
     return Interval(ours.value() - baseline.value(), float(low), float(high))
 
 
+def effect_size(
+    differences: ArrayLike, *, resamples: int = 5000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Cohen's d of paired `differences` (N,), their mean over their standard deviation, with a percentile
+    interval over items; 0 where they do not differ from one another and their mean is 0.
+    """
+    values = np.asarray(differences, dtype=float)
+    if values.ndim != 1 or values.size < 2:
+        raise ValueError(f"an effect size takes two differences or more, got {values.shape}")
+    drawn = values[np.random.default_rng(seed).integers(values.size, size=(resamples, values.size))]
+    low, high = np.quantile(_cohen(drawn), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(_cohen(values[None])[0]), float(low), float(high))
+
+
+def _cohen(values: Floats) -> Floats:
+    """(R, N) -> (R,)"""
+    mean, spread = values.mean(1), values.std(1, ddof=1)
+    return np.asarray(np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 0))
+
+
 def _by_group(values: Floats, group_of: NDArray[Any], n_groups: int) -> Floats:
     """Sum (N, K) rows into their groups: (G, K)."""
     sums = np.zeros((n_groups, values.shape[1]))

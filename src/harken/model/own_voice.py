@@ -8,11 +8,12 @@ Shapes: B rows, V width of the readout's vector.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from harken.model.speak import Speak
+from harken.model.speak import Speak, UnitVectors
 from harken.model.units.base import UnitDecoder
 
 STYLES = ("bright", "calm", "gentle", "warm")
@@ -44,6 +45,18 @@ class OwnVoice:
     style: ReplyStyle
     speaker: str
     """Which of the decoder's voices."""
+
+    @cached_property
+    def table(self) -> UnitVectors:
+        """What stands for each unit."""
+        with torch.no_grad():
+            return self.speak.units()
+
+    def manner(self, affect: Tensor | None) -> Tensor:
+        """How to answer what was heard, as Speak takes it: styles, then whose voice, (1, manners)."""
+        voices = self.decoder.voices
+        speaker = torch.tensor([[float(voice == self.speaker) for voice in voices]])
+        return torch.cat([self.styles(affect), speaker], dim=1)
 
     def styles(self, affect: Tensor | None) -> Tensor:
         """How to answer what was heard: weights (1, styles) that sum to 1.

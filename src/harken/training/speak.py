@@ -9,6 +9,7 @@ Shapes: B rows, S steps, M units a step, W symbols read at once, T tokens of a r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from harken.dialogue.render import UserTurn, render
 from harken.errors import DataError
 from harken.model.core import Core
+from harken.model.own_voice import STYLES
 from harken.model.speak import NOTHING, Speak, windows_at
 from harken.training.examples import IGNORED, Bins
 from harken.training.loop import Losses, Schedule, fingerprint, train
@@ -35,8 +37,8 @@ class SpeakConfig:
 
     schedule: Schedule = Schedule(
         steps=3000,
-        learning_rate=5e-4,
-        warmup=200,
+        learning_rate=8e-4,
+        warmup=100,
         faster=(("stack", 0.5),),
         evaluate_every=500,
         save_every=200,
@@ -45,20 +47,33 @@ class SpeakConfig:
     move_weight: float = 0.3
     end_weight: float = 3.0
     """How much more the unit that ends a reply counts than another."""
-    unit_dropout: float = 0.1
+    unit_dropout: float = 0.4
     """Share of earlier steps whose units are hidden, so that Speak does not lean on them alone."""
+    thought_dropout: float = 0.7
+    """Share of replies of which Think and the tokens are hidden: they would be known by heart from them."""
     style_dropout: float = 0.1
+    window_dropout: float = 0.7
+    """Share of replies that are read with fewer symbols around each, as few as one ahead: what is learned of
+    whole words does not help with others."""
+    dropout: float = 0.2
+    nearby: float = 0.2
+    """How much of a unit's weight goes to those that differ by one level in a dimension, of each dimension:
+    they sound almost alike."""
+    least_confidence: float = 0.0
+    """Units that Speak itself finds less probable than this are not learned from, as GOAT-SLM masks them:
+    what the tokenizer or the clock got wrong teaches nothing. 0 learns from all."""
 
 
 class Said(NamedTuple):
     """A reply, step by step."""
 
     units: Tensor  # (S, M), the end's number from where the reply has ended
-    windows: Tensor  # (S, W)
-    moves: Tensor  # (S,) symbols that the step moves on by
+    windows: Tensor  # (S, M, W)
+    moves: Tensor  # (S, M) symbols that the unit moves on by, IGNORED from the end on
     tokens: Tensor  # (S,) the token whose word is said
     ids: Tensor  # (T,)
     style: int  # -1 where it is not known
+    voice: int  # the same
 
 
 def steps_of(
@@ -68,6 +83,7 @@ def steps_of(
     speak: Speak,
     symbol_ids: dict[str, int],
     styles: Sequence[str],
+    voices: Sequence[str],
 ) -> Said:
     """A reply as Speak's steps.
 
@@ -85,18 +101,19 @@ def steps_of(
     if count * m == len(units):  # the end has a place of its own
         padded = F.pad(padded, (0, 0, 0, 1), value=speak.vocabulary)
         count += 1
-    begun = np.arange(count + 1) * m  # in units
+    begun = np.arange(count * m + 1)
     pointers = np.searchsorted(np.array(reply.ends), begun, side="right")  # symbols that have ended
     pointers = furthest(pointers, sizes.furthest)
-    at = torch.from_numpy(pointers[:-1])
+    at, moves = torch.from_numpy(pointers[:-1]), torch.from_numpy(np.diff(pointers)).view(count, m)
     of_symbol = torch.tensor([*tokens, tokens[-1]])
     return Said(
         padded,
-        windows_at(torch.tensor(symbols), at, sizes),
-        torch.from_numpy(np.diff(pointers)),
-        of_symbol[at],
+        windows_at(torch.tensor(symbols), at, sizes).view(count, m, -1),
+        moves.masked_fill(padded == speak.vocabulary, IGNORED),
+        of_symbol[at[::m]],
         torch.tensor(list(ids)),
         list(styles).index(reply.style) if reply.style else -1,
+        list(voices).index(reply.voice) if reply.voice in voices else -1,
     )
 
 
@@ -113,11 +130,12 @@ class Batch:
     """Replies side by side, padded at the end."""
 
     units: Tensor  # (B, S, M)
-    windows: Tensor  # (B, S, W)
-    moves: Tensor  # (B, S), IGNORED beyond a reply
+    windows: Tensor  # (B, S, M, W)
+    moves: Tensor  # (B, S, M), IGNORED from the end on
     hidden: Tensor  # (B, S, D) of Think at the word that is said
     text: Tensor  # (B, S, D) its token's embedding
-    styles: Tensor  # (B,), -1 where it is not known
+    styles: Tensor  # (B, styles) 1 at the one that it has, if it is known
+    voices: Tensor  # (B, voices) the same
     valid: Tensor  # (B, S) bool
 
 
@@ -141,7 +159,14 @@ class SpeakTask:
                 "there are no replies to learn to say", "render some: harken data render --replies"
             )
         self.speak, self.embed, self.said, self.hidden, self.config = speak, embed, said, hidden, config
+        self.styles = len(STYLES)
+        self.nearby = [neighbours(levels, config.nearby) for levels in speak.sizes.levels]
         self.bins = Bins([len(s.units) for s in said], config.steps_a_batch, config.schedule.seed)
+
+    def of(self, numbers: Sequence[int]) -> SpeakTask:
+        """The same with some of its replies."""
+        said = [self.said[n] for n in numbers]
+        return SpeakTask(self.speak, self.embed, said, lambda n: self.hidden(numbers[n]), self.config)
 
     def at(self, step: int, precision: torch.dtype) -> Losses:
         """Losses of a step."""
@@ -159,7 +184,8 @@ class SpeakTask:
             pad_sequence([s.moves for s in said], batch_first=True, padding_value=IGNORED),
             pad_sequence(hidden, batch_first=True),
             pad_sequence(text, batch_first=True),
-            torch.tensor([s.style for s in said]),
+            one_hot([s.style for s in said], self.styles),
+            one_hot([s.voice for s in said], self.speak.sizes.manners - self.styles),
             pad_sequence([torch.ones(len(s.units), dtype=torch.bool) for s in said], batch_first=True),
         )
 
@@ -167,26 +193,68 @@ class SpeakTask:
         """How surprised Speak is. Args: hide: hides some of what it is given, as in training."""
         speak, config = self.speak, self.config
         before = F.pad(batch.units[:, :-1], (0, 0, 1, 0), value=NOTHING)
-        styles = (batch.styles[:, None] == torch.arange(speak.sizes.styles)).float()  # none where unknown
+        styles, windows, known, dropout = batch.styles, batch.windows, torch.ones(1), 0.0
         if hide:
+            dropout = config.dropout
             before = before.masked_fill(
                 (torch.rand(before.shape[:2]) < config.unit_dropout)[..., None], NOTHING
             )
             styles = styles * (torch.rand(len(styles), 1) >= config.style_dropout)
+            known = (torch.rand(len(styles), 1, 1) >= config.thought_dropout).float()
+            windows = windows * self.seen(len(windows))[:, None, None]
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             table = speak.units()
-            inputs = speak.inputs(batch.hidden, batch.text, batch.windows, before, styles, table)
-            hidden, _ = speak(inputs, valid=batch.valid)
-            units = speak.unit_logits(hidden, batch.units, table).float()[batch.valid]  # (N, M, V + 1)
-            moves = speak.move_logits(hidden).float()[batch.valid]  # (N, A)
+            manners = torch.cat([styles, batch.voices], dim=1)
+            inputs = speak.inputs(
+                batch.hidden * known, batch.text * known, windows[:, :, 0], before, manners, table
+            )
+            hidden, _ = speak(F.dropout(inputs, dropout), valid=batch.valid)
+            hidden = F.dropout(hidden, dropout)
+            found = speak.heads(hidden, batch.units, windows, batch.moves, table)
+            units, moves = (logits.float()[batch.valid] for logits in found)  # (N, M, V + 1), (N, M, A)
         said = batch.units[batch.valid]  # (N, M)
-        of_units = F.cross_entropy(units.flatten(0, 1), said.flatten(), reduction="none").view(said.shape)
+        of_units = self.surprise(units.flatten(0, 1), said.flatten()).view(said.shape)
         weight = torch.where(said == speak.vocabulary, config.end_weight, 1.0)
-        of_units = (of_units * weight).sum(0) / weight.sum(0)  # (M,)
-        of_moves = F.cross_entropy(moves, batch.moves[batch.valid])
+        weight = weight * (of_units.detach() <= -math.log(max(config.least_confidence, 1e-30)))
+        of_units = (of_units * weight).sum(0) / weight.sum(0).clamp(min=1)  # (M,)
+        of_moves = F.cross_entropy(
+            moves.flatten(0, 1), batch.moves[batch.valid].flatten(), ignore_index=IGNORED
+        )
         losses = {"loss": of_units.mean() + config.move_weight * of_moves, "move": of_moves}
         right = (units.argmax(-1) == said).float().mean(0)
         return losses | {f"unit{i}": of_units[i] for i in range(len(of_units))} | {"right": right.mean()}
+
+    def seen(self, rows: int) -> Tensor:
+        """Which symbols of the window each reply is read with, (B, W) of 0 and 1."""
+        sizes = self.speak.sizes
+        behind = torch.randint(0, sizes.behind + 1, (rows, 1))
+        ahead = torch.randint(1, sizes.ahead + 1, (rows, 1))
+        places = torch.arange(sizes.window)[None] - sizes.behind
+        few = (places >= -behind) & (places <= ahead)
+        return (few | (torch.rand(rows, 1) >= self.config.window_dropout)).long()
+
+    def surprise(self, logits: Tensor, said: Tensor) -> Tensor:
+        """Cross-entropy (N,) of units (N,), each smeared over its neighbours, under logits (N, V + 1)."""
+        logs = logits.log_softmax(-1)
+        expected = logs[:, :-1].unflatten(1, self.speak.sizes.levels[::-1])  # (N, L_K, …, L_1)
+        digits = self.speak.units.quantiser.digits(said.clamp(max=self.speak.vocabulary - 1))  # (N, K)
+        for k, weights in enumerate(self.nearby):
+            of_level = weights[digits[:, k]]  # (N, L_k)
+            shape = (len(said), *[1] * (expected.dim() - 2), of_level.shape[1])
+            expected = (expected * of_level.view(shape)).sum(-1)
+        return -torch.where(said == self.speak.vocabulary, logs[:, -1], expected)
+
+
+def neighbours(levels: int, share: float) -> Tensor:
+    """What of a level's weight each level gets, (levels, levels): `share` goes to those next to it."""
+    level = torch.arange(levels)
+    near = ((level[:, None] - level[None]).abs() == 1).float()
+    return (1 - share) * torch.eye(levels) + share * near / near.sum(1, keepdim=True)
+
+
+def one_hot(numbers: Sequence[int], count: int) -> Tensor:
+    """(B, count): 1 at each number, nowhere where it is -1."""
+    return (torch.tensor(numbers)[:, None] == torch.arange(count)).float()
 
 
 def train_speak(task: SpeakTask, dev: SpeakTask, out: Path, precision: torch.dtype) -> None:

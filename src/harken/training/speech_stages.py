@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ from harken.model.encoder import load_encoder
 from harken.tensors import read_tensors
 from harken.training.codec import CodecConfig, CodecStudent, CodecTask, train_codec
 from harken.training.codec_clips import CodecClips
-from harken.training.speak import SpeakConfig, SpeakTask, steps_of, think_of, train_speak
+from harken.training.speak import Said, SpeakConfig, SpeakTask, steps_of, think_of, train_speak
 from harken.training.speech_units import SpokenReply, read_replies, write_replies
 from harken.training.stage_parts import Run, felt_vectors, precision, spoken, with_steps
 from harken.unit_checkpoint import (
     UNITS,
+    codec_voices,
     load_unit_encoder,
     new_codec,
     new_speak,
@@ -68,22 +69,30 @@ def train_speak_stage(run: Run) -> None:
     from harken.training.reply_style import train_reply_style
 
     config = with_steps(SpeakConfig(), run.steps)
-    replies = replies_in_units(run)
+    replies, units_hz = replies_in_units(run)
     tokenizer, core = load_text_side(run.recipe)
     fold_low_rank(core, read_tensors(run.trained / UPDATE))
     style = train_reply_style(felt_vectors(run), config.schedule.seed)
+    known = codec_voices(run.trained)  # dev's users have voices that nobody learns to speak in
     torch.manual_seed(config.schedule.seed)
-    speak = new_speak(run.recipe, core)
-    task = {
-        split: _task(run, split, [r for r in replies if r.split == split], core, tokenizer, speak, config)
-        for split in ("train", "dev")
+    speak = new_speak(run.recipe, core, len(known))
+    parts = {
+        "train": [r for r in replies if r.split == "train"],
+        "dev": [r for r in replies if r.split == "dev" and r.voice in known],
     }
+    task = {split: _task(run, split, part, core, tokenizer, speak, config) for split, part in parts.items()}
+    if run.hours is not None:
+        learned = some(task["train"].said, run.hours * units_hz * 3600, config.schedule.seed)
+        task["train"] = task["train"].of(learned)
     train_speak(task["train"], task["dev"], run.out / "speak", precision())
     save_speak(run.trained, speak, style)
 
 
-def replies_in_units(run: Run) -> list[SpokenReply]:
-    """The rendered replies of the data folder, as units of the trained codec; kept in `OUT/speak`."""
+def replies_in_units(run: Run) -> tuple[list[SpokenReply], float]:
+    """The rendered replies of the data folder, as units of the trained codec; kept in `OUT/speak`.
+
+    Returns: the replies, and units a second.
+    """
     path = run.out / "speak" / "replies.jsonl"
     if not (run.trained / UNITS).exists():
         raise RecipeError(f"{run.trained} holds no unit codec yet", "train it first: harken train codec")
@@ -96,7 +105,14 @@ def replies_in_units(run: Run) -> list[SpokenReply]:
     replies = read_replies(path, encoder.codec_sha256)
     if not any(reply.split == "train" for reply in replies):
         raise DataError(f"{run.data} holds no rendered replies", "render some: harken data render --replies")
-    return replies
+    return replies, encoder.units_hz
+
+
+def some(said: Sequence[Said], most_units: float, seed: int) -> list[int]:
+    """Numbers of replies, drawn by `seed`, of so many units together; all where they have no more."""
+    order = np.random.default_rng(seed).permutation(len(said))
+    units = np.cumsum([said[number].units.numel() for number in order])
+    return sorted(order[: int(np.searchsorted(units, most_units)) + 1].tolist())
 
 
 def _task(
@@ -111,9 +127,10 @@ def _task(
     from harken.model.own_voice import STYLES
     from harken.voices.symbols import SYMBOL_IDS
 
+    voices = codec_voices(run.trained)
     ids = [tokenizer.encode(reply.text, add_special_tokens=False) for reply in replies]
     said = [
-        steps_of(reply, tokens, token_ends(tokenizer, tokens), speak, SYMBOL_IDS, STYLES)
+        steps_of(reply, tokens, token_ends(tokenizer, tokens), speak, SYMBOL_IDS, STYLES, voices)
         for reply, tokens in zip(replies, ids, strict=True)
     ]
     thinks = hashlib.sha256((run.trained / UPDATE).read_bytes() + run.recipe.system.encode()).hexdigest()[:8]

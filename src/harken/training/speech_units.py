@@ -20,11 +20,14 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from harken.audio.silence import audible_s
 from harken.data.speech import Clip
 from harken.errors import DataError
 from harken.model.units.encoder import HarkenUnitEncoder
 from harken.training.states import complete_rows
 
+LEAD_S, TAIL_S = 0.02, 0.15
+"""Silence that stays before the first sound and after the last."""
 _SAMPLE_RATE_HZ = 24_000
 
 
@@ -89,8 +92,9 @@ def write_replies(path: Path, clips: Sequence[Clip], encoder: HarkenUnitEncoder)
 
 
 def spoken_reply(clip: Clip, encoder: HarkenUnitEncoder) -> SpokenReply:
-    """A rendered reply as units."""
-    units = encoder.encode(clip.samples(_SAMPLE_RATE_HZ), _SAMPLE_RATE_HZ, clip.voice)[:, 0]
+    """A rendered reply as units, from its first sound to its last."""
+    samples, begin_s = heard_part(clip.samples(_SAMPLE_RATE_HZ))
+    units = encoder.encode(samples, _SAMPLE_RATE_HZ, clip.voice)[:, 0]
     assert encoder.vocabulary[0] <= 1 << 16, "two bytes a unit"
     return SpokenReply(
         id=clip.id,
@@ -100,9 +104,22 @@ def spoken_reply(clip: Clip, encoder: HarkenUnitEncoder) -> SpokenReply:
         voice=clip.voice,
         style=clip.style,
         words=tuple((word.start, word.end, word.symbols) for word in clip.words),
-        ends=tuple(round(end * encoder.units_hz, 2) for word in clip.words for end in word.ends_s),
+        ends=tuple(
+            round(max(0.0, end - begin_s) * encoder.units_hz, 2) for word in clip.words for end in word.ends_s
+        ),
         units=base64.b64encode(units.astype("<u2").tobytes()).decode(),
     )
+
+
+def heard_part(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """(N,) samples at 24 kHz without silence at either end, but for a little, and how many seconds were cut
+    from the start: what is learned from silence is to be late.
+    """
+    found = audible_s(samples, _SAMPLE_RATE_HZ)
+    if found is None:
+        return samples, 0.0
+    begin, end = (round(_SAMPLE_RATE_HZ * s) for s in (max(0.0, found[0] - LEAD_S), found[1] + TAIL_S))
+    return samples[begin:end], begin / _SAMPLE_RATE_HZ
 
 
 def hours(replies: Iterable[SpokenReply], units_hz: float) -> float:

@@ -24,6 +24,8 @@ class Run:
     data: Path
     out: Path
     steps: int | None
+    hours: float | None = None
+    """Of `speak`: learn from so many hours of replies at most."""
 
     @property
     def trained(self) -> Path:

@@ -62,6 +62,7 @@ def run(
     data: Path | None,
     out: Path | None,
     steps: int | None = None,
+    hours: float | None = None,
     resume: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -89,7 +90,7 @@ def run(
     if (out / "trained" / RECIPE).exists():
         check_recipe(stored_recipe(out / "trained"), recipe, out / "trained")
     write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
-    chosen.run(Run(recipe, data, out, steps))
+    chosen.run(Run(recipe, data, out, steps, hours))
 
 
 def _readout(run: Run) -> None:

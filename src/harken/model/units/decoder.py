@@ -24,6 +24,8 @@ from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 
 VOCODER_LEFT, VOCODER_RIGHT = 3, 2
 """Units of mel that the vocoder gets before and after what is kept of its sound."""
+ROUND = 16
+"""Units of mel come in multiples of this: each new length costs the vocoder as much as three known ones."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ class HarkenUnitDecoder(nn.Module):
         if not windows:
             return waves
         frames = self._frames(state, windows)
-        sound = self.vocoder(pad_sequence(frames, batch_first=True, padding_value=SILENCE).transpose(1, 2))
+        mel = pad_sequence(frames, batch_first=True, padding_value=SILENCE)  # (B, F, M)
+        mel = nn.functional.pad(mel, (0, 0, 0, -mel.shape[1] % (ROUND * FRAMES_PER_UNIT)), value=SILENCE)
+        sound = self.vocoder(mel.transpose(1, 2))
         for window, wave in zip(windows, sound, strict=True):
             before = min(VOCODER_LEFT, window.first - window.start)
             begin = before * self.unit_samples
