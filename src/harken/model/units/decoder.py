@@ -24,8 +24,9 @@ from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 
 VOCODER_LEFT, VOCODER_RIGHT = 3, 2
 """Units of mel that the vocoder gets before and after what is kept of its sound."""
-ROUND = 16
-"""Units of mel come in multiples of this: each new length costs the vocoder as much as three known ones."""
+ROUND, MOST = 16, 64
+"""Units of mel come in multiples of the one, the other at most: each new length costs the vocoder as much as
+three known ones."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,18 @@ class HarkenUnitDecoder(nn.Module):
                 "decode units with the codec that wrote them",
             )
 
-    @torch.no_grad()
     def _sound(self, state: DecoderState, ready: list[int]) -> list[Tensor]:
-        """The samples of each row's units from what is spoken to what is `ready`."""
+        """The samples of each row's units from what is spoken to what is `ready`, a part after the other."""
+        waves, most = [torch.zeros(0) for _ in ready], MOST - VOCODER_LEFT - VOCODER_RIGHT
+        while any(last > spoken for last, spoken in zip(ready, state.spoken, strict=True)):
+            part = [min(last, spoken + most) for last, spoken in zip(ready, state.spoken, strict=True)]
+            made = self._part(state, part)
+            waves = [torch.cat(pair) for pair in zip(waves, made, strict=True)]
+            state = replace(state, spoken=tuple(part))
+        return waves
+
+    @torch.no_grad()
+    def _part(self, state: DecoderState, ready: list[int]) -> list[Tensor]:
         windows = [
             self._window(row, state.spoken[row], last, len(state.units[row]))
             for row, last in enumerate(ready)
