@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from harken import bench
 from harken.api import Harken
 from harken.audio.io import write
 from harken.bench import cascade, cold, latency, turns
-from harken.bench.moments import Moments
+from harken.bench.apart import Apart
+from harken.bench.moments import Moments, moments
 from harken.bench.recording import recording
 from harken.bench.result import print_result, ratio, spread
 from harken.dialogue.events import Attribution, AudioChunk, Done, Event, TextDelta
@@ -22,6 +25,7 @@ from harken.errors import HarkenError, InputError, MissingExtra
 from harken.evaluation.dnsmos import Opinion
 from harken.recipes import mini
 from harken.testing import FakeVoice, ToneVoice, tiny_model
+from harken.weights.catalogue import find
 
 
 def test_spread_and_ratio() -> None:
@@ -38,7 +42,7 @@ def test_latency_measures_all_systems_on_the_same_recordings(
     monkeypatch.setattr(latency, "understood", lambda replies: {"word_error_rate": 0.25})
     heard: list[tuple[str, int]] = []
 
-    def cascade() -> latency.System:
+    def cascade() -> latency.Timed:
         def answer(samples: np.ndarray) -> Iterator[Event]:
             heard.append(("cascade", samples.size))
             yield TextDelta("Hello there.")
@@ -47,9 +51,9 @@ def test_latency_measures_all_systems_on_the_same_recordings(
                 yield AudioChunk(sound, voice.sample_rate, 0.0, 1000.0, 12)
             yield Done("Hello there.", "", Attribution(None, None))
 
-        return answer
+        return lambda samples: moments(answer(samples))
 
-    def broken() -> latency.System:
+    def broken() -> latency.Timed:
         raise MissingExtra("a thing", "bench")
 
     recordings = [recording(seconds)[0] for seconds in (3.0, 4.0)]
@@ -63,6 +67,17 @@ def test_latency_measures_all_systems_on_the_same_recordings(
     assert (result["audible_ratio"]["cascade"] is None) == (voice is None) == (ours["audible_ms"] is None)
     assert list(result["not_measured"]) == ["broken"] and "harken[bench]" in result["not_measured"]["broken"]
     json.dumps(result)
+
+
+def test_why_a_system_cannot_be_opened_is_said_where_it_is_measured() -> None:
+    with pytest.raises(HarkenError, match="no weights are named 'nobody'") as failed:
+        Apart(partial(find, "nobody"))  # type: ignore[arg-type]
+    assert "whisper-base" in failed.value.hint
+
+
+def test_a_process_that_ends_is_told() -> None:
+    with pytest.raises(HarkenError, match="process ended with 3"):
+        Apart(partial(os._exit, 3))
 
 
 def test_what_was_said_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:

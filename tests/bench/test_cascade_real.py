@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import soxr
 
 from harken.audio.io import read
 from harken.bench import cascade
+from harken.bench.apart import Apart
 from harken.bench.piper import WEIGHTS, PiperVoice
 from harken.bench.recording import EXAMPLES
 from harken.dialogue.events import AudioChunk, Done, TextDelta
@@ -39,6 +42,16 @@ def test_the_fastest_cascade_answers_a_recording() -> None:
     spoken = [i for i, event in enumerate(events) if isinstance(event, AudioChunk)]
     deltas = [i for i, event in enumerate(events) if isinstance(event, TextDelta)]
     assert spoken[0] < deltas[-1]  # sound begins before all is written
+
+
+def test_in_a_process_of_its_own_it_answers_too() -> None:
+    system = Apart(partial(cascade.fastest, mini()))
+    try:
+        first, second = (system(read(EXAMPLES / f"{name}.wav").samples) for name in ("sad", "happy"))
+    finally:
+        system.close()
+    assert first.text and second.text and first.text != second.text
+    assert first.audible_s is not None and 0 < first.first_text_s < first.audible_s <= first.total_s  # type: ignore[operator]
 
 
 def test_faster_whisper_hears_what_was_said() -> None:

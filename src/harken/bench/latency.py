@@ -1,7 +1,8 @@
 """Warm speed of a spoken reply, beside the cascades that a user would otherwise build, in one run.
 
-All systems hear the same recordings, in turns. Times run from the last input sample. How well those very
-replies are understood stands beside: what comes soon and is not understood is no reply.
+All systems hear the same recordings, in turns, each in a process of its own. Times run from the last input
+sample. How well those very replies are understood stands beside: what comes soon and is not understood is no
+reply.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import soxr
 
 from harken.api import Harken
+from harken.bench.apart import Apart, System
 from harken.bench.moments import Moments, moments
 from harken.bench.recording import recording
 from harken.bench.result import ratio, spread
@@ -26,7 +28,7 @@ from harken.dialogue.events import Event
 from harken.dialogue.render import UserTurn
 from harken.dialogue.reply import ReplySettings, reply
 from harken.errors import HarkenError
-from harken.evaluation.cascade import Samples, Transcribe
+from harken.evaluation.cascade import Samples
 from harken.evaluation.report import hardware
 from harken.model.own_voice import OwnVoice
 from harken.recipes import Recipe
@@ -41,8 +43,8 @@ DECODED = 32
 """Tokens over which the speed of decoding is measured."""
 _LISTEN_HZ = 16_000
 
-System = Callable[[Samples], Iterator[Event]]
-"""A recording (N,) at 16 kHz -> the events of a reply."""
+Timed = Callable[[Samples], Moments]
+"""A recording (N,) at 16 kHz -> when what happened in its reply."""
 
 
 def bench_latency(
@@ -69,7 +71,7 @@ def bench_latency(
         speaking, silent_because = harken.voice(voice), None
     except HarkenError as error:
         speaking, silent_because = None, error.message
-    result = compare(harken, speaking, recordings, alternatives(recipe, harken, speaking))
+    result = compare(harken, speaking, recordings, alternatives(recipe, checkpoint, voice))
     setting = {
         "bench": "latency", "recipe": recipe.name, "checkpoint": str(checkpoint or "shipped"),
         "think": "after", "recordings": f"{len(recordings)}: {source}",
@@ -78,25 +80,26 @@ def bench_latency(
     return setting | result
 
 
-def alternatives(
-    recipe: Recipe, harken: Harken, voice: Voice | OwnVoice | None
-) -> dict[str, Callable[[], System]]:
+def alternatives(recipe: Recipe, checkpoint: Path | None, voice: str) -> dict[str, Callable[[], Timed]]:
     """What Harken is measured against, by name; each is loaded when its turn comes."""
     from harken.bench import cascade
+
+    systems: dict[str, Callable[[], System]] = {
+        "the same core reading Whisper's transcript": partial(same_core, recipe, checkpoint, voice),
+        "faster-whisper, llama.cpp, Kokoro by sentences": partial(cascade.usual, recipe),
+        "Moonshine, llama.cpp, Piper by clauses": partial(cascade.fastest, recipe),
+    }
+    return {name: partial(Apart, open_system) for name, open_system in systems.items()}
+
+
+def same_core(recipe: Recipe, checkpoint: Path | None, voice_name: str) -> System:
+    """Harken itself, told what was said in writing. Raises HarkenError."""
+    from harken.checkpoint import load_model
     from harken.evaluation.cascade import WhisperDecoder
     from harken.weights.store import ensure
 
-    return {
-        "the same core reading Whisper's transcript": lambda: same_core(
-            harken, voice, WhisperDecoder(ensure(recipe.listen.encoder))
-        ),
-        "faster-whisper, llama.cpp, Kokoro by sentences": lambda: cascade.usual(recipe),
-        "Moonshine, llama.cpp, Piper by clauses": lambda: cascade.fastest(recipe),
-    }
-
-
-def same_core(harken: Harken, voice: Voice | OwnVoice | None, transcribe: Transcribe) -> System:
-    """Harken itself, told what was said in writing."""
+    harken = Harken(load_model(recipe, checkpoint))
+    voice, transcribe = harken.voice(voice_name), WhisperDecoder(ensure(recipe.listen.encoder))
 
     def answer(samples: Samples) -> Iterator[Event]:
         heard = transcribe([samples])[0]
@@ -109,7 +112,7 @@ def compare(
     harken: Harken,
     voice: Voice | OwnVoice | None,
     recordings: Sequence[Samples],
-    others: Mapping[str, Callable[[], System]],
+    others: Mapping[str, Callable[[], Timed]],
 ) -> dict[str, Any]:
     """All systems in turns, recording by recording.
 
@@ -117,24 +120,28 @@ def compare(
         "audible_ratio" and "first_text_ratio", ours over each other's; "not_measured", and why.
     """
 
-    def ours(samples: Samples) -> Iterator[Event]:
-        return reply(harken.conversation().conversation, samples, ReplySettings(least_confidence=0.0), voice)
+    def ours(samples: Samples) -> Moments:
+        settings = ReplySettings(least_confidence=0.0)
+        return moments(reply(harken.conversation().conversation, samples, settings, voice))
 
     for _ in range(WARM_UP):
-        moments(ours(recordings[0]))
+        ours(recordings[0])
     peak_gb = _peak_gb()
-    systems: dict[str, System] = {"harken": ours}
+    systems: dict[str, Timed] = {"harken": ours}
     missing: dict[str, str] = {}
     for name, load in others.items():
         try:
             systems[name] = load()
-            moments(systems[name](recordings[0]))
+            systems[name](recordings[0])
         except HarkenError as error:
             missing[name] = f"{error.message}: {error.hint}"
     found: dict[str, list[Moments]] = {name: [] for name in systems}
     for samples in recordings:
         for name, system in systems.items():
-            found[name].append(moments(system(samples)))
+            found[name].append(system(samples))
+    for system in systems.values():
+        if isinstance(system, Apart):
+            system.close()
     figures = {name: times(each) | understood(each) for name, each in found.items()}
     figures["harken"] |= _parts(harken, recordings) | {"peak_rss_gb": peak_gb}
     return {
