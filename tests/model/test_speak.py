@@ -17,7 +17,7 @@ def speaker(kind: str = "sequential", m: int = 2) -> Speak:
     core = tiny_core()
     layers = copy.deepcopy(core.write.layers[-1:])
     torch.manual_seed(0)
-    sizes = SpeakSizes(WIDTH, (3, 5), 12, 2, m, kind, behind=1, ahead=3, symbol_width=4)
+    sizes = SpeakSizes(WIDTH, (3, 5), 12, 2, m, kind, behind=1, ahead=3, symbol_width=4, parts=2)
     return Speak(sizes, LayerStack(layers, core.write.rotary)).eval()
 
 
@@ -25,12 +25,13 @@ def example(speak: Speak, steps: int = 6) -> dict[str, torch.Tensor]:
     m = speak.sizes.units_per_step
     made = torch.Generator().manual_seed(1)
     symbols = torch.randint(1, 12, (9,), generator=made)
-    pointers = torch.tensor([0, 0, 1, 1, 1, 3, 5, 6, 8, 9, 9, 9, 9])[: steps * m + 1]
+    pointers = torch.tensor([0, 1, 2, 3, 3, 7, 10, 13, 16, 18, 18, 18, 18])[: steps * m + 1]
+    windows = windows_at(symbols, pointers, speak.sizes)
     units = torch.randint(0, 15, (1, steps, m), generator=made)
     return {
         "hidden": torch.randn(1, steps, WIDTH, generator=made),
         "text": torch.randn(1, steps, WIDTH, generator=made),
-        "windows": windows_at(symbols, pointers[:-1], speak.sizes).view(1, steps, m, -1),
+        "windows": torch.stack([windows[n * m : n * m + m + 1] for n in range(steps)])[None],
         "moves": pointers.diff().view(1, steps, m),
         "units": units,
         "before": F.pad(units[:, :-1], (0, 0, 1, 0), value=NOTHING),
@@ -51,27 +52,27 @@ class Truth:
     """Chooses what was true, and keeps what was expected."""
 
     def __init__(self, given: dict[str, torch.Tensor], step: int) -> None:
-        self.given, self.step, self.number = given, step, -1
+        self.given, self.step, self.number = given, step, 0
         self.units: list[torch.Tensor] = []
         self.moves: list[torch.Tensor] = []
 
     def windows(self) -> torch.Tensor:
-        self.number += 1
         return self.given["windows"][:, self.step, self.number]
 
     def move(self, logits: torch.Tensor) -> torch.Tensor:
         self.moves.append(logits[0])
-        return self.given["moves"][:, self.step, self.number]
+        self.number += 1
+        return self.given["moves"][:, self.step, self.number - 1]
 
     def unit(self, logits: torch.Tensor) -> torch.Tensor:
         self.units.append(logits[0])
-        return self.given["units"][:, self.step, self.number]
+        return self.given["units"][:, self.step, self.number - 1]
 
 
 def test_a_window_reads_around_the_pointer_and_nothing_beyond_the_text() -> None:
     sizes = speaker().sizes
-    windows = windows_at(torch.tensor([5, 6, 7]), torch.tensor([0, 2, 3]), sizes)
-    assert windows.tolist() == [[0, 5, 6, 7, 0], [6, 7, 0, 0, 0], [7, 0, 0, 0, 0]]
+    windows = windows_at(torch.tensor([5, 6, 7]), torch.tensor([0, 5, 6]), sizes)
+    assert windows.tolist() == [[0, 5, 6, 7, 0, 12], [6, 7, 0, 0, 0, 13], [7, 0, 0, 0, 0, 12]]
 
 
 @pytest.mark.parametrize("kind", ["sequential", "parallel"])
@@ -106,7 +107,18 @@ def test_a_unit_knows_how_far_it_goes_and_the_move_does_not() -> None:
     speak = speaker()
     given = example(speak)
     hidden = torch.randn(1, 6, WIDTH)
-    one, two = (heads(speak, hidden, each) for each in (given, given | {"moves": (given["moves"] + 1) % 8}))
+    one, two = (heads(speak, hidden, each) for each in (given, given | {"moves": (given["moves"] + 1) % 15}))
+    assert torch.equal(one.moves[:, :, 0], two.moves[:, :, 0])
+    assert not torch.allclose(one.units[:, :, 0], two.units[:, :, 0])
+
+
+def test_a_unit_knows_where_it_ends_and_the_move_does_not() -> None:
+    speak = speaker()
+    given = example(speak)
+    other = given["windows"].clone()
+    other[:, :, 1, 0] += 1
+    hidden = torch.randn(1, 6, WIDTH)
+    one, two = (heads(speak, hidden, each) for each in (given, given | {"windows": other}))
     assert torch.equal(one.moves[:, :, 0], two.moves[:, :, 0])
     assert not torch.allclose(one.units[:, :, 0], two.units[:, :, 0])
 

@@ -94,9 +94,15 @@ def reply(seconds: float = 1.1) -> SpokenReply:
 def test_a_reply_step_by_step() -> None:
     said = steps_of(reply(), [7, 8, 9], [2, 5, 6], speaker(), IDS, ("bright", "gentle"), ("ben", "anna"))
     assert said.units.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 15]]  # 15 is the end
-    assert said.moves.tolist() == [[0, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, IGNORED]]  # "o" ends at 2 units, …
+    # "o" ends at 2 units, "h" at 4, the space at 5, "h" at 6, "e" at 9: in quarters of symbols
+    assert said.moves.tolist() == [[2, 2, 2, 2], [4, 4, 1, 1], [2, 4, 4, IGNORED]]
     h, o, e, space, stop = (IDS[c] for c in "hoe .")
-    assert said.windows[:, 0].tolist() == [[0, o, h, space], [h, space, h, e], [h, e, stop, space]]
+    quarter = speaker().sizes.symbols
+    assert said.windows[:, 0].tolist() == [
+        [0, o, h, space, quarter], [h, space, h, e, quarter], [h, e, stop, space, quarter + 2],
+    ]  # fmt: skip
+    assert said.windows[0, 1].tolist() == [0, o, h, space, quarter + 2]
+    assert torch.equal(said.windows[:-1, 4], said.windows[1:, 0])  # where a step ends, the next begins
     assert said.tokens.tolist() == [0, 0, 2] and said.style == 1
 
 

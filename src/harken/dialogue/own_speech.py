@@ -117,8 +117,8 @@ class OwnSpeech:
     def _said_by(self, end_ms: float) -> int:
         """Characters of the words that have been said whole when so much of the sound has been played."""
         units, pointers = int(end_ms / 1000 * self._voice.decoder.units_hz), self._utterance.pointers
-        pointer = pointers[min(units, len(pointers)) - 1] if units else 0
+        symbols = pointers[min(units, len(pointers)) - 1] // self._voice.speak.sizes.parts if units else 0
         ends = self._text.text_ends
-        if pointer >= len(ends):
+        if symbols >= len(ends):
             return ends[-1]
-        return max((end for end in ends[:pointer] if end < ends[pointer]), default=0)
+        return max((end for end in ends[:symbols] if end < ends[symbols]), default=0)

@@ -178,7 +178,9 @@ class _Reply:
 
     def _new_speaker(self, affect: Tensor | None, emotion: str | None) -> Speaker | OwnSpeech | None:
         if isinstance(self._voice, OwnVoice):
-            sampler = UnitSampler(self.settings.units, self.conversation.asked)
+            sampler = UnitSampler(
+                self.settings.units, self._voice.speak.sizes.levels, self.conversation.asked
+            )
             return OwnSpeech(self._voice, words, SYMBOL_IDS, sampler, self.model.embed, affect)
         return Speaker(self._voice, emotion) if self._voice else None
 

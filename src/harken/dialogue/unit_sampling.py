@@ -1,15 +1,22 @@
-"""Choosing units of speech: drawn with a seed, aware of what was said just before.
+"""Choosing units of speech: the middle of what is expected, or drawn.
 
-A unit that has come too often in the last few is drawn anew from all units, so that speech neither hangs in a
-sound nor loses its even passages. Source: repetition-aware sampling of VALL-E 2 (arXiv 2406.05370), with the
-window along time.
+A unit is a few levels, one of each dimension of the codec's code, and units of neighbouring levels sound
+almost alike. The *middle* is the mean level of each dimension: where it is not known how something will be
+said, it is said plainly, as speech synthesis that is trained on squared errors does.
 
-Shapes: V units, A numbers of symbols to move on by.
+Drawn, a unit that has come too often in the last few is drawn anew from all units, so that speech neither
+hangs in a sound nor loses its even passages. Source: repetition-aware sampling of VALL-E 2 (arXiv
+2406.05370), with the window along time.
+
+How far a unit goes is drawn either way.
+
+Shapes: V units, A numbers of parts to move on by, K dimensions of a code.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +28,8 @@ class UnitSampling:
     """How units are chosen. Without temperature it is the most probable one."""
 
     seed: int = 0
-    temperature: float = 0.7
+    middle: bool = True
+    temperature: float = 0.5
     top_p: float = 0.8
     top_k: int = 25
     window: int = 10
@@ -32,9 +40,9 @@ class UnitSampling:
 class UnitSampler:
     """Chooses the units of one reply. The same seed and logits give the same units."""
 
-    def __init__(self, sampling: UnitSampling, stream: int = 0) -> None:
-        """Args: stream: tells replies of one seed apart."""
-        self.sampling = sampling
+    def __init__(self, sampling: UnitSampling, levels: Sequence[int], stream: int = 0) -> None:
+        """Args: levels: of the codec's quantiser. stream: tells replies of one seed apart."""
+        self.sampling, self.levels = sampling, tuple(levels)
         self._random = torch.Generator().manual_seed((sampling.seed * 1_000_003 + stream) % 2**63)
         self._recent: deque[int] = deque(maxlen=sampling.window)
 
@@ -46,6 +54,8 @@ class UnitSampler:
         if self.sampling.temperature <= 0:
             return scores.argmax()[None]
         probs = (scores / self.sampling.temperature).softmax(-1)
+        if self.sampling.middle:
+            return torch.tensor([middle(probs, self.levels)])
         unit = self._draw(probs, self.sampling.top_k, self.sampling.top_p)
         if self._recent.count(unit) > self.sampling.often * self.sampling.window:
             unit = self._draw(probs, len(probs), 1.0)
@@ -63,3 +73,18 @@ class UnitSampler:
         kept = best.cumsum(0) - best < top_p * best.sum()
         kept[0] = True
         return int(order[torch.multinomial(best * kept, 1, generator=self._random)])
+
+
+def middle(probs: Tensor, levels: Sequence[int]) -> int:
+    """The unit in the middle of what is expected: (V + 1,) -> its number; V, the end, where that is as likely
+    as all else together.
+    """
+    if probs[-1] >= 0.5:
+        return len(probs) - 1
+    expected = probs[:-1].reshape(*reversed(levels))  # (L_K, …, L_1)
+    unit, place = 0, 1
+    for k, count in enumerate(levels):
+        of_level = expected.movedim(-1 - k, 0).reshape(count, -1).sum(1)  # (L_k,)
+        mean = float(of_level @ torch.arange(count, dtype=of_level.dtype) / of_level.sum())
+        unit, place = unit + place * round(mean), place * count
+    return unit

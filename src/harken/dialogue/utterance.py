@@ -4,7 +4,7 @@ Any number of utterances take a step together, in one pass through Speak. When a
 becomes of the units, is left to `harken.dialogue.own_speech` (one reply, while it is written) and `say_all`
 (many, of which the text is known).
 
-Shapes: B utterances, D core width, M units a step, V units, W symbols that are read at once.
+Shapes: B utterances, D core width, M units a step, V units, W numbers that are read at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Utterance:
         self.text = text
         self.units: list[int] = []
         self.pointers: list[int] = []
-        """Symbols that had been said after each unit."""
+        """Parts of symbols that had been said after each unit."""
         self.finished = self.cut = False
         """`cut`: it was ended, because it would not end by itself or went on for too long."""
         self.sampler = sampler
@@ -49,13 +49,12 @@ class Utterance:
 
     @property
     def pointer(self) -> int:
-        """Symbols that have been said."""
+        """Parts of symbols that have been said."""
         return self.pointers[-1] if self.pointers else 0
 
     @property
     def may_end(self) -> bool:
-        left = len(self.text) - self.pointer
-        return self.text.finished and left <= self._sizes.furthest
+        return self.text.finished and self._left() <= self._sizes.farthest
 
     def read(self, embedded: Tensor, shared: Tensor) -> None:
         """The core has read tokens: (T, D) their embeddings, and (T, D) what Think made of them."""
@@ -69,16 +68,16 @@ class Utterance:
         return self.text.finished or (self._left() > 0 and self._token() < len(self._hidden))
 
     def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the next step reads: (D,) of Think, (D,) of the token, (W,) symbols, (M,) units before."""
+        """What the next step reads: (D,) of Think, (D,) of the token, (W,) read, (M,) units before."""
         token = min(self._token(), len(self._hidden) - 1)
         return self._hidden[token], self._embedded[token], self.window(), self._before
 
     def window(self) -> Tensor:
-        """The symbols around the pointer, (W,)."""
+        """What is read around the pointer, (W,)."""
         return windows_at(torch.tensor(self.text.symbols), torch.tensor([self.pointer]), self._sizes)[0]
 
     def move(self, logits: Tensor) -> int:
-        """Move the pointer on, given (A,) logits; gives by how many symbols."""
+        """Move the pointer on, given (A,) logits; gives by how many parts."""
         further = min(self.sampler.move(logits), max(0, self._left()))
         self.pointers.append(self.pointer + further)
         return further
@@ -94,11 +93,12 @@ class Utterance:
         self.finished = ended or self.cut
 
     def _left(self) -> int:
-        """Symbols that the pointer may still pass: all that are read ahead of it have to be written."""
-        return len(self.text) - self.pointer - (0 if self.text.finished else self._sizes.ahead)
+        """Parts that the pointer may still pass: all that is read ahead of it has to be written."""
+        symbols = len(self.text) - (0 if self.text.finished else self._sizes.ahead)
+        return symbols * self._sizes.parts - self.pointer
 
     def _token(self) -> int:
-        return self.text.tokens[min(self.pointer, len(self.text) - 1)]
+        return self.text.tokens[min(self.pointer // self._sizes.parts, len(self.text) - 1)]
 
 
 @torch.no_grad()

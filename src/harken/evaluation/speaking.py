@@ -111,6 +111,8 @@ def spoken(voice: OwnVoice, replies: Sequence[WrittenReply], seed: int = 0) -> l
 def _utterance(voice: OwnVoice, reply: WrittenReply, seed: int, stream: int) -> Utterance:
     text = SpokenText(words, SYMBOL_IDS)
     text.write(reply.text, reply.token_ends, final=True)
-    utterance = Utterance(voice.speak, text, UnitSampler(UnitSampling(seed), stream))
+    utterance = Utterance(
+        voice.speak, text, UnitSampler(UnitSampling(seed), voice.speak.sizes.levels, stream)
+    )
     utterance.read(reply.embedded, reply.shared)
     return utterance

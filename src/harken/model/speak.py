@@ -1,17 +1,18 @@
 """Speak: the shared hidden states -> speech units, several a step, while the text is still being written.
 
 Its layers are a copy of the language model's top ones, run on what Think gives for the word that is being
-said. Before each unit it says how many symbols further that comes in the text: the *pointer* moves from
+said. Before each unit it says how far that comes in the text, to a part of a symbol: the *pointer* moves from
 symbol to symbol and never back, so that no word is left out or said twice, speech ends with the text, and
-what has been said is known at every moment. Around the pointer symbols are read, ahead as well: until those
-are written, Speak waits.
+what has been said is known at every moment. A unit is read from the symbols around where it begins and where
+it ends: it is longer than many of them, and sounds otherwise for each part of one that it takes in. Symbols
+are read ahead as well: until those are written, Speak waits.
 
 Differs from GOAT-SLM (arXiv 2507.18119), whose Speak is given the newest text token at each step and has to
 find out by attention which one is due: that takes hundreds of hours of speech to learn, a pointer a few. Like
 there, the text's hidden state and its embedding are fused by a gate (LLaMA-Omni 2, arXiv 2505.02625).
 
-Shapes: B rows, S steps, D core width, M units a step, W symbols that are read at once, V units (and one more
-number, the end), A numbers of symbols that a unit can move on by.
+Shapes: B rows, S steps, D core width, M units a step, W numbers that are read at once (symbols, and the part
+of the one that is said), V units (and one more number, the end), A numbers of parts that a unit may move on.
 """
 
 from __future__ import annotations
@@ -49,10 +50,18 @@ class SpeakSizes:
     symbol_width: int = 96
     furthest: int = 7
     """How many symbols a unit moves on by at most."""
+    parts: int = 4
+    """Of a symbol, that the pointer tells apart: it counts in these."""
+    pace_width: int = 256
 
     @property
     def window(self) -> int:
-        return self.behind + 1 + self.ahead
+        return self.behind + 1 + self.ahead + 1
+
+    @property
+    def farthest(self) -> int:
+        """How many parts a unit moves on by at most."""
+        return self.furthest * self.parts
 
 
 class UnitVectors(NamedTuple):
@@ -87,11 +96,11 @@ class Chooser(Protocol):
     """Draws what is said in one step, unit by unit: first how far a unit goes, then the unit."""
 
     def windows(self) -> Tensor:
-        """The symbols around each row's pointer as it stands now, (B, W)."""
+        """What is read around each row's pointer as it stands now, (B, W)."""
         ...
 
     def move(self, logits: Tensor) -> Tensor:
-        """Logits (B, A) -> (B,) int64 symbols that the rows' pointers move on by."""
+        """Logits (B, A) -> (B,) int64 parts that the rows' pointers move on by."""
         ...
 
     def unit(self, logits: Tensor) -> Tensor:
@@ -107,7 +116,7 @@ class Logits(NamedTuple):
 
 
 class Step(nn.Module):
-    """One unit of a step, given where the pointer stands and those before it in the same step."""
+    """One unit of a step, given what it takes in of the text and those before it in the same step."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -130,18 +139,24 @@ class Speak(nn.Module):
         self.sizes, self.stack = sizes, stack
         d, m = sizes.width, sizes.units_per_step
         self.units = UnitTable(sizes.levels, d)
-        self.symbols = nn.Embedding(sizes.symbols, sizes.symbol_width)
-        self.reading = nn.Linear(sizes.window * sizes.symbol_width, d)
+        self.symbols = nn.Embedding(sizes.symbols + sizes.parts, sizes.symbol_width)
+        read = sizes.window * sizes.symbol_width
+        self.reading = nn.Linear(read, d)
         self.manners = nn.Embedding(sizes.manners, d)
         self.gate = nn.Linear(2 * d, d)
         self.hidden_norm, self.text_norm = nn.RMSNorm(d), nn.RMSNorm(d)
         self.final = nn.RMSNorm(d)
         self.scale = nn.Parameter(torch.tensor(1.0))
         self.steps = nn.ModuleList(Step(d) for _ in range(m))
-        self.here = nn.Linear(sizes.window * sizes.symbol_width, d)
+        self.here, self.there = nn.Linear(read, d), nn.Linear(read, d)
+        self.pace = nn.Sequential(
+            nn.RMSNorm(d),
+            nn.Linear(d, sizes.pace_width),
+            nn.SiLU(),
+            nn.Linear(sizes.pace_width, sizes.farthest + 1),
+        )
+        self.moved = nn.Embedding(sizes.farthest + 1, d)
         self.logit_scale = nn.Parameter(torch.tensor(d**0.5))
-        self.moves = nn.Linear(d, sizes.furthest + 1)
-        self.moved = nn.Embedding(sizes.furthest + 1, d)
 
     @property
     def vocabulary(self) -> int:
@@ -189,14 +204,14 @@ class Speak(nn.Module):
         """What each step expects, given what was true before.
 
         Args: hidden (B, S, D); units and moves (B, S, M) int64, of which the last unit of each step is not
-            looked at; windows (B, S, M, W) around the pointer where each unit begins.
+            looked at; windows (B, S, M + 1, W) where each unit begins, and where the last one ends.
         """
         said, further = [], []
         at = hidden
-        for number, step in enumerate(self.steps):
-            at = step(at, self._given(windows[..., number, :], units[..., number - 1], number, table))
-            further.append(self.moves(at))
-            at = at + self.moved(moves[..., number].clamp(min=0))
+        for number in range(self.sizes.units_per_step):
+            given = self._given(windows[..., number, :], units[..., number - 1], number, table)
+            further.append(self.pace(at + given))
+            at = self._step(number, at, given, windows[..., number + 1, :], moves[..., number].clamp(min=0))
             said.append(self._logits(at, table))
             if self.sizes.heads == "parallel":
                 at = hidden
@@ -205,32 +220,42 @@ class Speak(nn.Module):
     def choose(self, hidden: Tensor, chooser: Chooser, table: UnitVectors) -> Tensor:
         """The units of one step: (B, M) int64. Args: hidden (B, D)."""
         chosen: list[Tensor] = []
-        at = hidden
-        for number, step in enumerate(self.steps):
-            at = step(at, self._given(chooser.windows(), chosen[-1] if chosen else None, number, table))
-            at = at + self.moved(chooser.move(self.moves(at)))
+        at, windows = hidden, chooser.windows()
+        for number in range(self.sizes.units_per_step):
+            given = self._given(windows, chosen[-1] if chosen else None, number, table)
+            moves = chooser.move(self.pace(at + given))
+            windows = chooser.windows()
+            at = self._step(number, at, given, windows, moves)
             chosen.append(chooser.unit(self._logits(at, table)))
             if self.sizes.heads == "parallel":
                 at = hidden
         return torch.stack(chosen, dim=1)
 
     def _given(self, windows: Tensor, before: Tensor | None, number: int, table: UnitVectors) -> Tensor:
-        """What a unit knows besides its step: (..., W) symbols around it and, in turn, the unit before."""
+        """What a unit knows besides its step: (..., W) where it begins and, in turn, the unit before."""
         given: Tensor = self.here(self.symbols(windows).flatten(-2))
         if number and before is not None and self.sizes.heads == "sequential":
             given = given + table.said[before.clamp(min=0)]
         return given
+
+    def _step(self, number: int, at: Tensor, given: Tensor, windows: Tensor, moves: Tensor) -> Tensor:
+        """A unit's hidden state (..., D), given also (..., W) where it ends and (...) how far that is."""
+        taken_in = self.there(self.symbols(windows).flatten(-2)) + self.moved(moves)
+        out: Tensor = self.steps[number](at, given + taken_in)
+        return out
 
     def _logits(self, hidden: Tensor, table: UnitVectors) -> Tensor:
         return (F.normalize(hidden, dim=-1) @ table.scored) * self.logit_scale
 
 
 def windows_at(symbols: Tensor, pointers: Tensor, sizes: SpeakSizes) -> Tensor:
-    """The symbols around each pointer, 0 beyond the text.
+    """What is read around each pointer: symbols, 0 beyond the text, and last which part of its own it is at.
 
-    Args: symbols (P,) int64; pointers (S,) int64 from 0 to P.
+    Args: symbols (P,) int64; pointers (S,) int64 parts, from 0 to P * parts.
 
     Returns: (S, W).
     """
     padded = F.pad(symbols, (sizes.behind, sizes.ahead + 1))
-    return padded[pointers[:, None] + torch.arange(sizes.window)[None]]
+    at, part = pointers // sizes.parts, pointers % sizes.parts
+    around = padded[at[:, None] + torch.arange(sizes.window - 1)[None]]
+    return torch.cat([around, sizes.symbols + part[:, None]], dim=1)

@@ -4,7 +4,7 @@ Everything below Speak stays as it is. A reply is learned at once: at each step 
 the step before are the true ones, and no step is computed apart from the others. The style is given: which
 one answers which voice is learned by `harken.training.reply_style`.
 
-Shapes: B rows, S steps, M units a step, W symbols read at once, T tokens of a reply, P symbols, D core width.
+Shapes: B rows, S steps, M units a step, W numbers read at once, T tokens of a reply, P symbols, D core width.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harken.dialogue.render import UserTurn, render
 from harken.errors import DataError
 from harken.model.core import Core
 from harken.model.own_voice import STYLES
-from harken.model.speak import NOTHING, Speak, windows_at
+from harken.model.speak import NOTHING, Speak, SpeakSizes, windows_at
 from harken.training.examples import IGNORED, Bins
 from harken.training.loop import Losses, Schedule, fingerprint, train
 from harken.training.speech_units import SpokenReply
@@ -68,8 +68,8 @@ class Said(NamedTuple):
     """A reply, step by step."""
 
     units: Tensor  # (S, M), the end's number from where the reply has ended
-    windows: Tensor  # (S, M, W)
-    moves: Tensor  # (S, M) symbols that the unit moves on by, IGNORED from the end on
+    windows: Tensor  # (S, M + 1, W)
+    moves: Tensor  # (S, M) parts that the unit moves on by, IGNORED from the end on
     tokens: Tensor  # (S,) the token whose word is said
     ids: Tensor  # (T,)
     style: int  # -1 where it is not known
@@ -101,20 +101,30 @@ def steps_of(
     if count * m == len(units):  # the end has a place of its own
         padded = F.pad(padded, (0, 0, 0, 1), value=speak.vocabulary)
         count += 1
-    begun = np.arange(count * m + 1)
-    pointers = np.searchsorted(np.array(reply.ends), begun, side="right")  # symbols that have ended
-    pointers = furthest(pointers, sizes.furthest)
-    at, moves = torch.from_numpy(pointers[:-1]), torch.from_numpy(np.diff(pointers)).view(count, m)
+    pointers = pointers_at(np.arange(count * m + 1), reply.ends, sizes)
+    at, moves = torch.from_numpy(pointers), torch.from_numpy(np.diff(pointers)).view(count, m)
+    windows = windows_at(torch.tensor(symbols), at, sizes)
     of_symbol = torch.tensor([*tokens, tokens[-1]])
     return Said(
         padded,
-        windows_at(torch.tensor(symbols), at, sizes).view(count, m, -1),
+        torch.cat([windows[:-1].view(count, m, -1), windows[m::m][:, None]], dim=1),
         moves.masked_fill(padded == speak.vocabulary, IGNORED),
-        of_symbol[at[::m]],
+        of_symbol[at[:-1:m] // sizes.parts],
         torch.tensor(list(ids)),
         list(styles).index(reply.style) if reply.style else -1,
         list(voices).index(reply.voice) if reply.voice in voices else -1,
     )
+
+
+def pointers_at(units: np.ndarray, ends: Sequence[float], sizes: SpeakSizes) -> np.ndarray:
+    """Where the text's pointer stands, in parts, when so many units have been said.
+
+    Args: ends: of each symbol, in units.
+    """
+    ended = np.searchsorted(np.array(ends), units, side="right")  # symbols
+    begun, until = np.array([0.0, *ends, np.inf])[[ended, ended + 1]]
+    part = sizes.parts * (units - begun) / np.maximum(until - begun, 1e-9)
+    return furthest(ended * sizes.parts + np.floor(part).astype(np.int64), sizes.farthest)
 
 
 def furthest(pointers: np.ndarray, most: int) -> np.ndarray:
@@ -130,7 +140,7 @@ class Batch:
     """Replies side by side, padded at the end."""
 
     units: Tensor  # (B, S, M)
-    windows: Tensor  # (B, S, M, W)
+    windows: Tensor  # (B, S, M + 1, W)
     moves: Tensor  # (B, S, M), IGNORED from the end on
     hidden: Tensor  # (B, S, D) of Think at the word that is said
     text: Tensor  # (B, S, D) its token's embedding
@@ -225,12 +235,14 @@ class SpeakTask:
         return losses | {f"unit{i}": of_units[i] for i in range(len(of_units))} | {"right": right.mean()}
 
     def seen(self, rows: int) -> Tensor:
-        """Which symbols of the window each reply is read with, (B, W) of 0 and 1."""
+        """Which numbers of the window each reply is read with, (B, W) of 0 and 1."""
         sizes = self.speak.sizes
         behind = torch.randint(0, sizes.behind + 1, (rows, 1))
         ahead = torch.randint(1, sizes.ahead + 1, (rows, 1))
         places = torch.arange(sizes.window)[None] - sizes.behind
-        few = (places >= -behind) & (places <= ahead)
+        few = (places >= -behind) & (places <= ahead) | (
+            places == sizes.ahead + 1
+        )  # the part is always known
         return (few | (torch.rand(rows, 1) >= self.config.window_dropout)).long()
 
     def surprise(self, logits: Tensor, said: Tensor) -> Tensor:
