@@ -63,12 +63,15 @@ def new_codec(recipe: Recipe, voices: int) -> tuple[UnitTokenizer, MelDecoder]:
 
 
 def save_codec(
-    folder: Path, tokenizer: UnitTokenizer, decoder: MelDecoder, voices: Mapping[str, float]
+    folder: Path, tokenizer: UnitTokenizer, decoder: MelDecoder, voices: Mapping[str, float], quiet: int
 ) -> None:
-    """Write what was trained. Args: voices: name -> mean log pitch, in the order of the decoder's table."""
+    """Write what was trained.
+
+    Args: voices: name -> mean log pitch, in the order of the decoder's table. quiet: the unit of silence.
+    """
     save_tensors(folder / TOKENIZER, tokenizer.state_dict())
     save_tensors(folder / DECODER, decoder.state_dict())
-    about = {"codec_sha256": hash_of(folder / TOKENIZER), "voices": dict(voices)}
+    about = {"codec_sha256": hash_of(folder / TOKENIZER), "voices": dict(voices), "quiet": quiet}
     unfinished = folder / f"{UNITS}.part"
     unfinished.write_text(json.dumps(about, indent=2) + "\n")
     unfinished.replace(folder / UNITS)
@@ -96,6 +99,7 @@ def load_unit_decoder(recipe: Recipe, folder: Path) -> HarkenUnitDecoder:
         tuple(about["voices"]),
         SAMPLE_RATE_HZ,
         about["codec_sha256"],
+        about["quiet"],
     )
     return decoder.requires_grad_(False).eval()
 

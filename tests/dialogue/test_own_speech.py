@@ -28,7 +28,9 @@ def embed(ids: list[int]) -> torch.Tensor:
 
 
 def speech(seed: int = 0, affect: torch.Tensor | None = None) -> OwnSpeech:
-    return OwnSpeech(VOICE, spelled_words, SYMBOL_IDS, UnitSampler(UnitSampling(seed), LEVELS), embed, affect)
+    return OwnSpeech(
+        VOICE, spelled_words, SYMBOL_IDS, UnitSampler(UnitSampling(seed, draw=True), LEVELS), embed, affect
+    )
 
 
 def said(speaking: OwnSpeech, text: str = TEXT, cuts: tuple[int, ...] = (5,)) -> Iterator[AudioChunk]:

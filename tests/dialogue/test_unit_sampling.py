@@ -46,9 +46,9 @@ def test_speech_ends_where_that_is_likelier_than_all_else() -> None:
     assert middle(probs(u3=0.6, end=0.4), LEVELS) == 3
 
 
-@pytest.mark.parametrize("middling", [True, False])
-def test_it_does_not_end_before_it_may(middling: bool) -> None:
-    sampler = UnitSampler(UnitSampling(middle=middling), LEVELS)
+@pytest.mark.parametrize("draw", [False, True])
+def test_it_does_not_end_before_it_may(draw: bool) -> None:
+    sampler = UnitSampler(UnitSampling(draw=draw), LEVELS)
     logits = torch.full((1, V + 1), -9.0)
     logits[0, 4], logits[0, V] = 1.0, 9.0
     assert sampler.choose(logits, may_end=False) == 4
@@ -60,7 +60,7 @@ def test_a_unit_that_comes_too_often_is_drawn_anew() -> None:
     logits[0, 4] = 2.0  # with top_p 0.3 it is always unit 4
 
     def share(often: float) -> float:
-        sampler = UnitSampler(UnitSampling(middle=False, temperature=1.0, top_p=0.3, often=often), LEVELS)
+        sampler = UnitSampler(UnitSampling(draw=True, temperature=1.0, top_p=0.3, often=often), LEVELS)
         return float(np.mean([int(sampler.choose(logits, may_end=False)) == 4 for _ in range(200)]))
 
     assert share(often=1.0) == 1.0

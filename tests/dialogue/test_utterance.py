@@ -23,7 +23,7 @@ def utterance(text: str, stream: int, temperature: float = 0.7) -> Utterance:
     said = Utterance(
         VOICE.speak,
         spoken,
-        UnitSampler(UnitSampling(1, middle=False, temperature=temperature), LEVELS, stream),
+        UnitSampler(UnitSampling(1, draw=True, temperature=temperature), LEVELS, stream),
     )
     said.read(CORE.embed(torch.tensor([7])), torch.full((1, CORE.width), 0.5))
     return said

@@ -18,6 +18,7 @@ from harken.testing import WIDTH, tiny_core
 from harken.training.examples import IGNORED
 from harken.training.speak import SpeakConfig, SpeakTask, furthest, one_hot, steps_of
 from harken.training.speech_units import (
+    BEFORE_UNITS,
     LEAD_S,
     TAIL_S,
     SpokenReply,
@@ -31,12 +32,12 @@ IDS = {letter: number for number, letter in enumerate(" aeho.", 1)}
 
 
 class Encoder:
-    """Writes as many units as there are tenths of a second, numbered on."""
+    """Writes as many units as there are tenths of a second, numbered from the end of the silence before."""
 
     units_hz, vocabulary, codec_sha256 = 10.0, (15,), "a" * 64
 
     def encode(self, wave: np.ndarray, sample_rate: int, voice: str | None = None) -> np.ndarray:
-        return np.arange(round(10 * wave.size / sample_rate))[:, None] % 15
+        return (np.arange(round(10 * wave.size / sample_rate))[:, None] - BEFORE_UNITS) % 15
 
 
 def clip(name: str, seconds: float = 1.1, words: bool = True) -> Any:
@@ -166,7 +167,11 @@ def test_silence_at_either_end_is_not_learned() -> None:
     sound = np.concatenate([np.zeros(7200), np.full(12_000, 0.1), np.zeros(28_800)]).astype(np.float32)
     object.__setattr__(spoken, "samples", lambda rate: sound)
     reply = spoken_reply(spoken, listener)
-    assert listener.heard == (round(24_000 * (LEAD_S + 0.5 + TAIL_S)),)
+    before_s = (
+        BEFORE_UNITS / Listener.units_hz
+    )  # is read too, so that the first sound does not come from nowhere
+    assert listener.heard == (round(24_000 * (before_s + LEAD_S + 0.5 + TAIL_S)),)
+    assert reply.unit_array().tolist() == [*range(7)]
     cut_s = 7200 / 24_000 - LEAD_S  # symbols that ended before the first sound end at its start
     assert reply.ends == pytest.approx(
         [max(0.0, 10 * (s - cut_s)) for s in (0.2, 0.4, 0.5, 0.6, 0.9, 1.0, 1.1)]

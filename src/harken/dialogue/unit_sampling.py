@@ -8,8 +8,6 @@ Drawn, a unit that has come too often in the last few is drawn anew from all uni
 hangs in a sound nor loses its even passages. Source: repetition-aware sampling of VALL-E 2 (arXiv
 2406.05370), with the window along time.
 
-How far a unit goes is drawn either way.
-
 Shapes: V units, A numbers of parts to move on by, K dimensions of a code.
 """
 
@@ -25,11 +23,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class UnitSampling:
-    """How units are chosen. Without temperature it is the most probable one."""
+    """How units are chosen, and how far each goes."""
 
     seed: int = 0
-    middle: bool = True
+    draw: bool = False
+    """Without: the middle of what is expected, and the most probable length. Nothing depends on the seed."""
     temperature: float = 0.5
+    """0 takes the most probable."""
     top_p: float = 0.8
     top_k: int = 25
     window: int = 10
@@ -54,7 +54,7 @@ class UnitSampler:
         if self.sampling.temperature <= 0:
             return scores.argmax()[None]
         probs = (scores / self.sampling.temperature).softmax(-1)
-        if self.sampling.middle:
+        if not self.sampling.draw:
             return torch.tensor([middle(probs, self.levels)])
         unit = self._draw(probs, self.sampling.top_k, self.sampling.top_p)
         if self._recent.count(unit) > self.sampling.often * self.sampling.window:
@@ -63,8 +63,8 @@ class UnitSampler:
         return torch.tensor([unit])
 
     def move(self, logits: Tensor) -> int:
-        """How many symbols to move on by: (A,)."""
-        if self.sampling.temperature <= 0:
+        """How many parts to move on by: (A,)."""
+        if not self.sampling.draw or self.sampling.temperature <= 0:
             return int(logits.argmax())
         return self._draw(logits.float().softmax(-1), len(logits), 0.95)
 

@@ -80,7 +80,7 @@ class CodecTask:
         count = int(units.max())
         valid = torch.arange(count)[None] < units[:, None]  # (B, U)
         voices = torch.tensor([self.voices.get(voice, 0) for voice in batch.voices])
-        means = torch.tensor([self._mean(batch, row) for row in range(len(batch.voices))])
+        means = torch.tensor([self.mean_pitch(batch, row) for row in range(len(batch.voices))])
         student = self.student
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             codes = student.tokenizer(batch.states, features(batch.prosody, means), batch.valid, count)
@@ -103,7 +103,7 @@ class CodecTask:
             "voicing": of_voicing,
         }
 
-    def _mean(self, batch: Batch, row: int) -> float:
+    def mean_pitch(self, batch: Batch, row: int) -> float:
         """The mean log pitch of a row's voice; of a voice that is not known, of the row."""
         known = self.pitch.get(batch.voices[row])
         if known is not None:
@@ -158,6 +158,20 @@ def train_codec(task: CodecTask, out: Path, precision: torch.dtype) -> None:
     train(
         task.student, lambda step: task.at(step, precision), config.schedule, out, name, on_dev(task, most=80)
     )
+
+
+@torch.no_grad()
+def quiet_unit(task: CodecTask, batches: int = 20) -> int:
+    """The unit of silence: the most frequent one where clips begin."""
+    first: list[Tensor] = []
+    tokenizer = task.student.tokenizer
+    for numbers in task.batches[-batches:]:
+        batch = task.clips.batch(numbers)
+        means = torch.tensor([task.mean_pitch(batch, row) for row in range(len(batch.voices))])
+        count = int(-(-batch.mel_frames.max() // FRAMES_PER_UNIT))
+        codes = tokenizer(batch.states, features(batch.prosody, means), batch.valid, count)  # (B, U, K)
+        first.append(tokenizer.quantise.units(codes[:, :3]).flatten())
+    return int(torch.cat(first).bincount().argmax())
 
 
 def on_dev(task: CodecTask, most: int) -> Callable[[], dict[str, float]]:

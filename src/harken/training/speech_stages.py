@@ -19,7 +19,7 @@ from harken.errors import DataError, RecipeError
 from harken.model.core import Core, fold_low_rank
 from harken.model.encoder import load_encoder
 from harken.tensors import read_tensors
-from harken.training.codec import CodecConfig, CodecStudent, CodecTask, train_codec
+from harken.training.codec import CodecConfig, CodecStudent, CodecTask, quiet_unit, train_codec
 from harken.training.codec_clips import CodecClips
 from harken.training.speak import Said, SpeakConfig, SpeakTask, steps_of, think_of, train_speak
 from harken.training.speech_units import SpokenReply, read_replies, write_replies
@@ -47,8 +47,9 @@ def train_codec_stage(run: Run) -> None:
     pitch = analysed.mean_log_pitch()
     torch.manual_seed(config.schedule.seed)
     student = CodecStudent(*new_codec(run.recipe, len(pitch)))
-    train_codec(CodecTask(student, analysed, pitch, config), run.out / "codec", precision())
-    save_codec(run.trained, student.tokenizer, student.decoder, pitch)
+    task = CodecTask(student, analysed, pitch, config)
+    train_codec(task, run.out / "codec", precision())
+    save_codec(run.trained, student.tokenizer, student.decoder, pitch, quiet_unit(task))
 
 
 def codec_clips(run: Run) -> CodecClips:

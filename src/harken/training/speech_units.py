@@ -28,6 +28,9 @@ from harken.training.states import complete_rows
 
 LEAD_S, TAIL_S = 0.02, 0.15
 """Silence that stays before the first sound and after the last."""
+BEFORE_UNITS = 8
+"""Of silence, put before a reply while it is read and left out again: the codec knows no speech that begins
+out of nothing."""
 _SAMPLE_RATE_HZ = 24_000
 
 
@@ -94,7 +97,9 @@ def write_replies(path: Path, clips: Sequence[Clip], encoder: HarkenUnitEncoder)
 def spoken_reply(clip: Clip, encoder: HarkenUnitEncoder) -> SpokenReply:
     """A rendered reply as units, from its first sound to its last."""
     samples, begin_s = heard_part(clip.samples(_SAMPLE_RATE_HZ))
-    units = encoder.encode(samples, _SAMPLE_RATE_HZ, clip.voice)[:, 0]
+    before = np.zeros(round(BEFORE_UNITS * _SAMPLE_RATE_HZ / encoder.units_hz), np.float32)
+    read = encoder.encode(np.concatenate([before, samples]), _SAMPLE_RATE_HZ, clip.voice)
+    units = read[BEFORE_UNITS:, 0]
     assert encoder.vocabulary[0] <= 1 << 16, "two bytes a unit"
     return SpokenReply(
         id=clip.id,

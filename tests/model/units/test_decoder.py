@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harken.errors import InputError
-from harken.model.units.decoder import HarkenUnitDecoder
+from harken.model.units.decoder import QUIET_UNITS, HarkenUnitDecoder
 from harken.model.units.hifigan import Hifigan, HifiganSizes
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
 
@@ -31,7 +31,7 @@ def small_decoder() -> HarkenUnitDecoder:
     for parameter in mel.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     vocoder = Hifigan(HifiganSizes(mel_bands=8, width=16))
-    return HarkenUnitDecoder(mel, vocoder, LEVELS, VOICES, 22_050, "0" * 64).eval()
+    return HarkenUnitDecoder(mel, vocoder, LEVELS, VOICES, 22_050, "0" * 64, quiet=7).eval()
 
 
 @pytest.fixture
@@ -75,6 +75,16 @@ def test_nothing_looks_further_than_it_says(decoder: HarkenUnitDecoder) -> None:
     first, last = frames.min() // FRAMES_PER_UNIT, frames.max() // FRAMES_PER_UNIT
     assert first == at - mel.sizes.right_units
     assert at < last <= at + mel.left_units
+
+
+def test_a_row_begins_as_if_after_silence(decoder: HarkenUnitDecoder) -> None:
+    """What is heard is the end of a longer row that begins with silence."""
+    row, silence = units(20), torch.full((QUIET_UNITS,), decoder.quiet)
+    (alone,) = decoder.decode([row], ["anna"])
+    (after,) = decoder.decode([torch.cat([silence, row])], ["anna"])
+    assert len(alone) == 20 * decoder.unit_samples
+    rest = after[QUIET_UNITS * decoder.unit_samples :]
+    assert (alone - rest).abs().max() < 0.1 * rest.std()  # which has twice as much silence before it
 
 
 @settings(max_examples=15, deadline=None)

@@ -27,11 +27,13 @@ VOCODER_LEFT, VOCODER_RIGHT = 3, 2
 ROUND, MOST = 16, 64
 """Units of mel come in multiples of the one, the other at most: each new length costs the vocoder as much as
 three known ones."""
+QUIET_UNITS = 8
+"""Of silence before a row, which are not heard: nothing was learned of speech that begins out of nothing."""
 
 
 @dataclass(frozen=True)
 class DecoderState:
-    """What was said so far, a row each."""
+    """What was said so far, a row each, and the silence before it."""
 
     voices: Tensor  # (B,) int64
     units: tuple[Tensor, ...]  # (U,) int64 each, all so far
@@ -59,13 +61,16 @@ class HarkenUnitDecoder(nn.Module):
         voices: tuple[str, ...],
         sample_rate: int,
         codec_sha256: str,
+        quiet: int,
     ) -> None:
-        """Args: levels: of the quantiser that the units come from. voices: in the order of `mel`'s table."""
+        """Args: levels: of the quantiser that the units come from. voices: in the order of `mel`'s table.
+        quiet: the unit of silence.
+        """
         super().__init__()
         assert len(voices) == mel.sizes.voices, "a voice each"
         self.mel, self.vocoder, self.voices = mel, vocoder, voices
         self.quantise = FiniteScalarQuantiser(levels)
-        self.sample_rate, self.codec_sha256 = sample_rate, codec_sha256
+        self.sample_rate, self.codec_sha256, self.quiet = sample_rate, codec_sha256, quiet
 
     @property
     def units_hz(self) -> float:
@@ -89,7 +94,8 @@ class HarkenUnitDecoder(nn.Module):
             if voice not in self.voices:
                 raise InputError(f"there is no voice {voice!r}", f"voices: {', '.join(self.voices)}")
         rows = torch.tensor([self.voices.index(voice) for voice in voices])
-        return DecoderState(rows, tuple(rows.new_zeros(0) for _ in voices), (0,) * len(voices))
+        silence = tuple(torch.full((QUIET_UNITS,), self.quiet) for _ in voices)
+        return DecoderState(rows, silence, (QUIET_UNITS,) * len(voices))
 
     def step(self, state: DecoderState, units: Tensor, lengths: Tensor) -> tuple[list[Tensor], DecoderState]:
         self._check(units, lengths)
@@ -110,7 +116,9 @@ class HarkenUnitDecoder(nn.Module):
         """Whole rows at once: (U,) units each -> samples (N,) each."""
         for row in units:
             self._check(row[None], torch.tensor([len(row)]))
-        return self.flush(replace(self.init_state(voices), units=tuple(units)))
+        state = self.init_state(voices)
+        said = tuple(torch.cat(pair) for pair in zip(state.units, units, strict=True))
+        return self.flush(replace(state, units=said))
 
     def _check(self, units: Tensor, lengths: Tensor) -> None:
         counts = torch.arange(units.shape[1], device=units.device)[None] < lengths[:, None]
