@@ -93,7 +93,8 @@ class VerifyWeights(Command):
 
 def _needed_by(recipe: str) -> tuple[str, ...]:
     chosen = named_recipe(recipe)
-    return (chosen.listen.encoder, chosen.core.weights, chosen.voice)
+    vocoder = (chosen.units.vocoder,) if chosen.units and chosen.speak else ()
+    return (chosen.listen.encoder, chosen.core.weights, *vocoder, chosen.voice)
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ _LISTEN_HZ = 16_000
 def evaluate_speech(
     model: SpokenLM, voice: OwnVoice, external: Voice, clips: Sequence[Clip], seed: int = 0
 ) -> Report:
-    """Args: clips: users' turns, English. seed: draws units and bootstrap samples."""
+    """Args: clips: users' turns, English. seed: draws bootstrap samples."""
     writer = Replies(model)
     heard = [model.hear(clip.samples()) for clip in steps(list(clips), "listening")]
     replies = [writer.written(turn) for turn in steps(heard, "writing")]
@@ -50,8 +50,8 @@ def evaluate_speech(
         "speech",
         {
             "data": f"{len(clips)} dev users' turns",
-            "method": f"read by Moonshine-tiny, rated by DNSMOS P.835; units drawn with the seed, "
-            f"{voice.speak.sizes.units_per_step} a step; {external.name} says the same texts; "
+            "method": f"read by Moonshine-tiny, rated by DNSMOS P.835; {voice.speak.sizes.units_per_step} "
+            f"units a step, the middle of what is expected; {external.name} says the same texts; "
             "95 % by bootstrap over replies",
         },
         (
