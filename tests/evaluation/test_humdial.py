@@ -142,7 +142,7 @@ def test_the_two_readings_of_the_target_turn_differ() -> None:
 def test_a_dialogue_without_a_target_turn_is_a_problem_and_not_the_end() -> None:
     calm, one = dialogue("neutral", None, name="calm"), dialogue("neutral", "sad", name="one")
     with pytest.raises(
-        DataError, match="calm: 0 turns with an emotion other than neutral, 1 needed"
+        DataError, match="calm: too few turns with an emotion other than neutral: 0, not 1"
     ) as error:
         target_turn(calm, "last")
     assert error.value.hint
@@ -150,8 +150,8 @@ def test_a_dialogue_without_a_target_turn_is_a_problem_and_not_the_end() -> None
     targets, problems = target_turns([calm, one, two], "second", file)
     assert targets == {"two": two.turns[1]}
     assert [str(problem) for problem in problems] == [
-        "t3.jsonl: calm: 0 turns with an emotion other than neutral, 2 needed",
-        "t3.jsonl: one: 1 turns with an emotion other than neutral, 2 needed",
+        "t3.jsonl: calm: too few turns with an emotion other than neutral: 0, not 2",
+        "t3.jsonl: one: too few turns with an emotion other than neutral: 1, not 2",
     ]
     assert list(target_turns([calm, one, two], "last", file)[0]) == ["one", "two"]
 
@@ -170,7 +170,7 @@ def test_withdrawn_dialogues_are_known() -> None:
     [
         ("I am so sorry to hear that.", "en"),
         ("听到这个我很难过。", "zh"),
-        ("我喜欢用 iPhone 打电话", "zh"),
+        ("我喜欢用 iPhone", "zh"),
         ("My grandmother always called it 饺子.", "en"),
         ("[laughter] 哈哈", "zh"),
         ("[sigh]", None),
@@ -246,6 +246,7 @@ def test_a_reply_in_the_other_language_scores_1_whatever_the_judge_says() -> Non
     assert judged("d", task, "You were sad.", "zh", answer(1, 5, 5, 5)).scores == ones
     assert judged("d", task, "你很难过。", "en", None).scores == ones
     assert judged("d", task, "你很难过。", "zh", None) == Verdict("d", None)
+    assert judged("d", task, "...", "zh", answer(1, 3, 3, 3)).scores == dict.fromkeys(task.dimensions, 3)
     assert judged("d", task, "你很难过。", "zh", answer(1, 5, 5, 5)).scores == dict.fromkeys(
         task.dimensions, 5
     )

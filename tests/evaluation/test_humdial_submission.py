@@ -90,6 +90,14 @@ def test_every_fault_of_a_tasks_file_is_found(submission: Path) -> None:
     ]
 
 
+def test_a_dialogue_that_cannot_be_read_is_not_also_missing(submission: Path) -> None:
+    path = task_file(submission, "zh", 1)
+    first, second = path.read_text().splitlines()
+    path.write_text(first + "\n" + json.dumps(json.loads(second) | {"turns": []}))
+    (problem,) = check(submission, TEST_SET)
+    assert (problem.id, problem.what) == (TEST_SET["zh", 1][1].dialogue_id, "has no turns")
+
+
 @pytest.mark.parametrize(
     ("fault", "what"),
     [

@@ -104,8 +104,8 @@ def target_turn(dialogue: Dialogue, reading: Reading) -> Turn:
     needed = {"second": 2, "last": 1}[reading]
     if len(emotional) < needed:
         raise DataError(
-            f"{dialogue.dialogue_id}: {len(emotional)} turns with an emotion other than neutral, "
-            f"{needed} needed",
+            f"{dialogue.dialogue_id}: too few turns with an emotion other than neutral: "
+            f"{len(emotional)}, not {needed}",
             "label the emotions of its turns, or leave it out",
         )
     return emotional[1] if reading == "second" else emotional[-1]
