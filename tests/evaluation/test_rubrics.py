@@ -79,6 +79,12 @@ def test_texts_that_look_like_places_stay_as_they_are(tmp_path: Path) -> None:
     assert prompt.strip().endswith("{reply} {answer_form} {conversation}")
 
 
+def test_braces_in_a_prompt_that_name_no_field_stay(tmp_path: Path) -> None:
+    own = read_rubric(written(tmp_path, OWN.replace("{reply}", '{reply} {"like": {this}} {}', 1)))
+    assert own.fields == ("conversation", "reply", "this")
+    assert own.filled({"conversation": "c", "reply": "r", "this": "1"}).endswith('c r {"like": 1} {}\n')
+
+
 def test_an_item_without_a_field_is_refused_by_the_field_s_name(tmp_path: Path) -> None:
     own = read_rubric(written(tmp_path, OWN))
     with pytest.raises(InputError, match="'reply'") as raised:

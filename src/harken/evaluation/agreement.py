@@ -20,6 +20,8 @@ from harken.evaluation.statistics import Floats, Interval
 RESAMPLES = 1000
 BINS = 10
 
+_ROUNDING = 1e-12
+
 Indices = NDArray[np.intp]
 
 
@@ -76,7 +78,7 @@ class Repeatability:
         None where there is no variance.
         """
         whole = self.within + self.between
-        return self.between / whole if whole else None
+        return self.between / whole if whole > _ROUNDING else None
 
 
 def spearman(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None, seed: int = 0) -> Interval | None:
@@ -250,13 +252,15 @@ def _spearman(a: Floats, b: Floats) -> float:
 def _kendall(a: Floats, b: Floats) -> float:
     if _constant(a) or _constant(b):
         return float("nan")
-    return float(_stats().kendalltau(a, b, method="asymptotic").statistic)
+    return float(_stats().kendalltau(a, b).statistic)
 
 
 def _kappa(a: Floats, b: Floats) -> float:
     """1 - what they differ / what they would if each kept its scores and the items were shuffled."""
+    if _constant(np.concatenate([a, b])):
+        return float("nan")
     by_chance = a.var() + b.var() + (a.mean() - b.mean()) ** 2
-    return float(1 - ((a - b) ** 2).mean() / by_chance) if by_chance else float("nan")
+    return float(1 - ((a - b) ** 2).mean() / by_chance)
 
 
 def _constant(values: Floats) -> bool:
