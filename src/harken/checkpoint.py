@@ -62,6 +62,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     """
     from harken.model.affect_readout import load_readout
     from harken.model.core import fold_low_rank
+    from harken.model.eight_bit import quicken
     from harken.model.encoder import load_encoder
     from harken.model.listen import Listen
     from harken.model.spoken_lm import SpokenLM
@@ -80,6 +81,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
         readout,
         load_prefix(recipe, folder, core, readout.config.vector),
     )
+    quicken(core)
     model = SpokenLM(recipe, listen, core, tokenizer, pieces)
     if (folder / SPEAK).exists():
         model.open_voice = partial(load_own_voice, recipe, folder, core)

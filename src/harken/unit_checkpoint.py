@@ -174,6 +174,7 @@ def save_speak(folder: Path, speak: Speak, style: ReplyStyle) -> None:
 
 def load_own_voice(recipe: Recipe, folder: Path, core: Core) -> OwnVoice:
     """What the model speaks with. Raises RecipeError where a part is missing or belongs to another codec."""
+    from harken.model.eight_bit import quicken
     from harken.model.own_voice import OwnVoice, ReplyStyle
 
     decoder = load_unit_decoder(recipe, folder)
@@ -193,6 +194,7 @@ def load_own_voice(recipe: Recipe, folder: Path, core: Core) -> OwnVoice:
             {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
         )
         part.requires_grad_(False).eval()
+    quicken(speak)
     assert recipe.speak is not None
     return OwnVoice(speak, decoder, style, recipe.speak.speaker)
 

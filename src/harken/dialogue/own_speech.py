@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_text import Pronounce
 
-CHUNKS = (10, 10, 26, 58)
+CHUNKS = (10, 10, 26)
 """Units in each chunk of sound; the last number goes on. With what the vocoder reads around them, they are
-the round numbers that it is quick with."""
+the round numbers that it is quick with. Longer ones would be made with less read twice, but not in time."""
 UNITS_A_TOKEN = 10
 """Said with each token that is written; a token takes about six to be heard."""
 
