@@ -154,6 +154,34 @@ def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
     assert (name, options["json"], options["runs"], options["ask"]) == ("latency", True, 2, None)
 
 
+def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
+    from harken import evaluation
+    from harken.evaluation.humdial.run import Asking
+
+    evaluated = kept_calls(monkeypatch, evaluation)
+    humdial = ("evaluate", "humdial", "--data", "d", "--out", "o")
+    served = ("--system", "http://here/v1", "--model", "m", "--judge", "local", "--reading", "last", "--ask")
+    assert run(capsys, *humdial, *served)[0] == 0
+    assert run(capsys, *humdial, "--checkpoint", "c", "--voice", "none")[0] == 0
+    assert [options["asking"] for _, options in evaluated] == [
+        Asking("http://here/v1", "m", judge="local", reading="last", ask=True),
+        Asking(voice="none"),
+    ]
+    unfit = (
+        ("evaluate", "words", "--data", "d", "--judge", "local"),
+        ("evaluate", "words", "--data", "d", "--ask"),
+        ("evaluate", "humdial", "--data", "d"),
+        ("evaluate", "humdial", "--data", "d", "e", "--out", "o"),
+        (*humdial, "--model", "m"),
+        (*humdial, "--judge-model", "m"),
+        (*humdial, "--system", "p", "--checkpoint", "c"),
+    )
+    for arguments in unfit:
+        code, _, err = run(capsys, *arguments)
+        assert code == 2 and err
+    assert len(evaluated) == 2
+
+
 def test_bench_data_asks_for_parts(capsys, monkeypatch):
     from harken import bench
     from harken.bench.data import FAKES, PARTS, Ask

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harken.errors import DataError
@@ -32,7 +32,6 @@ from harken.evaluation.humdial.scores import (
     final_interval,
     final_score,
     judged,
-    parse_verdict,
     snapped,
     task_means,
 )
@@ -186,8 +185,8 @@ def test_the_language_of_a_text(text: str, language: Language | None) -> None:
 # Scores
 
 
-def answer(task: int, *scores: object) -> str:
-    return json.dumps({"scores": dict(zip(TASKS[task].dimensions, scores, strict=False))})
+def scores(task: int, *given_scores: float) -> dict[str, float]:
+    return dict(zip(TASKS[task].dimensions, given_scores, strict=False))
 
 
 @pytest.mark.parametrize(
@@ -196,60 +195,28 @@ def answer(task: int, *scores: object) -> str:
 def test_tasks_1_and_2_are_snapped_and_task_3_is_not(given_score: float, scale_score: float) -> None:
     assert snapped(given_score) == scale_score
     for number, expected in ((1, scale_score), (2, scale_score), (3, given_score)):
-        verdict = parse_verdict(answer(number, *[given_score] * 3), TASKS[number])
-        assert verdict == dict.fromkeys(TASKS[number].dimensions, expected)
+        verdict = judged("d", TASKS[number], "I see.", "en", scores(number, *[given_score] * 3))
+        assert verdict == Verdict("d", dict.fromkeys(TASKS[number].dimensions, expected))
 
 
-def test_a_verdict_is_found_in_what_surrounds_it() -> None:
-    draft, final = answer(3, 1, 1, 1), answer(3, "4", 5, 3)
-    scores = parse_verdict(f"<think>{{maybe}} {draft}</think>\n```json\n{final}\n```\nDone.", TASKS[3])
-    assert scores == dict(zip(TASKS[3].dimensions, (4, 5, 3), strict=True))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        None,
-        "",
-        "I would say 5.",
-        answer(1, 5, 5, 5)[:-2],
-        '{"Accuracy_Completeness": 5}',
-        '{"scores": [5, 5, 5]}',
-        '{"scores": {}}',
-        answer(1, "high", None, True),
-        answer(1, 0, 6, float("nan")),
-        answer(1, "9" * 400, [5], -1),
-        "{" * 5000 + '{"scores":' * 5000,
-    ],
-)
-def test_what_cannot_be_parsed_is_unscored(text: str | None) -> None:
-    assert parse_verdict(text, TASKS[1]) is None
-
-
-@settings(max_examples=50)
-@given(st.text(), st.integers(1, 5))
-def test_text_without_braces_around_a_verdict_changes_nothing(text: str, score: int) -> None:
-    around = text.replace("{", "").replace("}", "")
-    scores = parse_verdict(around + answer(3, score, 1, 1) + around, TASKS[3])
-    assert scores is not None and scores[D1] == score
-
-
-def test_a_missing_dimension_is_unscored_alone() -> None:
-    assert parse_verdict(answer(3, 4), TASKS[3]) == dict(
-        zip(TASKS[3].dimensions, (4, None, None), strict=True)
-    )
+def test_a_score_that_is_missing_or_off_the_scale_is_unscored_alone() -> None:
+    names = TASKS[3].dimensions
+    for given_scores in ((4,), (4, 0, 6), (4, float("nan"), float("inf"))):
+        verdict = judged("d", TASKS[3], "I see.", "en", scores(3, *given_scores))
+        assert verdict.scores == dict(zip(names, (4, None, None), strict=True))
+    assert judged("d", TASKS[3], "I see.", "en", scores(3, 0, 6, -1)) == Verdict("d", None)
+    assert judged("d", TASKS[3], "I see.", "en", {}) == Verdict("d", None)
 
 
 def test_a_reply_in_the_other_language_scores_1_whatever_the_judge_says() -> None:
     task = TASKS[1]
     ones = dict.fromkeys(task.dimensions, 1.0)
-    assert judged("d", task, "You were sad.", "zh", answer(1, 5, 5, 5)).scores == ones
+    assert judged("d", task, "You were sad.", "zh", scores(1, 5, 5, 5)).scores == ones
     assert judged("d", task, "你很难过。", "en", None).scores == ones
     assert judged("d", task, "你很难过。", "zh", None) == Verdict("d", None)
-    assert judged("d", task, "...", "zh", answer(1, 3, 3, 3)).scores == dict.fromkeys(task.dimensions, 3)
-    assert judged("d", task, "你很难过。", "zh", answer(1, 5, 5, 5)).scores == dict.fromkeys(
-        task.dimensions, 5
-    )
+    assert judged("d", task, "...", "zh", scores(1, 3, 3, 3)).scores == dict.fromkeys(task.dimensions, 3)
+    fives = dict.fromkeys(task.dimensions, 5)
+    assert judged("d", task, "你很难过。", "zh", scores(1, 5, 5, 5)).scores == fives
 
 
 def test_means_count_what_is_unscored_and_do_not_take_it_for_1() -> None:

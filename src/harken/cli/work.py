@@ -21,7 +21,9 @@ from harken.cli.command import (
 
 if TYPE_CHECKING:
     from harken.bench.data import Ask
+    from harken.evaluation.humdial.run import Asking
 
+Reading = Literal["second", "last"]
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 
 
@@ -77,27 +79,55 @@ class Evaluate(Command):
     """Score a system by one benchmark."""
 
     benchmark: Positional[str]
-    """Which benchmark, for example: affect, words, alignment, attribution."""
+    """Which benchmark, for example: affect, words, alignment, attribution, humdial."""
     data: tuple[Path, ...]
-    """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues."""
+    """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues; of
+    humdial the challenge's dialogues with their recordings."""
     recipe: str = "mini"
     """What is scored."""
     checkpoint: Path | None = None
     """A folder of trained parts, instead of those that ship with Harken."""
     out: Path | None = None
-    """A folder for the figures, as JSON lines and as Markdown."""
+    """A folder for the figures, as JSON lines and as Markdown; of humdial also for the replies, from which it
+    goes on, and the submission."""
     limit: int | None = None
-    """Score so many items at most."""
+    """Score so many items at most; of humdial so many dialogues of each task and language."""
     seed: int = 0
     """Draws items and bootstrap samples."""
     json: bool = False
     """Print the figures as JSON lines and nothing else on standard output."""
+    system: str | None = None
+    """Of humdial, what is scored instead of --recipe: the URL of a server that speaks OpenAI's chat
+    completions with audio input (http://localhost:8000/v1), or a folder of predictions."""
+    model: str | None = None
+    """Of --system: a server's model, if it has several, or a name for the predictions."""
+    api_key_env: str | None = None
+    """Of --system, the environment variable with a server's key."""
+    voice: str | None = None
+    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices, else it is
+    asked for text alone."""
+    judge: str = "none"
+    """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
+    process), or none."""
+    judge_model: str | None = None
+    """The judge's name at its server, or in `harken weights list`."""
+    judge_key_env: str | None = None
+    """The environment variable with the key of the judge's server."""
+    ratings: Path | None = None
+    """Of humdial, people's ratings of the replies' sound: a CSV file with id, dimension, rating, rater."""
+    reading: Reading = "second"
+    """Of humdial, which turn with an emotion task 3 scores: the second, as the challenge's script has it, or
+    the last, as its guide says."""
+    ask: bool = False
+    """Of humdial, put the question of tasks 1 and 2 beside the last turn, for dialogues that do not end with
+    it."""
 
     def run(self) -> int:
         from harken import evaluation
 
         _check("benchmark", self.benchmark, evaluation.BENCHMARKS)
         check_counts({"--limit": self.limit})
+        self._check_asking()
         if self.benchmark == "affect":
             more = {"a second folder of --data": self.data[1:], "--limit": self.limit}
             check_unused("evaluate affect", more | {"--checkpoint": self.checkpoint})
@@ -110,8 +140,43 @@ class Evaluate(Command):
             limit=self.limit,
             seed=self.seed,
             json=self.json,
+            asking=self._asking() if self.benchmark == "humdial" else None,
         )
         return DONE
+
+    def _check_asking(self) -> None:
+        """Options of humdial, and those of its systems and judges."""
+        of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
+        of_judge = {"--judge-model": self.judge_model, "--judge-key-env": self.judge_key_env}
+        if self.benchmark != "humdial":
+            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
+            how = {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask}
+            check_unused(f"evaluate {self.benchmark}", {**whom, **how, **of_system, **of_judge})
+            return
+        if len(self.data) != 1 or self.out is None:
+            raise WrongUse("evaluate humdial takes one folder of --data, and --out", "--data DIR --out DIR")
+        if self.system is None:
+            check_unused("evaluate humdial without --system", of_system)
+        else:
+            check_unused("evaluate humdial --system", {"--checkpoint": self.checkpoint})
+        if self.judge == "none":
+            check_unused("evaluate humdial without --judge", of_judge)
+
+    def _asking(self) -> Asking:
+        from harken.evaluation.humdial.run import Asking
+
+        return Asking(
+            self.system,
+            self.model,
+            self.api_key_env,
+            self.voice,
+            judge=None if self.judge == "none" else self.judge,
+            judge_model=self.judge_model,
+            judge_key_env=self.judge_key_env,
+            ratings=self.ratings,
+            reading=self.reading,
+            ask=self.ask,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ and memory are `harken.bench`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from harken.errors import DataError, InputError, RecipeError
 
 if TYPE_CHECKING:
     from harken.data.dialogues import Dialogue
+    from harken.evaluation.humdial.run import Asking
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
 
@@ -27,6 +29,7 @@ BENCHMARKS = (
     "codec",
     "speech",
     "style",
+    "humdial",
 )
 RECCON = "reccon.jsonl.gz"
 
@@ -41,6 +44,7 @@ def run(
     limit: int | None = None,
     seed: int = 0,
     json: bool = False,
+    asking: Asking | None = None,
 ) -> Report:
     """Measure, print the figures (with `json` as JSON lines) and write them under `out`.
 
@@ -48,9 +52,11 @@ def run(
         benchmark: one of BENCHMARKS.
         data: folders. affect, labelers, following, style: emotional speech; words: packs, renders, people
             reading; alignment, codec, speech: packs and renders; attribution: packs and renders, and one
-            folder that holds RECCON.
+            folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
-        limit: so many clips (of each set) or turns at most.
+        out: for the figures; humdial needs it, and keeps there what was said.
+        limit: so many clips (of each set), turns, or dialogues (of each task and language) at most.
+        asking: of humdial, who is asked and who judges; None asks `recipe`, unjudged.
 
     Raises: InputError for a benchmark that there is not, DataError for data that do not fit it.
     """
@@ -64,7 +70,8 @@ def run(
     from harken.evaluation.report import hardware
 
     quiet_libraries()
-    report = _measure(benchmark)(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
+    measure = partial(_humdial, out, asking) if benchmark == "humdial" else _measure(benchmark)
+    report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
         harken=__version__,
         recipe=recipe.name,
         checkpoint=str(checkpoint or "shipped"),
@@ -81,6 +88,27 @@ def _measure(benchmark: str) -> Callable[..., Report]:
     measures = {"affect": _affect, "labelers": _labelers, "codec": _codec}
     measures |= dict.fromkeys(("speech", "style"), _own_voice)
     return measures.get(benchmark, _with_model)
+
+
+def _humdial(
+    out: Path | None,
+    asking: Asking | None,
+    benchmark: str,
+    recipe: Recipe,
+    data: list[Path],
+    checkpoint: Path | None,
+    limit: int | None,
+    seed: int,
+) -> Report:
+    from harken.evaluation.humdial.run import Asking, evaluate
+
+    if len(data) != 1 or out is None:
+        raise InputError(
+            "humdial takes one folder of data, and one for what it writes", "--data DIR --out DIR"
+        )
+    return evaluate(
+        data[0], asking or Asking(), recipe=recipe, checkpoint=checkpoint, out=out, limit=limit, seed=seed
+    )
 
 
 def _affect(

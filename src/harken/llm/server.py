@@ -55,7 +55,7 @@ class ServedLLM(Asker):
         super().__init__(model, revision, template, thinks, concurrency)
         self._stop = templates.find(template).end
         self._url = url
-        self._key = _key(api_key_env)
+        self._key = key_in(api_key_env)
         self._tries = tries
         self._timeout_s = timeout_s
         self._starting = threading.RLock()
@@ -74,7 +74,7 @@ class ServedLLM(Asker):
         with self._starting:
             if self._client is not None:
                 return
-            client = _client(self._url, self._key, self._tries, self._timeout_s)
+            client = open_client(self._url, self._key, self._tries, self._timeout_s)
             served = self._served(client)
             if self._revision is None:
                 if self.name not in served:
@@ -142,7 +142,8 @@ class ServedLLM(Asker):
         return (text.replace(self._key, "…") if self._key else text)[:300]
 
 
-def _client(url: str, key: str, tries: int, timeout_s: float) -> openai.OpenAI:
+def open_client(url: str, key: str, tries: int, timeout_s: float) -> openai.OpenAI:
+    """A client of the server at `url`; nothing is asked yet. Raises MissingExtra without `openai`."""
     try:
         import openai
     except ImportError as error:
@@ -152,7 +153,8 @@ def _client(url: str, key: str, tries: int, timeout_s: float) -> openai.OpenAI:
     return openai.OpenAI(base_url=url, api_key=key or "none", max_retries=tries - 1, timeout=timeout)
 
 
-def _key(variable: str | None) -> str:
+def key_in(variable: str | None) -> str:
+    """The key in an environment variable; "" for None. Raises InputError where it holds none."""
     if variable is None:
         return ""
     key = os.environ.get(variable, "").strip()

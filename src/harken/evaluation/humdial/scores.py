@@ -1,14 +1,12 @@
 """HumDial's scores: what the judge's verdicts come to, by dimension, by task, and the final score.
 
-A verdict that is missing or that cannot be parsed is unscored: it is counted, never a 1 and never dropped in
-silence (the official scripts do both). Every mean has a bootstrap interval, dialogues resampled. Asking the
-judge is left to others.
+A verdict that is missing is unscored: it is counted, never a 1 and never dropped in silence (the official
+scripts do both). Every mean has a bootstrap interval, dialogues resampled. Asking the judge and reading its
+answers is left to `harken.evaluation.judges`.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,34 +67,24 @@ def snapped(score: float) -> float:
     return 1.0 if score <= 2 else 3.0 if score <= 4 else 5.0
 
 
-def parse_verdict(answer: str | None, task: Task) -> Scores | None:
-    """The scores in a judge's answer: the last JSON object in it that has `scores`.
+def judged(
+    dialogue_id: str, task: Task, reply: str, language: Language, scores: Mapping[str, float] | None
+) -> Verdict:
+    """The verdict on a reply: its `scores`, or 1 in every dimension for one in the other language.
 
-    None where there is no answer, no such object in it, or no score on the scale: no number from 1 to 5.
+    A score that is missing or not from 1 to 5 is None; those of tasks 1 and 2 are snapped.
+
+    Args: language: that of the dialogue. scores: dimension -> number; None where there is no verdict.
     """
-    found: Scores | None = None
-    decoder, start = json.JSONDecoder(), 0
-    answer = answer or ""
-    while (start := answer.find("{", start)) >= 0:
-        try:
-            row, start = decoder.raw_decode(answer, start)
-        except (ValueError, RecursionError):
-            start += 1
-            continue
-        if isinstance(given := row.get("scores"), dict):
-            scores = {name: _score(given.get(name), task) for name in task.dimensions}
-            found = scores if any(score is not None for score in scores.values()) else None
-    return found
-
-
-def judged(dialogue_id: str, task: Task, reply: str, language: Language, answer: str | None) -> Verdict:
-    """The verdict on a reply: the judge's `answer`, or 1 in every dimension for one in the other language.
-
-    Args: language: that of the dialogue. answer: what the judge wrote; None where it wrote nothing.
-    """
-    if written_in(reply) not in (language, None):
+    if wrong_language(reply, language):
         return Verdict(dialogue_id, dict.fromkeys(task.dimensions, 1.0))
-    return Verdict(dialogue_id, parse_verdict(answer, task))
+    given = {name: _on_scale((scores or {}).get(name), task) for name in task.dimensions}
+    return Verdict(dialogue_id, given if any(score is not None for score in given.values()) else None)
+
+
+def wrong_language(reply: str, language: Language) -> bool:
+    """Whether a reply is in the other language; one without letters of either is in none."""
+    return written_in(reply) not in (language, None)
 
 
 def task_means(task: Task, verdicts: Sequence[Verdict], seed: int = 0) -> dict[str, Mean]:
@@ -161,14 +149,7 @@ def _scored(task: Task, verdicts: Sequence[Verdict], name: str) -> tuple[list[st
     return groups, values
 
 
-def _score(value: object, task: Task) -> float | None:
-    """A judge's score, on the task's scale."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+def _on_scale(score: float | None, task: Task) -> float | None:
+    if score is None or not 1 <= score <= 5:  # not a number is not on it either
         return None
-    try:
-        score = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(score) or not 1 <= score <= 5:
-        return None
-    return snapped(score) if task.scale == (1, 3, 5) else score
+    return snapped(score) if task.scale == (1, 3, 5) else float(score)

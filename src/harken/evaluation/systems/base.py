@@ -1,0 +1,71 @@
+"""What a system under test is: a conversation in, an answer in text and, where it speaks, in sound out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Protocol
+
+from harken.audio.io import Samples
+from harken.errors import HarkenError
+
+
+class Unanswered(HarkenError):
+    """A system gave no answer to one question. The next one may well be answered."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One conversation that ends with the user, who is to be answered."""
+
+    dataset: str
+    """Where it is from, for systems that look answers up."""
+    key: str
+    """Its name in the data set."""
+    recordings: tuple[Path, ...]
+    """What the user said, in order, one or more."""
+    replies: tuple[str | None, ...] = ()
+    """What the system said to each recording but the last; None where it said nothing."""
+    instruction: str | None = None
+    """What to do with the last turn; None is to answer it."""
+    spoken: bool = False
+    """Is the sound of the answer wanted?"""
+
+    @property
+    def turns(self) -> list[tuple[Path, str | None]]:
+        """Each recording with what the system said to it."""
+        return list(zip_longest(self.recordings, self.replies))
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a system answered."""
+
+    text: str
+    samples: Samples | None = None  # (N,)
+    """Its sound; None where it was not wanted or the system does not speak."""
+    sample_rate: int = 0  # Hz
+    first_audio_s: float | None = None
+    """From the question to the first sound; None where that is not known."""
+
+
+class System(Protocol):
+    """A system under test."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many questions it takes at once; more than one come from several threads."""
+        ...
+
+    def answer(self, question: Question) -> Answer:
+        """Answer the end of a conversation.
+
+        Raises: Unanswered where this question has no answer, another HarkenError where none will have.
+        """
+        ...

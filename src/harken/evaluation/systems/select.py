@@ -1,0 +1,52 @@
+"""Which system: what the options of `harken evaluate` name, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harken.errors import InputError
+from harken.evaluation.systems.base import System
+
+if TYPE_CHECKING:
+    from harken.recipes import Recipe
+
+
+def open_system(
+    named: str | None,
+    *,
+    recipe: Recipe,
+    checkpoint: Path | None = None,
+    model: str | None = None,
+    api_key_env: str | None = None,
+    voice: str | None = None,
+) -> System:
+    """The system under test.
+
+    Args:
+        named: the URL of a server, or a folder of predictions; None is `recipe` with the trained parts in
+            `checkpoint`, or with those that ship with Harken.
+        model: of a server, which of its models; of predictions, whose.
+        api_key_env: of a server, the environment variable that holds the key.
+        voice: who speaks; None is the recipe's own choice, and of a server nobody.
+
+    Raises: InputError for a name that is neither, and what the systems raise.
+    """
+    if named is None:
+        from harken.api import load
+        from harken.evaluation.systems.spoken_lm import SpokenSystem
+
+        name = f"{recipe.name} ({checkpoint})" if checkpoint else recipe.name
+        return SpokenSystem(load(recipe, checkpoint, voice or "recipe"), name)
+    if named.startswith(("http://", "https://")):
+        from harken.evaluation.systems.server import ServedSystem
+
+        return ServedSystem(named, model, api_key_env=api_key_env, voice=voice)
+    if not Path(named).is_dir():
+        raise InputError(
+            f"{named} is no system",
+            "name a server (http://…/v1) or a folder of predictions; --recipe and --checkpoint name Harken's",
+        )
+    from harken.evaluation.systems.predictions import Predictions
+
+    return Predictions(Path(named), model)
