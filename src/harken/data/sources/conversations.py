@@ -84,7 +84,10 @@ def dialogue_rows(
 
 
 def runs(lines: Sequence[Line], lang: str) -> list[Run]:
-    """What each speaker says without a break. Raises Unusable where a line is empty or in another language."""
+    """What each speaker says without a break.
+
+    Raises: Unusable where a line is empty or in another language.
+    """
     whole = [replace(line, text=said(line.text, lang)) for line in lines]
     return [_run(list(together), lang) for _, together in groupby(whole, key=lambda line: line.speaker)]
 
