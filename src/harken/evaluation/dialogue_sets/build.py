@@ -207,11 +207,10 @@ def _spoken_group(group: ContrastGroup, speaker: Speaker, recordings: Recordings
 def _scene_items(
     found: Mapping[str, Scenes], spoken: Sequence[Spoken], seed: int, report: Callable[[str], None]
 ) -> list[Item]:
-    """Candidates come from all dialogues' emotions, and from the causes of dev dialogues of the source."""
-    trajectories = [scene.emotions for read in found.values() for scene in read.scenes]
+    """Candidates come from the source: from all its dialogues' emotions, and its dev dialogues' causes."""
     items = []
     for name, read in found.items():
-        dev = read.dev()
+        dev, trajectories = read.dev(), [scene.emotions for scene in read.scenes]
         of_source: list[Item] = []
         for scene in [scene for scene, _ in spoken if scene.source == name]:
             others = [other for other in dev if other.lang == scene.lang and other.id != scene.id]
