@@ -325,6 +325,8 @@ def test_a_build_that_stopped_goes_on_to_the_same_set(annotated: Path, tmp_path:
             spoken.append(text)
             return super().speak(text, *style)
 
+    part.mkdir()
+    (part / "set.json").write_text("{}")  # of a set that was here before
     with pytest.raises(KeyboardInterrupt):
         built(annotated, part, open_voice=Stopping)
     assert not (part / "set.json").exists() and len(list((part / "audio").iterdir())) == 7

@@ -89,8 +89,7 @@ def build_dialogues(
         seed: draws dialogues, voices, paces and candidates.
         report: is told what a user should know.
 
-    Raises: DataError where a source, manifest or folder cannot be used or is refused; HarkenError of the
-        voice.
+    Raises: DataError for what cannot be used or is refused, HarkenError of the voice.
     """
     found = _read(sources, report)
     dev = {name: read.dev() for name, read in found.items()}
@@ -111,14 +110,13 @@ def build_dialogues(
         for dialogue in _spoken_group(group, cast[group.id], recordings)
     ]
     items = [*_scene_items(found, spoken, seed, report), *_contrast_items(takes, seed)]
-    _write(out, spoken, takes, items)
     counts = _counts(spoken, takes, items, asked_for=len(scenes) + len(groups))
     about = _about(found, spoken, takes, cast) | {
         "seed": seed,
         "training manifests": {path.name: sha256_of(path) for path in manifests},
         "counts": vars(counts),
     }
-    write_text(out / SET, json.dumps(about, ensure_ascii=False, indent=2) + "\n")
+    _write(out, spoken, takes, items, about)
     return Built(counts, recordings.made)
 
 
@@ -139,7 +137,13 @@ def _counts(spoken: Sequence[Spoken], takes: Sequence[Take], items: Sequence[Ite
     )
 
 
-def _write(out: Path, spoken: Sequence[Spoken], takes: Sequence[Take], items: Sequence[Item]) -> None:
+def _write(
+    out: Path,
+    spoken: Sequence[Spoken],
+    takes: Sequence[Take],
+    items: Sequence[Item],
+    about: Mapping[str, Any],
+) -> None:
     for lang in LANGUAGES:
         of_lang = [dialogue for scene, dialogue in spoken if scene.lang == lang]
         write_dialogues(out / f"dialogues-{lang}.jsonl", of_lang)
@@ -147,6 +151,7 @@ def _write(out: Path, spoken: Sequence[Spoken], takes: Sequence[Take], items: Se
         write_dialogues(out / f"contrast-{lang}.jsonl", of_lang)
     rows = (json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items)
     write_text(out / ITEMS, "".join(rows))
+    write_text(out / SET, json.dumps(about, ensure_ascii=False, indent=2) + "\n")
 
 
 def _refuse(
