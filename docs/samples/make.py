@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import soxr
 
 import harken
 from harken.audio.io import write
 from harken.dialogue.events import AudioChunk, Done, Heard
 
 FOLDER = Path(__file__).parent
+OPUS_HZ = 24_000
 TABLE = "| recording | heard | reply | sound |"
 
 
@@ -31,7 +33,8 @@ def main(trained: Path | None = None) -> None:
         chunks = [event for event in events if isinstance(event, AudioChunk)]
         name = question.name.removesuffix(".question.ogg")
         answer = question.with_name(f"{name}.reply.ogg")
-        write(answer, np.concatenate([c.samples for c in chunks]), chunks[0].sample_rate, encoding="opus")
+        wave = soxr.resample(np.concatenate([c.samples for c in chunks]), chunks[0].sample_rate, OPUS_HZ)
+        write(answer, wave, OPUS_HZ, encoding="opus")
         likely = sorted(heard.scores.items(), key=lambda item: -item[1])[:2]
         feels = ", ".join(f"{emotion} {score:.2f}" for emotion, score in likely)
         said = f"[{chunks[-1].end_ms / 1000:.1f} s]({answer.name})"

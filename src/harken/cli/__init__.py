@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union
 
 from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
+from harken.cli.dialogue_sets import BuildDialogues
 from harken.cli.recipes import ListRecipes, ShowRecipe
 from harken.cli.reply import Reply
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
@@ -59,11 +60,15 @@ def _parse(arguments: Sequence[str] | None) -> Command:
     import tyro
     from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes
 
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    asked, prog = _commands(), "harken"
+    if given[:2] == ["evaluate", "build-dialogues"]:  # tyro takes no command beside a positional argument
+        asked, prog, given = BuildDialogues, "harken evaluate build-dialogues", given[2:]
     command: Command = tyro.cli(
-        _commands(),
-        prog="harken",
-        description=ABOUT,
-        args=list(sys.argv[1:] if arguments is None else arguments),
+        asked,
+        prog=prog,
+        description=ABOUT if prog == "harken" else None,
+        args=given,
         config=(FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes),
     )
     return command

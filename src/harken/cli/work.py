@@ -76,7 +76,7 @@ class Train(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a system by one benchmark."""
+    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on."""
 
     benchmark: Positional[str]
     """Which benchmark, for example: affect, words, alignment, attribution, humdial."""

@@ -32,7 +32,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """Lines of one speaker that follow each other."""
 
     speaker: str
@@ -64,12 +64,12 @@ def dialogue_rows(
     Raises:
         Unusable: a line is empty or in another language.
     """
-    runs = list(_runs([replace(line, text=said(line.text, lang)) for line in lines], lang))
-    for index, run in enumerate(runs):
-        answer = runs[index + 1].text if index + 1 < len(runs) else None
+    said_in_a_row = runs(lines, lang)
+    for index, run in enumerate(said_in_a_row):
+        answer = said_in_a_row[index + 1].text if index + 1 < len(said_in_a_row) else None
         if (user is not None and run.speaker != user) or (answer is None and not unanswered):
             continue
-        window = runs[max(0, index - HISTORY) : index + 1]
+        window = said_in_a_row[max(0, index - HISTORY) : index + 1]
         turns = [_turn(each, run.speaker, window) for each in window]
         numbered = f"{key}-t{run.numbers[-1]}"
         yield source.row(
@@ -83,21 +83,28 @@ def dialogue_rows(
         )
 
 
-def _runs(lines: Sequence[Line], lang: str) -> Iterator[_Run]:
-    for speaker, together in groupby(lines, key=lambda line: line.speaker):
-        parts = list(together)
-        labels = {line.affect for line in parts if line.affect}
-        yield _Run(
-            speaker,
-            ("，" if lang == "zh" else " ").join(line.text for line in parts),
-            tuple(line.number for line in parts),
-            labels.pop() if len(labels) == 1 else (),
-            tuple(cause for line in parts for cause in line.causes),
-            parts[-1].who,
-        )
+def runs(lines: Sequence[Line], lang: str) -> list[Run]:
+    """What each speaker says without a break.
+
+    Raises: Unusable where a line is empty or in another language.
+    """
+    whole = [replace(line, text=said(line.text, lang)) for line in lines]
+    return [_run(list(together), lang) for _, together in groupby(whole, key=lambda line: line.speaker)]
 
 
-def _turn(run: _Run, user: str, window: Sequence[_Run]) -> Turn:
+def _run(parts: Sequence[Line], lang: str) -> Run:
+    labels = {line.affect for line in parts if line.affect}
+    return Run(
+        parts[0].speaker,
+        ("，" if lang == "zh" else " ").join(line.text for line in parts),
+        tuple(line.number for line in parts),
+        labels.pop() if len(labels) == 1 else (),
+        tuple(cause for line in parts for cause in line.causes),
+        parts[-1].who,
+    )
+
+
+def _turn(run: Run, user: str, window: Sequence[Run]) -> Turn:
     """A run as a turn of the row whose turns are `window`."""
     causes = (
         Cause(index, span)

@@ -37,14 +37,19 @@ Make = Callable[[Place, dict[str, Any]], list[Row]]
 def read_turns(place: Place, row: dict[str, Any], user: str | None = None) -> list[Row]:
     """The rows of a dialogue with `turns[{turn, speaker, text, emotion?, cause_turns?, cause_spans?}]`."""
     lang = place.options.get("lang", row["lang"])
-    text = "text" if lang == row["lang"] else f"text_{lang}"
-    lines = [
-        Line(t["turn"], t["speaker"], t[text], _affect(t), tuple(_causes(row["turns"], t)), _who(t))
-        for t in row["turns"]
-    ]
+    lines = lines_of(row, lang)
     return list(
         dialogue_rows(place.source, row["id"], lines, lang, group=row["group"], split=row["split"], user=user)
     )
+
+
+def lines_of(row: dict[str, Any], lang: str) -> list[Line]:
+    """The lines of a dialogue of `read_turns`' form, in `lang`. Raises Unusable for an unknown emotion."""
+    text = "text" if lang == row["lang"] else f"text_{lang}"
+    return [
+        Line(t["turn"], t["speaker"], t[text], _affect(t), tuple(_causes(row["turns"], t)), _who(t))
+        for t in row["turns"]
+    ]
 
 
 def read_esconv(place: Place, row: dict[str, Any]) -> list[Row]:

@@ -35,7 +35,8 @@ def read(place: Place) -> Iterator[Row | Unread]:
     return items_to_rows(items, lambda data: _rows(place.source, data)[chosen])
 
 
-def _rows(source: Source, data: dict[str, Any]) -> list[Row]:
+def lines_of(data: dict[str, Any]) -> list[Line]:
+    """The lines of a dialogue. Raises Unusable where it is not of the packaged dialogues' form."""
     lines: list[Line] = []
     for number, turn in enumerate(data["turns"], 1):
         speaker, text = turn["speaker"], turn["text"].strip()
@@ -48,6 +49,11 @@ def _rows(source: Source, data: dict[str, Any]) -> list[Row]:
             affect = affect_of(turn["emotion"], "human")
             line = Line(number, speaker, text, affect, _causes(turn, [*lines, line]))
         lines.append(line)
+    return lines
+
+
+def _rows(source: Source, data: dict[str, Any]) -> list[Row]:
+    lines = lines_of(data)
     lang = data["lang"]
     if lang not in source.langs:
         raise Unusable("other language", lang)
