@@ -93,12 +93,12 @@ class Replies:
         return opening
 
 
-def spoken(voice: OwnVoice, replies: Sequence[WrittenReply], seed: int = 0) -> list[Sound]:
+def spoken(voice: OwnVoice, replies: Sequence[WrittenReply]) -> list[Sound]:
     """Speak replies, each in the style that answers what was heard."""
     sounds: list[Sound] = []
     for begin in steps(range(0, len(replies), BATCH), "speaking"):
         part = replies[begin : begin + BATCH]
-        utterances = [_utterance(voice, reply, seed, begin + n) for n, reply in enumerate(part)]
+        utterances = [_utterance(voice, reply) for reply in part]
         manners = torch.cat([voice.manner(reply.affect) for reply in part])
         waves = say_all(voice, utterances, manners)
         sounds += [
@@ -108,11 +108,9 @@ def spoken(voice: OwnVoice, replies: Sequence[WrittenReply], seed: int = 0) -> l
     return sounds
 
 
-def _utterance(voice: OwnVoice, reply: WrittenReply, seed: int, stream: int) -> Utterance:
+def _utterance(voice: OwnVoice, reply: WrittenReply) -> Utterance:
     text = SpokenText(words, SYMBOL_IDS)
     text.write(reply.text, reply.token_ends, final=True)
-    utterance = Utterance(
-        voice.speak, text, UnitSampler(UnitSampling(seed), voice.speak.sizes.levels, stream)
-    )
+    utterance = Utterance(voice.speak, text, UnitSampler(UnitSampling(), voice.speak.sizes.levels))
     utterance.read(reply.embedded, reply.shared)
     return utterance

@@ -42,7 +42,7 @@ def evaluate_speech(
     writer = Replies(model)
     heard = [model.hear(clip.samples()) for clip in steps(list(clips), "listening")]
     replies = [writer.written(turn) for turn in steps(heard, "writing")]
-    own = spoken(voice, replies, seed)
+    own = spoken(voice, replies)
     theirs = [
         say(external, reply, turn) for reply, turn in zip(steps(replies, external.name), heard, strict=True)
     ]

@@ -50,7 +50,7 @@ def evaluate_style(model: SpokenLM, voice: OwnVoice, pairs: Sequence[Pair], seed
     rows = [
         row
         for name, turns in (("as heard", heard), ("affect vectors shuffled", shuffled))
-        for row in differences(name, _said(model, voice, turns, seed), seed)
+        for row in differences(name, _said(model, voice, turns), seed)
     ]
     speakers = len({pair[0].clip.voice for pair in pairs})
     method = (
@@ -117,7 +117,7 @@ def semitones(sound: Sound) -> float:
     return float(SEMITONES * (np.median(voiced) - np.log(100.0)) / np.log(2.0)) if voiced.size else 0.0
 
 
-def _said(model: SpokenLM, voice: OwnVoice, turns: Sequence[HeardTurn], seed: int) -> list[Sound]:
+def _said(model: SpokenLM, voice: OwnVoice, turns: Sequence[HeardTurn]) -> list[Sound]:
     replies = Replies(model)
     written = [replies.given(turn, TEXTS[n // 2 % len(TEXTS)]) for n, turn in enumerate(turns)]
-    return spoken(voice, written, seed)
+    return spoken(voice, written)
