@@ -35,7 +35,7 @@ SAID = {"en": "I hear you.", "zh": "我听到了。"}
 
 
 @pytest.fixture
-def test_set(tmp_path: Path) -> Path:
+def folder_of_tests(tmp_path: Path) -> Path:
     """Two dialogues a task and language, two turns each, with their recordings."""
     folder = tmp_path / "data"
     for language in LANGUAGES:
@@ -95,9 +95,9 @@ def value(report: Report, data: str, measure: str) -> tuple[object, object, obje
     return shown[0] if isinstance(shown, list) else shown, row["n"], row["unscored"]
 
 
-def test_dialogues_are_held_turn_by_turn_and_only_task_3_is_spoken(test_set: Path) -> None:
+def test_dialogues_are_held_turn_by_turn_and_only_task_3_is_spoken(folder_of_tests: Path) -> None:
     system = FakeSystem()
-    run(test_set, system, None)
+    run(folder_of_tests, system, None)
     first, second = (q for q in system.asked if "task1_2_en_0001_0001" in q.key)
     assert [p.name for p in second.recordings] == [f"task1_2_en_0001_0001_{n}.wav" for n in (1, 2)]
     assert (first.replies, second.replies) == ((), (f"I hear you. {first.key}",))
@@ -108,9 +108,11 @@ def test_dialogues_are_held_turn_by_turn_and_only_task_3_is_spoken(test_set: Pat
     assert len(system.asked) == 2 * 3 * 2 * 2
 
 
-def test_the_tasks_questions_are_put_beside_the_last_turn_where_that_is_asked_for(test_set: Path) -> None:
+def test_the_tasks_questions_are_put_beside_the_last_turn_where_that_is_asked_for(
+    folder_of_tests: Path,
+) -> None:
     system, judge = FakeSystem(), fake_judge()
-    run(test_set, system, judge, Asking(ask=True))
+    run(folder_of_tests, system, judge, Asking(ask=True))
     asked = {q.key: q.instruction for q in system.asked}
     assert asked["task1_2_zh_0001_0001_2"] == QUESTIONS["zh", 1]
     assert asked["task2_2_en_0001_0001_2"] == QUESTIONS["en", 2]
@@ -118,9 +120,9 @@ def test_the_tasks_questions_are_put_beside_the_last_turn_where_that_is_asked_fo
     assert any(f"I passed! {QUESTIONS['en', 1]}" in prompt for prompt in judge.asked)
 
 
-def test_the_submission_is_whole_and_has_no_problem(test_set: Path) -> None:
-    report = run(test_set, FakeSystem(), None)
-    out = test_set.parent / "out"
+def test_the_submission_is_whole_and_has_no_problem(folder_of_tests: Path) -> None:
+    report = run(folder_of_tests, FakeSystem(), None)
+    out = folder_of_tests.parent / "out"
     assert report.setting["problems of submission"] == 0 and (out / PROBLEMS).read_text() == ""
     dialogues, _ = read_dialogues(task_file(out, "zh", 3))
     last = dialogues[0].turns[-1]
@@ -130,7 +132,7 @@ def test_the_submission_is_whole_and_has_no_problem(test_set: Path) -> None:
     assert (len(samples), rate) == (4000, 16_000)
 
 
-def test_a_run_that_was_killed_asks_nothing_twice(test_set: Path) -> None:
+def test_a_run_that_was_killed_asks_nothing_twice(folder_of_tests: Path) -> None:
     class Killed(BaseException):
         pass
 
@@ -141,63 +143,63 @@ def test_a_run_that_was_killed_asks_nothing_twice(test_set: Path) -> None:
 
     killed = FakeSystem(killed_at_the_tenth)
     with pytest.raises(Killed):
-        run(test_set, killed, None)
-    path = test_set.parent / "out" / FILE
+        run(folder_of_tests, killed, None)
+    path = folder_of_tests.parent / "out" / FILE
     path.write_bytes(path.read_bytes() + b'{"language": "en", "ta')  # torn
     system, again = FakeSystem(), FakeSystem()
-    run(test_set, system, None)
+    run(folder_of_tests, system, None)
     assert len(killed.asked) == 10 and len(system.asked) == 24 - 9
     assert {q.key for q in killed.asked[:9]}.isdisjoint(q.key for q in system.asked)
-    report = run(test_set, again, None)
+    report = run(folder_of_tests, again, None)
     assert again.asked == [] and report.setting["unanswered turns"] == 0
 
 
-def test_a_run_that_was_killed_at_its_first_line_begins_anew(test_set: Path) -> None:
-    out = test_set.parent / "out"
+def test_a_run_that_was_killed_at_its_first_line_begins_anew(folder_of_tests: Path) -> None:
+    out = folder_of_tests.parent / "out"
     out.mkdir()
     for torn in (b"", b'{"system": "fa'):
         (out / FILE).write_bytes(torn)
-        run(test_set, system := FakeSystem(), None)
+        run(folder_of_tests, system := FakeSystem(), None)
         assert len(system.asked) == 24
 
 
-def test_a_system_that_answers_several_at_once_gives_the_same_report(test_set: Path) -> None:
-    one = run(test_set, FakeSystem(), fake_judge())
-    for path in (test_set.parent / "out").rglob("*"):
+def test_a_system_that_answers_several_at_once_gives_the_same_report(folder_of_tests: Path) -> None:
+    one = run(folder_of_tests, FakeSystem(), fake_judge())
+    for path in (folder_of_tests.parent / "out").rglob("*"):
         if path.is_file():
             path.unlink()
-    assert run(test_set, FakeSystem(concurrency=4), fake_judge()).rows == one.rows
+    assert run(folder_of_tests, FakeSystem(concurrency=4), fake_judge()).rows == one.rows
 
 
-def test_replies_of_another_system_or_to_other_questions_are_not_mixed(test_set: Path) -> None:
-    run(test_set, FakeSystem(), None)
+def test_replies_of_another_system_or_to_other_questions_are_not_mixed(folder_of_tests: Path) -> None:
+    run(folder_of_tests, FakeSystem(), None)
     with pytest.raises(DataError, match="holds other replies"):
-        run(test_set, FakeSystem(name="another"), None)
+        run(folder_of_tests, FakeSystem(name="another"), None)
     with pytest.raises(DataError, match="holds other replies"):
-        Replies(test_set.parent / "out", "fake system", ask=True)
+        Replies(folder_of_tests.parent / "out", "fake system", ask=True)
 
 
-def test_turns_that_are_not_answered_are_counted_unscored_and_asked_for_again(test_set: Path) -> None:
+def test_turns_that_are_not_answered_are_counted_unscored_and_asked_for_again(folder_of_tests: Path) -> None:
     def half_deaf(question: Question) -> Answer:
         if question.key in ("task1_2_en_0001_0001_2", "task2_2_en_0001_0001_1"):
             raise Unanswered("too quiet")
         return in_its_language(question)
 
     system = FakeSystem(half_deaf)
-    report = run(test_set, system, fake_judge())
+    report = run(folder_of_tests, system, fake_judge())
     after = next(q for q in system.asked if q.key == "task2_2_en_0001_0001_2")
     assert after.replies == (None,)
     assert report.setting["unanswered turns"] == 2 and report.setting["unscored dialogues"] == {NO_REPLY: 1}
     assert value(report, "en task 1 trajectory", "mean") == (3.0, 1, 1)
     assert value(report, "en task 2 reasoning", "mean") == (3.0, 2, 0)
-    problems = (test_set.parent / "out" / PROBLEMS).read_text()
+    problems = (folder_of_tests.parent / "out" / PROBLEMS).read_text()
     assert "task1_2_en_0001_0001: turn 2: unanswered: too quiet" in problems
     again = FakeSystem()
-    run(test_set, again, None)
+    run(folder_of_tests, again, None)
     assert {q.key for q in again.asked} == {"task1_2_en_0001_0001_2", "task2_2_en_0001_0001_1"}
 
 
-def test_a_system_that_is_down_ends_the_run_and_what_it_said_stays(test_set: Path) -> None:
+def test_a_system_that_is_down_ends_the_run_and_what_it_said_stays(folder_of_tests: Path) -> None:
     def down_after_five(question: Question) -> Answer:
         if len(system.asked) > 5:
             raise HarkenError("no server answers")
@@ -205,32 +207,32 @@ def test_a_system_that_is_down_ends_the_run_and_what_it_said_stays(test_set: Pat
 
     system = FakeSystem(down_after_five)
     with pytest.raises(HarkenError, match="no server answers"):
-        run(test_set, system, None)
+        run(folder_of_tests, system, None)
     assert len(system.asked) == 6  # nothing is asked after that
     again = FakeSystem()
-    run(test_set, again, None)
+    run(folder_of_tests, again, None)
     assert len(again.asked) == 24 - 5
 
 
-def test_dialogues_without_a_recording_are_not_asked_and_reported(test_set: Path) -> None:
-    (test_set / "en" / "task1_2_en_0001_0001_2.wav").unlink()
-    write_dialogues(test_set / "more.jsonl", [dialogue("nobody knows")])
-    report = run(test_set, system := FakeSystem(), fake_judge())
+def test_dialogues_without_a_recording_are_not_asked_and_reported(folder_of_tests: Path) -> None:
+    (folder_of_tests / "en" / "task1_2_en_0001_0001_2.wav").unlink()
+    write_dialogues(folder_of_tests / "more.jsonl", [dialogue("nobody knows")])
+    report = run(folder_of_tests, system := FakeSystem(), fake_judge())
     assert not any(q.key.startswith("task1_2_en_0001_0001") for q in system.asked)
     assert report.setting["problems of files"] == 2
-    problems = (test_set.parent / "out" / PROBLEMS).read_text()
+    problems = (folder_of_tests.parent / "out" / PROBLEMS).read_text()
     assert "turn 2: the recording task1_2_en_0001_0001_2.wav is missing" in problems
     assert "neither its id nor its file says of which task" in problems
     assert value(report, "en task 1 trajectory", "mean") == (3.0, 1, 0)
     with pytest.raises(DataError, match="holds no dialogue"):
-        read_test_set(test_set.parent / "out" / "HD-Track1")
+        read_test_set(folder_of_tests.parent / "out" / "HD-Track1")
 
 
-def test_withdrawn_dialogues_are_not_asked_and_the_limit_is_of_each_task(test_set: Path) -> None:
-    path = test_set / "en" / "HD-Track1-T2.jsonl"
+def test_withdrawn_dialogues_are_not_asked_and_the_limit_is_of_each_task(folder_of_tests: Path) -> None:
+    path = folder_of_tests / "en" / "HD-Track1-T2.jsonl"
     write_dialogues(path, [dialogue("task2_4_en_0002_0014"), *read_dialogues(path)[0]])
     soundfile.write(path.parent / "task2_4_en_0002_0014_1.wav", TONE, 16_000)
-    cases, problems = read_test_set(test_set, limit=1)
+    cases, problems = read_test_set(folder_of_tests, limit=1)
     assert problems == [] and [(c.language, c.task) for c in cases] == [
         (language, task) for language in LANGUAGES for task in TASKS
     ]
@@ -245,9 +247,9 @@ def test_a_dialogue_whose_id_is_silent_is_told_by_its_file(tmp_path: Path) -> No
     assert (case.language, case.task, problems) == ("zh", 3, [])
 
 
-def test_texts_are_judged_and_without_ears_there_is_no_final_score(test_set: Path) -> None:
+def test_texts_are_judged_and_without_ears_there_is_no_final_score(folder_of_tests: Path) -> None:
     judge = fake_judge(5)
-    report = run(test_set, FakeSystem(), judge)
+    report = run(folder_of_tests, FakeSystem(), judge)
     assert len(judge.asked) == 12
     assert value(report, "zh task 2 reasoning", "mean") == (5.0, 2, 0)
     assert value(report, "zh task 3 empathy", D1) == (5.0, 2, 0)
@@ -259,7 +261,7 @@ def test_texts_are_judged_and_without_ears_there_is_no_final_score(test_set: Pat
     assert value(report, "zh task 3 empathy", "first audio, median s") == (0.5, 4, None)
 
 
-def test_with_ratings_there_is_a_final_score_in_each_language_and_in_both(test_set: Path) -> None:
+def test_with_ratings_there_is_a_final_score_in_each_language_and_in_both(folder_of_tests: Path) -> None:
     rows = [
         f"task3_2_{language}_0001_000{n},{dimension},{rating},{rater}"
         for language, rating in (("zh", 4), ("en", 2))
@@ -267,9 +269,9 @@ def test_with_ratings_there_is_a_final_score_in_each_language_and_in_both(test_s
         for dimension in (D2, D3)
         for rater in ("ann", "bo")
     ]
-    ratings = test_set.parent / "ratings.csv"
+    ratings = folder_of_tests.parent / "ratings.csv"
     ratings.write_text("\n".join(["id,dimension,rating,rater", *rows]))
-    report = run(test_set, FakeSystem(), fake_judge(5), Asking(ratings=ratings))
+    report = run(folder_of_tests, FakeSystem(), fake_judge(5), Asking(ratings=ratings))
     finals = {row["data"]: row["value"] for row in report.rows if row["measure"] == "final score"}
     assert {data: v[0] for data, v in finals.items()} == pytest.approx(  # type: ignore[index]
         {"zh": 0.5 * 5 + 0.5 * 4, "en": 0.5 * 5 + 0.5 * 2, "zh and en": 4.0}
@@ -277,32 +279,32 @@ def test_with_ratings_there_is_a_final_score_in_each_language_and_in_both(test_s
     assert value(report, "en task 3 empathy", D2) == (2.0, 2, 0)
 
 
-def test_a_judge_that_is_down_or_writes_prose_leaves_all_unscored(test_set: Path) -> None:
-    report = run(test_set, FakeSystem(), FakeLLM(lambda *_: LLMError("fake: connection refused")))
+def test_a_judge_that_is_down_or_writes_prose_leaves_all_unscored(folder_of_tests: Path) -> None:
+    report = run(folder_of_tests, FakeSystem(), FakeLLM(lambda *_: LLMError("fake: connection refused")))
     assert report.setting["unscored dialogues"] == {NO_ANSWER: 12}
     assert value(report, "en task 1 trajectory", "mean") == (None, 0, 2)
-    again = run(test_set, silent := FakeSystem(), FakeLLM(lambda *_: "Very nice."))
+    again = run(folder_of_tests, silent := FakeSystem(), FakeLLM(lambda *_: "Very nice."))
     assert silent.asked == [] and again.setting["unscored dialogues"] == {NO_JSON: 12}
 
 
-def test_a_reply_in_the_other_language_is_a_1_that_no_judge_is_asked_for(test_set: Path) -> None:
-    report = run(test_set, FakeSystem(lambda question: Answer("I hear you.")), judge := fake_judge(5))
+def test_a_reply_in_the_other_language_is_a_1_that_no_judge_is_asked_for(folder_of_tests: Path) -> None:
+    report = run(folder_of_tests, FakeSystem(lambda question: Answer("I hear you.")), judge := fake_judge(5))
     assert len(judge.asked) == 6 and report.setting["replies in the other language"] == 6
     assert value(report, "zh task 1 trajectory", "mean") == (1.0, 2, 0)
     assert value(report, "en task 1 trajectory", "mean") == (5.0, 2, 0)
     assert value(report, "zh task 3 empathy", D2) == (None, 0, 2)  # nobody listened
-    unjudged = run(test_set, FakeSystem(), None)
+    unjudged = run(folder_of_tests, FakeSystem(), None)
     assert value(unjudged, "zh task 1 trajectory", TASKS[1].dimensions[0]) == (None, 0, 2)
     assert "no judge" in str(unjudged.setting["final score"])
 
 
-def test_task_3_judges_the_target_turn_in_either_reading(test_set: Path) -> None:
+def test_task_3_judges_the_target_turn_in_either_reading(folder_of_tests: Path) -> None:
     turns = [Turn(n, f"turn {n}", "sad", f"task3_2_en_0001_0001_{min(n, 2)}.wav") for n in (1, 2, 3)]
     calm = Dialogue("calm", (Turn(1, "hello", "neutral", turns[0].split_audio_file),))
-    write_dialogues(test_set / "en" / "HD-Track1-T3.jsonl", [Dialogue("sad", tuple(turns)), calm])
+    write_dialogues(folder_of_tests / "en" / "HD-Track1-T3.jsonl", [Dialogue("sad", tuple(turns)), calm])
     prompts = {}
     for reading in ("second", "last"):
-        report = run(test_set, FakeSystem(), judge := fake_judge(), Asking(reading=reading))  # type: ignore[arg-type]
+        report = run(folder_of_tests, FakeSystem(), judge := fake_judge(), Asking(reading=reading))  # type: ignore[arg-type]
         (prompts[reading],) = (p for p in judge.asked if "turn 1" in p)
         assert report.setting["unscored dialogues"] == {NO_TARGET: 1}
         assert value(report, "en task 3 empathy", D1) == (3.0, 1, 1)
@@ -317,14 +319,14 @@ def test_the_judge_reads_emotions_and_earlier_replies() -> None:
     assert told(said, turns[0], "Why?") == "User (sad): I failed."
 
 
-def test_a_folder_of_predictions_is_scored_as_the_system_that_made_it(test_set: Path) -> None:
-    run(test_set, FakeSystem(), None)
-    made = test_set.parent / "made elsewhere"
-    (test_set.parent / "out").rename(made)
+def test_a_folder_of_predictions_is_scored_as_the_system_that_made_it(folder_of_tests: Path) -> None:
+    run(folder_of_tests, FakeSystem(), None)
+    made = folder_of_tests.parent / "made elsewhere"
+    (folder_of_tests.parent / "out").rename(made)
     missing = reply_file(made, "en", "task3_2_en_0001_0001", 1)
     missing.unlink()
-    report = run(test_set, Predictions(made, "theirs"), fake_judge(5))
-    out = test_set.parent / "out"
+    report = run(folder_of_tests, Predictions(made, "theirs"), fake_judge(5))
+    out = folder_of_tests.parent / "out"
     for language, task in ((language, task) for language in LANGUAGES for task in TASKS):
         theirs, ours = (read_dialogues(task_file(place, language, task))[0] for place in (made, out))
         texts = [[turn.response_text for d in side for turn in d.turns] for side in (theirs, ours)]
@@ -334,14 +336,14 @@ def test_a_folder_of_predictions_is_scored_as_the_system_that_made_it(test_set: 
     assert value(report, "en task 3 empathy", D1) == (5.0, 2, 0)
 
 
-def test_the_papers_figures_stand_beside_ours_marked_as_published(test_set: Path) -> None:
-    report = run(test_set, FakeSystem(), None)
+def test_the_papers_figures_stand_beside_ours_marked_as_published(folder_of_tests: Path) -> None:
+    report = run(folder_of_tests, FakeSystem(), None)
     published = [row for row in report.rows if row["from"] == "published"]
     figures = {(row["data"], row["system"], row["measure"]): row["value"] for row in published}
     assert figures["test set", "TeleAI (IEAT)", "Final"] == 4.27
     assert figures["dev set", "Freeze-Omni", "Task1-zh"] == 3.11
     assert not any(str(measure).startswith("AQA") for _, _, measure in figures)
-    out = test_set.parent / "out"
+    out = folder_of_tests.parent / "out"
     report.save(out)
     assert "| published |" in (out / "humdial.md").read_text()
     lines = [json.loads(line) for line in (out / "humdial.jsonl").read_text().splitlines()]
@@ -349,12 +351,12 @@ def test_the_papers_figures_stand_beside_ours_marked_as_published(test_set: Path
 
 
 def test_the_command_scores_predictions_and_goes_on(
-    test_set: Path, capsys: pytest.CaptureFixture[str]
+    folder_of_tests: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(test_set, FakeSystem(), None)
-    made, out = test_set.parent / "made", test_set.parent / "again"
-    (test_set.parent / "out").rename(made)
-    command = ["evaluate", "humdial", "--data", str(test_set), "--system", str(made), "--json"]
+    run(folder_of_tests, FakeSystem(), None)
+    made, out = folder_of_tests.parent / "made", folder_of_tests.parent / "again"
+    (folder_of_tests.parent / "out").rename(made)
+    command = ["evaluate", "humdial", "--data", str(folder_of_tests), "--system", str(made), "--json"]
     assert main([*command, "--out", str(out), "--limit", "1"]) == 0
     setting, *rows = map(json.loads, capsys.readouterr().out.splitlines())
     assert (setting["system"], setting["recipe"], setting["unanswered turns"]) == ("made", "none", 0)

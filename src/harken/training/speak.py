@@ -240,9 +240,8 @@ class SpeakTask:
         behind = torch.randint(0, sizes.behind + 1, (rows, 1))
         ahead = torch.randint(1, sizes.ahead + 1, (rows, 1))
         places = torch.arange(sizes.window)[None] - sizes.behind
-        few = (places >= -behind) & (places <= ahead) | (
-            places == sizes.ahead + 1
-        )  # the part is always known
+        part = places == sizes.ahead + 1  # of the symbol that is said: always known
+        few = (places >= -behind) & (places <= ahead) | part
         return (few | (torch.rand(rows, 1) >= self.config.window_dropout)).long()
 
     def surprise(self, logits: Tensor, said: Tensor) -> Tensor:

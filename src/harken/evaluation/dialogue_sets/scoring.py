@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rapidfuzz.distance import Levenshtein
+
 
 @dataclass(frozen=True)
 class TrajectoryScore:
@@ -17,9 +19,5 @@ class TrajectoryScore:
 
 def trajectory_score(gold: Sequence[str], answer: Sequence[str]) -> TrajectoryScore:
     """Exact match, and the edit distance between two sequences of emotions."""
-    row = list(range(len(answer) + 1))
-    for i, wanted in enumerate(gold, 1):
-        above, row = row, [i]
-        for j, given in enumerate(answer, 1):
-            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (wanted != given)))
-    return TrajectoryScore(row[-1] == 0, row[-1])
+    edits = Levenshtein.distance(gold, answer)
+    return TrajectoryScore(edits == 0, edits)
