@@ -102,9 +102,8 @@ def test_causes_outside_the_stretch_are_left_out(tmp_path: Path) -> None:
 
 def test_the_starter_dialogues_come_with_the_package() -> None:
     found = read_scenes("starter").dev()
-    assert {scene.lang for scene in found} == {"en", "zh"} and len({scene.id for scene in found}) == len(
-        found
-    )
+    assert {scene.lang for scene in found} == {"en", "zh"}
+    assert len({scene.id for scene in found}) == len(found)
     assert all(len(scene.turns) == 3 and scene.turns[-1].reply for scene in found)
 
 
@@ -231,9 +230,7 @@ def test_what_training_used_is_refused_by_name(annotated: Path, tmp_path: Path) 
         built(annotated, out, manifests=[pack])
 
 
-def test_manifests_that_name_other_groups_let_the_set_pass_and_are_written_down(
-    annotated: Path, tmp_path: Path
-) -> None:
+def test_manifests_of_other_groups_let_the_set_pass(annotated: Path, tmp_path: Path) -> None:
     told: list[str] = []
     rows = [{"group": "g9", "voice": "af_bella", "split": "train"}, {"group": "g2", "split": "dev"}]
     manifest = written(tmp_path / "m.jsonl", rows)
@@ -297,9 +294,7 @@ def test_what_cannot_be_spoken_is_left_out_and_counted(annotated: Path, tmp_path
     assert not [item for item in items_of(tmp_path / "out") if item["dialogue_id"] == "reccon-d2"]
 
 
-def test_without_annotated_causes_there_is_no_reasoning_and_that_is_said(
-    annotated: Path, tmp_path: Path
-) -> None:
+def test_without_annotated_causes_none_is_asked_and_that_is_said(annotated: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in annotated.read_text().splitlines()]
     for turn in (turn for row in rows for turn in row["turns"]):
         turn.pop("cause_spans", None)
