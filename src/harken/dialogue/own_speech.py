@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_text import Pronounce
 
-CHUNKS = (10, 10, 26)
-"""Units in each chunk of sound; the last number goes on. With what the vocoder reads around them, they are
-the round numbers that it is quick with. Longer ones would be made with less read twice, but not in time."""
+CHUNKS = (15, 19, 27)
+"""Units in each chunk of sound; the last number goes on. With what the vocoder reads around them they fill its
+lengths. Each leaves time for the next on a machine that is half again as slow as it should be; shorter ones would be
+heard sooner and run out."""
 UNITS_A_TOKEN = 10
 """Said with each token that is written; a token takes about six to be heard."""
 

@@ -24,7 +24,7 @@ from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 
 VOCODER_LEFT, VOCODER_RIGHT = 3, 2
 """Units of mel that the vocoder gets before and after what is kept of its sound."""
-ROUND, MOST = 16, 64
+ROUND, MOST = 4, 64
 """Units of mel come in multiples of the one, the other at most: each new length costs the vocoder as much as
 three known ones."""
 QUIET_UNITS = 8
