@@ -17,7 +17,7 @@ from harken.dialogue.unit_sampling import UnitSampler, UnitSampling
 from harken.testing import FakeUnitDecoder, spelled_words, tiny_core, tiny_own_voice
 from harken.voices.symbols import SYMBOL_IDS
 
-TEXT = "the dog ran off and nobody saw it go."
+TEXT = "the dog ran off and nobody saw it go, so they all went out to look for it."
 CORE = tiny_core()
 VOICE = tiny_own_voice(CORE)
 LEVELS = VOICE.speak.sizes.levels
