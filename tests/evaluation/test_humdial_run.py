@@ -13,8 +13,9 @@ import soundfile
 
 from harken.cli import main
 from harken.errors import DataError, HarkenError, InputError
+from harken.evaluation.asking.answers import FILE
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, read_dialogues, write_dialogues
-from harken.evaluation.humdial.replies import FILE, QUESTIONS, Replies
+from harken.evaluation.humdial.replies import QUESTIONS, Replies
 from harken.evaluation.humdial.run import PROBLEMS, Asking, run_humdial
 from harken.evaluation.humdial.scores import D1, D2, D3, TASKS
 from harken.evaluation.humdial.submission import reply_file, task_file
@@ -145,7 +146,7 @@ def test_a_run_that_was_killed_asks_nothing_twice(folder_of_tests: Path) -> None
     with pytest.raises(Killed):
         run(folder_of_tests, killed, None)
     path = folder_of_tests.parent / "out" / FILE
-    path.write_bytes(path.read_bytes() + b'{"language": "en", "ta')  # torn
+    path.write_bytes(path.read_bytes() + b'{"dataset": "HD", "ke')  # torn
     system, again = FakeSystem(), FakeSystem()
     run(folder_of_tests, system, None)
     assert len(killed.asked) == 10 and len(system.asked) == 24 - 9
@@ -173,10 +174,10 @@ def test_a_system_that_answers_several_at_once_gives_the_same_report(folder_of_t
 
 def test_replies_of_another_system_or_to_other_questions_are_not_mixed(folder_of_tests: Path) -> None:
     run(folder_of_tests, FakeSystem(), None)
-    with pytest.raises(DataError, match="holds other replies"):
+    with pytest.raises(DataError, match="holds other answers"):
         run(folder_of_tests, FakeSystem(name="another"), None)
-    with pytest.raises(DataError, match="holds other replies"):
-        Replies(folder_of_tests.parent / "out", "fake system", ask=True)
+    with pytest.raises(DataError, match="holds other answers"):
+        Replies.open(folder_of_tests.parent / "out", "fake system", [], ask=True)
 
 
 def test_turns_that_are_not_answered_are_counted_unscored_and_asked_for_again(folder_of_tests: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from harken.api import Harken
+from harken.audio.io import write
 from harken.dialogue.events import Attribution, Done, Event
 from harken.errors import DataError, HarkenError, InputError
 from harken.evaluation.spoken_qa import Prediction, write_predictions
@@ -239,10 +240,11 @@ def test_answers_to_televals_sets_are_looked_up(tmp_path: Path) -> None:
 
 def test_recordings_of_predictions_keep_their_rate_and_damaged_ones_are_unanswered(tmp_path: Path) -> None:
     from harken.evaluation.humdial.dialogues import Dialogue, Turn
-    from harken.evaluation.humdial.submission import reply_file, write_reply, write_task
+    from harken.evaluation.humdial.submission import reply_file, write_task
 
     write_task(tmp_path, "en", 3, [Dialogue("d", (Turn(1, "x", response_text="Yes."),))])
-    write_reply(tmp_path, "en", "d", 1, TONE, 24_000)
+    reply_file(tmp_path, "en", "d", 1).parent.mkdir()
+    write(reply_file(tmp_path, "en", "d", 1), TONE, 24_000)
     system = open_system(str(tmp_path), recipe=mini())
     question = Question("HD-Track1/en/HD-Track1-T3", "d_1", (tmp_path,), spoken=True)
     answer = system.answer(question)

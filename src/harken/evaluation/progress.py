@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,6 +18,21 @@ def steps(items: Sequence[Item], doing: str) -> Iterable[Item]:
     if len(items) < 2 or not console.is_terminal:
         return items
     return track(items, f"{doing:20}", console=console, transient=True)
+
+
+@contextmanager
+def bar(total: int, doing: str) -> Iterator[Callable[[], None]]:
+    """A bar for what is not done in order: gives what is called when one of `total` is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if total < 2 or not console.is_terminal:
+        yield lambda: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(f"{doing:20}", total=total)
+        yield lambda: progress.advance(task)
 
 
 def quiet_libraries() -> None:

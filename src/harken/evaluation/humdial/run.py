@@ -1,6 +1,7 @@
 """HumDial's Track 1 as a run: ask a system, hand in its replies, have them judged, report.
 
-OUT/replies.jsonl           what the system said, as it came; a run that was stopped goes on from it
+OUT/answers.jsonl           what the system said, as it came; a run that was stopped goes on from it
+OUT/logs/*.eval             a log of each task, for inspect-ai's viewer
 OUT/judge.sqlite            what the judge said
 OUT/HD-Track1/              the submission
 OUT/humdial-problems.txt    everything that was wrong, a line each
@@ -16,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from harken.data.files import write_text
 from harken.errors import InputError
+from harken.evaluation.asking.exchanges import Asked, Failure, ask, score
 from harken.evaluation.humdial.dialogues import Dialogue, Reading
 from harken.evaluation.humdial.figures import Counts, humdial_report
-from harken.evaluation.humdial.replies import QUESTIONS, Failure, Replies
+from harken.evaluation.humdial.replies import QUESTIONS, Replies
 from harken.evaluation.humdial.submission import check, task_file, write_task
 from harken.evaluation.humdial.testset import Case, by_task, read_test_set
-from harken.evaluation.humdial.verdicts import HEARD, Ratings, judge_replies
+from harken.evaluation.humdial.verdicts import HEARD, Judged, Ratings, judge_replies
 from harken.evaluation.language import LANGUAGES, Language
 from harken.evaluation.problems import Problem
-from harken.evaluation.progress import steps
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System
@@ -108,16 +109,20 @@ def run_humdial(
         cannot answer at all; what was answered before is kept.
     """
     ratings = _ratings(asking.ratings)
-    replies = Replies(out, system.name, asking.ask)
-    failures = _collect(replies, system, cases)
+    replies = Replies.open(out, system.name, cases, asking.ask)
     groups = by_task(cases)
+    exchanges = {_group(group): list(map(replies.exchange, chosen)) for group, chosen in groups.items()}
+    asked = ask(system, exchanges, replies.answers, "humdial")
     held = {group: [replies.dialogue(case) for case in chosen] for group, chosen in groups.items()}
     faults = _hand_in(out, held)
-    _write_problems(out, problems, failures, faults)
+    _write_problems(out, problems, asked.failures, faults)
     judged = judge_replies(held, asking.reading, judge, ratings, QUESTIONS if asking.ask else None)
+    _score_logs(asked, judged)
     delays = {group: _delays(replies, chosen) for group, chosen in groups.items()}
     counts = Counts(
-        problems_of_files=len(problems), unanswered_turns=len(failures), problems_of_submission=len(faults)
+        problems_of_files=len(problems),
+        unanswered_turns=len(asked.failures),
+        problems_of_submission=len(faults),
     )
     return humdial_report(
         system.name,
@@ -131,12 +136,17 @@ def run_humdial(
     )
 
 
-def _collect(replies: Replies, system: System, cases: Sequence[Case]) -> list[Failure]:
-    """With a bar; those that nothing is missing of are done at once."""
-    asked = replies.collect(system, cases)
-    return [
-        failure for _, failures in zip(steps(cases, "asking"), asked, strict=True) for failure in failures
-    ]
+def _group(group: tuple[Language, int]) -> str:
+    language, task = group
+    return f"{language} task {task}"
+
+
+def _score_logs(asked: Asked, judged: Judged) -> None:
+    for language, by_number in judged.verdicts.items():
+        for task, verdicts in by_number.items():
+            score(
+                asked.logs[_group((language, task))], {v.dialogue_id: (v.scores or {}, "") for v in verdicts}
+            )
 
 
 def _hand_in(out: Path, held: dict[tuple[Language, int], list[Dialogue]]) -> list[Problem]:
@@ -155,7 +165,7 @@ def _hand_in(out: Path, held: dict[tuple[Language, int], list[Dialogue]]) -> lis
 def _write_problems(
     out: Path, problems: Sequence[Problem], failures: Sequence[Failure], faults: Sequence[Problem]
 ) -> None:
-    unanswered = [f"{f.dialogue_id}: turn {f.turn_id}: unanswered: {f.why}" for f in failures]
+    unanswered = [f"{f.exchange}: turn {f.key.rsplit('_', 1)[-1]}: unanswered: {f.why}" for f in failures]
     lines = [*map(str, problems), *unanswered, *map(str, faults)]
     write_text(out / PROBLEMS, "".join(f"{line}\n" for line in lines))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harken.audio.io import Samples, read, write
+from harken.audio.io import read
 from harken.errors import DataError, InputError
 from harken.evaluation.humdial.dialogues import (
     Dialogue,
@@ -46,22 +46,6 @@ def write_task(folder: Path, language: Language, task: int, dialogues: Iterable[
     """
     path = task_file(folder, language, task)
     write_dialogues(path, (d for d in dialogues if not excluded(d.dialogue_id)))
-    return path
-
-
-def write_reply(
-    folder: Path, language: Language, dialogue_id: str, turn_id: int, samples: Samples, sample_rate: int
-) -> Path:
-    """Write a spoken reply of task 3, (N,) samples at `sample_rate` Hz, as 16-bit WAV; gives the file.
-
-    Raises: InputError where it cannot be written.
-    """
-    path = reply_file(folder, language, dialogue_id, turn_id)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}", "name another folder") from None
-    write(path, samples, sample_rate)
     return path
 
 
