@@ -29,6 +29,7 @@ def run(
     ask: Ask | None = None,
     data: Sequence[Path] = (),
     voice: str = "recipe",
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Measure, and print a table, or with `json` one object and nothing else.
 
@@ -38,6 +39,7 @@ def run(
         runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
             own number.
         ask: of "data", what is measured; None takes the parts with fakes.
+        data, voice, alone: of "latency", see `harken.bench.latency.bench_latency`.
 
     Raises: InputError for a name that there is not.
     """
@@ -51,7 +53,7 @@ def run(
     from harken.bench.result import print_result
 
     if name == "latency":
-        result = latency.bench_latency(recipe, checkpoint, runs, data, voice)
+        result = latency.bench_latency(recipe, checkpoint, runs, data, voice, alone)
     else:
         result = (turns.bench_turns if name == "turns" else cold.bench_cold)(recipe, checkpoint, runs)
     print_result(result, json)

@@ -53,6 +53,7 @@ def bench_latency(
     runs: int | None = None,
     data: Sequence[Path] = (),
     voice: str = "recipe",
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Measure `runs` replies of each system; see `compare` for what comes out.
 
@@ -60,6 +61,7 @@ def bench_latency(
         data: folders of dev users' turns, of which `runs` of 3 to 8 s are answered; without any, the example
             recording is, over and over.
         voice: of Harken; see `harken.api.load`.
+        alone: measure nothing beside Harken.
     """
     from harken.checkpoint import load_model
     from harken.evaluation.progress import quiet_libraries
@@ -71,7 +73,8 @@ def bench_latency(
         speaking, silent_because = harken.voice(voice), None
     except HarkenError as error:
         speaking, silent_because = None, error.message
-    result = compare(harken, speaking, recordings, alternatives(recipe, checkpoint, voice))
+    others = {} if alone else alternatives(recipe, checkpoint, voice)
+    result = compare(harken, speaking, recordings, others)
     setting = {
         "bench": "latency", "recipe": recipe.name, "checkpoint": str(checkpoint or "shipped"),
         "think": "after", "recordings": f"{len(recordings)}: {source}",
@@ -223,7 +226,9 @@ def _recordings(data: Sequence[Path], runs: int) -> tuple[list[Samples], str]:
 
 def _name(voice: Voice | OwnVoice | None) -> str:
     if isinstance(voice, OwnVoice):
-        return f"its own, {voice.speaker}, {voice.speak.sizes.units_per_step} units a step"
+        units = voice.speak.sizes.units_per_step
+        steps = f"{voice.decoder.units_hz / units:.1f} steps a second of speech"
+        return f"its own, {voice.speaker}, {units} units a step, {steps}"
     return voice.name if voice else "none"
 
 

@@ -209,6 +209,8 @@ class Bench(Command):
     """Of latency, folders of recordings to answer: speech packs, renders, people reading."""
     voice: str = "recipe"
     """Of latency, who speaks Harken's replies, as in `harken reply`."""
+    alone: bool = False
+    """Of latency, measure nothing beside Harken."""
     out: Path | None = None
     """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
     answers, from which it goes on; of starter also what was built."""
@@ -225,7 +227,7 @@ class Bench(Command):
         else:
             check_unused("bench data", {"--checkpoint": self.checkpoint})
         if self.name != "latency":
-            spoken = {"--data": self.data, "--voice": self.voice != "recipe"}
+            spoken = {"--data": self.data, "--voice": self.voice != "recipe", "--alone": self.alone}
             check_unused(f"bench {self.name}", spoken)
         if self.name == "data" and "ieat" not in self.part:
             check_unused("bench data without --part ieat", of_ieat)
@@ -238,6 +240,7 @@ class Bench(Command):
             ask=self._ask() if self.name == "data" else None,
             data=self.data,
             voice=self.voice,
+            alone=self.alone,
         )
         return DONE
 
