@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harken.bench.data import Ask
     from harken.recipes import Recipe
 
-BENCHES = ("latency", "cold", "turns", "data")
+BENCHES = ("latency", "cold", "turns", "data", "judging")
 
 
 def run(
@@ -34,8 +34,8 @@ def run(
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: "latency" (warm), "cold" (from the start of the process), "turns" (memory over many), or "data"
-            (building data sets, whatever the recipe).
+        name: "latency" (warm), "cold" (from the start of the process), "turns" (memory over many), or,
+            whatever the recipe, "data" (building data sets) and "judging" (verdicts from a slow judge).
         runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
             own number.
         ask: of "data", what is measured; None takes the parts with fakes.
@@ -49,11 +49,13 @@ def run(
         raise InputError(f"{runs} runs measure nothing", "choose 1 or more")
     if name == "data":
         return _data(ask, runs, json)
-    from harken.bench import cold, latency, turns
+    from harken.bench import cold, judging, latency, turns
     from harken.bench.result import print_result
 
     if name == "latency":
         result = latency.bench_latency(recipe, checkpoint, runs, data, voice, alone)
+    elif name == "judging":
+        result = judging.bench_judging()
     else:
         result = (turns.bench_turns if name == "turns" else cold.bench_cold)(recipe, checkpoint, runs)
     print_result(result, json)

@@ -185,7 +185,7 @@ class Bench(Command):
 
     name: Positional[str]
     """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), data
-    (building data sets)."""
+    (building data sets), judging (verdicts from a judge that takes its time)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -224,8 +224,10 @@ class Bench(Command):
         if self.name != "data":
             of_data = {"--part": self.part, "--rows": self.rows, **of_ieat, "--out": self.out}
             check_unused(f"bench {self.name}", of_data)
-        else:
-            check_unused("bench data", {"--checkpoint": self.checkpoint})
+        if self.name in ("data", "judging"):
+            check_unused(f"bench {self.name}", {"--checkpoint": self.checkpoint})
+        if self.name == "judging":
+            check_unused("bench judging", {"--runs": self.runs})
         if self.name != "latency":
             spoken = {"--data": self.data, "--voice": self.voice != "recipe", "--alone": self.alone}
             check_unused(f"bench {self.name}", spoken)
