@@ -318,5 +318,6 @@ def test_recordings_of_predictions_keep_their_rate_and_damaged_ones_are_unanswer
 
 
 def test_what_is_neither_a_server_nor_a_folder_is_no_system(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no system"):
+    with pytest.raises(InputError, match="is no system") as unknown:
         open_system(str(tmp_path / "none"), recipe=mini())
+    assert all(form in unknown.value.hint for form in ("http://", "ws://", "folder", "cascade"))

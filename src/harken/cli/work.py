@@ -98,15 +98,15 @@ class Evaluate(Command):
     """Print the figures as JSON lines and nothing else on standard output."""
     system: str | None = None
     """Of humdial, what is scored instead of Harken: the URL of a server that speaks OpenAI's chat completions
-    with audio input (http://localhost:8000/v1), a folder of predictions, or cascade (recogniser, language
-    model and Kokoro, of the parts of --recipe)."""
+    with audio input (http://localhost:8000/v1) or its Realtime protocol (ws://localhost:8000/v1/realtime), a
+    folder of predictions, or cascade (recogniser, language model and Kokoro, of the parts of --recipe)."""
     model: str | None = None
     """Of --system: a server's model, if it has several, or a name for the predictions."""
     api_key_env: str | None = None
     """Of --system, the environment variable with a server's key."""
     voice: str | None = None
-    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices, else it is
-    asked for text alone."""
+    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices. Without it, a
+    server of chat completions is asked for text alone, and a Realtime server chooses."""
     judge: str = "none"
     """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
     process), or none."""

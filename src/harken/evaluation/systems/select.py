@@ -27,11 +27,13 @@ def open_system(
     """The system under test.
 
     Args:
-        named: "cascade", made of the parts of `recipe`; the URL of a server; or a folder of predictions. None is `recipe` with the trained parts
+        named: "cascade", made of the parts of `recipe`; the URL of a server, of chat completions (http) or
+            of the Realtime protocol (ws); or a folder of predictions. None is `recipe` with the trained parts
             in `checkpoint`, or with those that ship with Harken.
         model: of a server, which of its models; of predictions, whose.
         api_key_env: of a server, the environment variable that holds the key.
-        voice: who speaks; None is the recipe's own choice, and of a server nobody.
+        voice: who speaks; None is the recipe's own choice, of a server of chat completions nobody, of a
+            Realtime server its own.
 
     Raises: InputError for a name that is none of them, and what the systems raise.
     """
@@ -45,6 +47,10 @@ def open_system(
         from harken.evaluation.systems.cascade import open_cascade
 
         return open_cascade(recipe, voice)
+    if named.startswith(("ws://", "wss://")):
+        from harken.evaluation.systems.realtime import RealtimeSystem
+
+        return RealtimeSystem(named, model, api_key_env=api_key_env, voice=voice)
     if named.startswith(("http://", "https://")):
         from harken.evaluation.systems.server import ServedSystem
 
@@ -52,7 +58,7 @@ def open_system(
     if not Path(named).is_dir():
         raise InputError(
             f"{named} is no system",
-            f"name a server (http://…/v1), a folder of predictions, or {CASCADE}; "
+            f"name a server (http://…/v1 or ws://…/v1/realtime), a folder of predictions, or {CASCADE}; "
             "--recipe and --checkpoint name Harken's",
         )
     from harken.evaluation.systems.predictions import Predictions
