@@ -175,6 +175,7 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         (*humdial, "--model", "m"),
         (*humdial, "--judge-model", "m"),
         (*humdial, "--system", "p", "--checkpoint", "c"),
+        (*humdial, "--system", "cascade", "--model", "m"),
     )
     for arguments in unfit:
         code, _, err = run(capsys, *arguments)

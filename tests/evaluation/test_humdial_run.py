@@ -26,6 +26,7 @@ from harken.evaluation.judges.select import open_judge
 from harken.evaluation.judges.verdicts import NO_JSON
 from harken.evaluation.language import LANGUAGES
 from harken.evaluation.report import Report
+from harken.evaluation.systems import cascade
 from harken.evaluation.systems.base import Answer, Question, Unanswered
 from harken.evaluation.systems.predictions import Predictions
 from harken.llm.base import LLMError
@@ -366,6 +367,17 @@ def test_the_command_scores_predictions_and_goes_on(
     assert len((out / FILE).read_text().splitlines()) == 1 + 24
     assert main([*command, "--out", str(made)]) == 1
     assert "holds the predictions that are scored" in capsys.readouterr().err
+
+
+def test_the_command_scores_the_cascade_of_a_recipe(
+    folder_of_tests: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cascade, "open_cascade", lambda recipe, voice: FakeSystem(name=f"of {recipe.name}"))
+    monkeypatch.chdir(folder_of_tests.parent)
+    command = ["evaluate", "humdial", "--data", str(folder_of_tests), "--system", "cascade", "--json"]
+    assert main([*command, "--out", "cascade", "--limit", "1"]) == 0  # a folder of its name is no predictions
+    setting = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert [setting[name] for name in ("system", "recipe", "checkpoint")] == ["of mini", "mini", "none"]
 
 
 def test_judges_are_named_by_url_or_are_local(tmp_path: Path) -> None:

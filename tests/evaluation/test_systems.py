@@ -5,21 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from fake_servers import QUICK, FakeServer, JsonHandler, serving
 
 from harken.api import Harken
 from harken.audio.io import write
 from harken.dialogue.events import Attribution, Done, Event
 from harken.errors import DataError, HarkenError, InputError
 from harken.evaluation.spoken_qa import Prediction, write_predictions
+from harken.evaluation.systems import chat, pcm
 from harken.evaluation.systems.base import Question, Unanswered
 from harken.evaluation.systems.predictions import Predictions
 from harken.evaluation.systems.select import open_system
@@ -29,15 +30,6 @@ from harken.recipes import mini
 from harken.testing import FakeVoice, ScriptedLM
 
 TONE = (0.3 * np.sin(np.arange(8000) / 10)).astype(np.float32)
-QUICK = {"retry-after-ms": "1"}
-
-
-@pytest.fixture
-def recordings(tmp_path: Path) -> tuple[Path, Path]:
-    first, second = tmp_path / "one.wav", tmp_path / "two.wav"
-    soundfile.write(first, TONE, 16_000)
-    soundfile.write(second, TONE[:4000], 16_000)
-    return first, second
 
 
 def wav(samples: Any, rate: int) -> str:
@@ -78,68 +70,69 @@ def test_a_recording_that_cannot_be_heard_is_one_unanswered_question(tmp_path: P
 # A server
 
 
-class Server(ThreadingHTTPServer):
-    """Answers chats with `message`, after as many refusals as it is told."""
-
-    daemon_threads = True
+class Server(FakeServer):
+    """Answers chats with `message`, or in a stream with `chunks`, after as many refusals as it is told."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.message: object = {"role": "assistant", "content": "I hear you."}
+        self.chunks: list[dict[str, Any]] | None = None
+        """None refuses streams."""
+        self.missing_bytes = 0
+        """A stream is cut by so many before its end."""
         self.refusals: list[int] = []
         self.models = ["listener"]
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str] = set()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     """`/v1/models` and `/v1/chat/completions`."""
 
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
 
     def do_GET(self) -> None:
         models = [{"id": m, "object": "model", "created": 1, "owned_by": "me"} for m in self.server.models]
         self.answer(200, {"object": "list", "data": models})
 
     def do_POST(self) -> None:
-        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.bodies.append(body := self.body())
         self.server.keys.add(self.headers["Authorization"])
         if self.server.refusals:
             said = {"error": {"message": f"no, {self.headers['Authorization']}"}}
-            self.answer(self.server.refusals.pop(0), said)
+            self.answer(self.server.refusals.pop(0), said, QUICK)
+            return
+        if body.get("stream"):
+            self.stream()
             return
         choice = {"index": 0, "finish_reason": "stop", "message": self.server.message}
         head = {"id": "1", "object": "chat.completion", "created": 1, "model": "listener"}
         self.answer(200, {**head, "choices": [choice]})
 
-    def answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **QUICK}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
+    def stream(self) -> None:
+        if self.server.chunks is None:
+            self.answer(400, {"error": {"message": "no streams here"}})
+            return
+        data = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in self.server.chunks)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(data) + self.server.missing_bytes))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection = True
+
+
+def chunk(finish: str | None = None, **delta: object) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "listener"}
+    return {**head, "choices": [choice]}
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     pytest.importorskip("openai")
-    served = Server()
-    thread = threading.Thread(target=served.serve_forever, daemon=True)
-    thread.start()
-    yield served
-    served.shutdown()
-    served.server_close()
-    thread.join()
+    with serving(Server()) as served:
+        yield served
 
 
 def test_a_server_hears_the_recordings_in_order_between_its_replies(
@@ -168,15 +161,86 @@ def test_a_server_with_a_voice_speaks_where_sound_is_wanted(
     server.message = {"role": "assistant", "content": None, "audio": audio}
     system = ServedSystem(server.url, voice="anna")
     answer = system.answer(Question("set", "key", recordings[:1], spoken=True))
-    assert server.bodies[0]["audio"] == {"voice": "anna", "format": "wav"}
+    streamed, whole = server.bodies
+    assert streamed["stream"] and "stream" not in whole
+    assert whole["audio"] == {"voice": "anna", "format": "wav"}
     assert (answer.text, answer.sample_rate) == ("I am here.", 24_000)
     assert answer.samples is not None and answer.samples.shape == (8000,)
     assert answer.first_audio_s is not None and answer.first_audio_s > 0
     system.answer(Question("set", "key", recordings[:1]))
-    assert "audio" not in server.bodies[1]
+    assert "audio" not in server.bodies[2]
     server.message = {"role": "assistant", "content": None, "audio": audio | {"data": "AAAA"}}
     with pytest.raises(Unanswered, match="sound of its answer cannot be read"):
         system.answer(Question("set", "key", recordings[:1], spoken=True))
+    assert not any("stream" in body for body in server.bodies[1:])  # it was refused once
+
+
+def test_a_spoken_answer_is_streamed(server: Server, recordings: tuple[Path, Path]) -> None:
+    sound = base64.b64decode(pcm.encoded(TONE))
+    begun, rest = (base64.b64encode(part).decode() for part in (sound[:999], sound[999:]))  # within a sample
+    server.chunks = [
+        chunk(role="assistant", content=""),
+        chunk(audio={"id": "a", "transcript": "I am "}),
+        chunk(audio={"data": begun}),
+        chunk(audio={"transcript": "here.", "data": rest}),
+        {**chunk(), "choices": []},
+        chunk("stop"),
+    ]
+    system = ServedSystem(server.url, voice="anna")
+    answer = system.answer(Question("set", "key", recordings, ("Oh no.",), spoken=True))
+    (body,) = server.bodies
+    assert body["stream"] and body["audio"] == {"voice": "anna", "format": "pcm16"}
+    assert (answer.text, answer.sample_rate) == ("I am here.", 24_000)
+    assert answer.samples is not None and np.allclose(answer.samples, TONE, atol=1e-3)
+    assert answer.first_audio_s is not None and answer.first_audio_s > 0
+    server.chunks = [chunk(content="In writing."), chunk("stop")]
+    answer = system.answer(Question("set", "key", recordings, spoken=True))
+    assert (answer.text, answer.samples, answer.first_audio_s) == ("In writing.", None, None)
+
+
+def test_the_time_to_the_first_sound_is_not_that_of_the_whole_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 10.0
+    monkeypatch.setattr(chat, "time", SimpleNamespace(monotonic=lambda: now_s))
+
+    def chunks() -> Iterator[Any]:
+        nonlocal now_s
+        for at_s, sound in ((11.0, None), (12.5, pcm.encoded(TONE)), (19.0, pcm.encoded(TONE))):
+            now_s = at_s
+            delta = SimpleNamespace(content="Hm.", audio=SimpleNamespace(transcript=None, data=sound))
+            yield SimpleNamespace(choices=[SimpleNamespace(delta=delta, finish_reason="stop")])
+
+    answer = chat.read_stream(chunks(), 10.0)
+    assert answer.first_audio_s == 2.5 and answer.samples is not None and len(answer.samples) == 2 * len(TONE)
+
+
+def test_a_stream_that_breaks_off_is_one_unanswered_question(
+    server: Server, recordings: tuple[Path, Path]
+) -> None:
+    system = ServedSystem(server.url, voice="anna")
+    question = Question("set", "key", recordings[:1], spoken=True)
+    server.chunks = [chunk(content="I am"), chunk(content=" here.")]
+    for missing in (0, 100):
+        server.missing_bytes = missing
+        with pytest.raises(Unanswered, match="broke off"):
+            system.answer(question)
+    server.missing_bytes = 0
+    for wrong in ([{"error": {"message": "out of memory"}}], [chunk("stop", audio={"data": "AAA"})]):
+        server.chunks = [chunk(content="I am"), *wrong]
+        with pytest.raises(Unanswered, match=r"out of memory|cannot be read"):
+            system.answer(question)
+
+
+def test_a_question_that_is_refused_either_way_does_not_end_streams(
+    server: Server, recordings: tuple[Path, Path]
+) -> None:
+    server.chunks = [chunk(content="I am here."), chunk("stop")]
+    system = ServedSystem(server.url, voice="anna")
+    question = Question("set", "key", recordings[:1], spoken=True)
+    server.refusals = [400, 400]
+    with pytest.raises(Unanswered):
+        system.answer(question)
+    assert system.answer(question).text == "I am here."
+    assert [body.get("stream", False) for body in server.bodies] == [True, False, True]
 
 
 def test_a_server_that_refuses_is_asked_again_and_then_leaves_one_question_unanswered(
@@ -256,5 +320,6 @@ def test_recordings_of_predictions_keep_their_rate_and_damaged_ones_are_unanswer
 
 
 def test_what_is_neither_a_server_nor_a_folder_is_no_system(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no system"):
+    with pytest.raises(InputError, match="is no system") as unknown:
         open_system(str(tmp_path / "none"), recipe=mini())
+    assert all(form in unknown.value.hint for form in ("http://", "ws://", "folder", "cascade"))

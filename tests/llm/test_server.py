@@ -1,14 +1,13 @@
 """The client of OpenAI-compatible servers, over real sockets: a small server that misbehaves on demand."""
 
-import json
 import logging
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from fake_servers import QUICK, FakeServer, JsonHandler, serving
 
 from harken.errors import HarkenError, InputError
 from harken.llm.base import Completion, LLMError, Sampling
@@ -16,17 +15,14 @@ from harken.llm.server import ServedLLM
 
 pytest.importorskip("openai")
 MODELS = {"object": "list", "data": [{"id": "teacher", "object": "model", "created": 1, "owned_by": "vllm"}]}
-QUICK = {"retry-after-ms": "1"}
 SECRET = "sk-very-secret-0123456789"
 
 
-class Server(ThreadingHTTPServer):
+class Server(FakeServer):
     """What a prompt says decides what happens to it."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.seen: Counter[str] = Counter()
         self.bodies: list[dict] = []
         self.keys: set[str] = set()
@@ -36,19 +32,11 @@ class Server(ThreadingHTTPServer):
         self.gate = threading.Barrier(3)
         self.released = threading.Event()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     """`/v1/models` and `/v1/completions`."""
 
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
 
     def do_GET(self) -> None:
         self.server.keys.add(self.headers["Authorization"])
@@ -58,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, self.server.models)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.body()
         prompt = body["prompt"]
         with self.server.lock:
             self.server.seen[prompt] += 1
@@ -98,15 +86,6 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.out -= 1
 
-    def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
 
 def completion(text: str, finish: str) -> dict:
     return {
@@ -121,12 +100,9 @@ def completion(text: str, finish: str) -> dict:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with serving(Server()) as server:
         yield server
         server.released.set()
-        server.shutdown()
 
 
 def served(server: Server, **settings) -> ServedLLM:

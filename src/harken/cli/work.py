@@ -97,15 +97,16 @@ class Evaluate(Command):
     json: bool = False
     """Print the figures as JSON lines and nothing else on standard output."""
     system: str | None = None
-    """Of humdial, what is scored instead of --recipe: the URL of a server that speaks OpenAI's chat
-    completions with audio input (http://localhost:8000/v1), or a folder of predictions."""
+    """Of humdial, what is scored instead of Harken: the URL of a server that speaks OpenAI's chat completions
+    with audio input (http://localhost:8000/v1) or its Realtime protocol (ws://localhost:8000/v1/realtime), a
+    folder of predictions, or cascade (recogniser, language model and Kokoro, of the parts of --recipe)."""
     model: str | None = None
     """Of --system: a server's model, if it has several, or a name for the predictions."""
     api_key_env: str | None = None
     """Of --system, the environment variable with a server's key."""
     voice: str | None = None
-    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices, else it is
-    asked for text alone."""
+    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices. Without it, a
+    server of chat completions is asked for text alone, and a Realtime server chooses."""
     judge: str = "none"
     """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
     process), or none."""
@@ -146,6 +147,8 @@ class Evaluate(Command):
 
     def _check_asking(self) -> None:
         """Options of humdial, and those of its systems and judges."""
+        from harken.evaluation.systems.select import CASCADE
+
         of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
         of_judge = {"--judge-model": self.judge_model, "--judge-key-env": self.judge_key_env}
         if self.benchmark != "humdial":
@@ -158,6 +161,8 @@ class Evaluate(Command):
         if self.system is None:
             check_unused("evaluate humdial without --system", of_system)
         else:
+            if self.system == CASCADE:
+                check_unused("evaluate humdial --system cascade", of_system)
             check_unused("evaluate humdial --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
             check_unused("evaluate humdial without --judge", of_judge)

@@ -1,7 +1,7 @@
 """The alternative that Harken is measured against: Whisper's own decoder writes a transcript, the same core
 reads that.
 
-It is used as its makers intended: features padded to 30 s, English, transcription, greedy.
+It is used as its makers intended: features padded to 30 s, transcription, greedy.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ BATCH = 8
 class WhisperDecoder:
     """A whole Whisper model, as transformers runs it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Args: folder: a Whisper model in transformers' layout."""
+    def __init__(self, folder: Path, language: str | None = "en") -> None:
+        """Args: folder: a Whisper model in transformers' layout; language: None lets it find out."""
         from transformers import AutoTokenizer, WhisperForConditionalGeneration
 
+        self._language = language
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
 
@@ -43,7 +44,7 @@ class WhisperDecoder:
             ids = self._model.generate(
                 torch.from_numpy(mel),  # (B, 80, 3000)
                 attention_mask=torch.ones(len(mel), mel.shape[2], dtype=torch.long),
-                language="en",
+                language=self._language,
                 task="transcribe",
                 num_beams=1,
                 do_sample=False,

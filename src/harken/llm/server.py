@@ -110,7 +110,7 @@ class ServedLLM(Asker):
                 seed=sampling.seed,
             )
         except (openai.OpenAIError, ValueError, RuntimeError) as error:  # RuntimeError: closed meanwhile
-            return LLMError(f"{self.name}: {self._said(error)}")
+            return LLMError(f"{self.name}: {one_line(error, self._key)}")
         return _completion(answer) or LLMError(f"{self.name}: the server's answer is not a completion")
 
     def _served(self, client: openai.OpenAI) -> dict[str, Any]:
@@ -126,20 +126,16 @@ class ServedLLM(Asker):
             ) from error
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise HarkenError(
-                f"{self._url} refuses the key: {self._said(error)}", "name its variable in api_key_env"
+                f"{self._url} refuses the key: {one_line(error, self._key)}",
+                "name its variable in api_key_env",
             ) from error
         except (openai.OpenAIError, ValueError, AttributeError, TypeError) as error:
             if self._revision is None:
                 raise HarkenError(
-                    f"{self._url} does not say which models it has: {self._said(error)}",
+                    f"{self._url} does not say which models it has: {one_line(error, self._key)}",
                     "does the address end as it should, mostly in /v1? else give the model's revision",
                 ) from error
             return {}
-
-    def _said(self, error: Exception) -> str:
-        """The error on one line, without the key, which some servers repeat."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        return (text.replace(self._key, "…") if self._key else text)[:300]
 
 
 def open_client(url: str, key: str, tries: int, timeout_s: float) -> openai.OpenAI:
@@ -161,6 +157,12 @@ def key_in(variable: str | None) -> str:
     if not key:
         raise InputError(f"the environment variable {variable} holds no key", f"export {variable}=…")
     return key
+
+
+def one_line(error: Exception, key: str) -> str:
+    """The error on one line, without the key, which some servers repeat."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (text.replace(key, "…") if key else text)[:300]
 
 
 def _completion(answer: Any) -> Completion | None:

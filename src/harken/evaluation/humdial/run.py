@@ -69,9 +69,10 @@ def evaluate(
 ) -> Report:
     """Open what `asking` names, and run. Args and errors: as `run_humdial`."""
     from harken.evaluation.judges.select import open_judge
-    from harken.evaluation.systems.select import open_system
+    from harken.evaluation.systems.select import CASCADE, open_system
 
-    if asking.system is not None and Path(asking.system).resolve() == out.resolve():
+    named = None if asking.system == CASCADE else asking.system
+    if named is not None and Path(named).resolve() == out.resolve():
         raise InputError(f"{out} holds the predictions that are scored", "name another folder after --out")
     cases, problems = read_test_set(data, limit)
     judge = None
@@ -86,7 +87,9 @@ def evaluate(
         voice=asking.voice,
     )
     report = run_humdial(cases, problems, system, judge, asking, out, seed)
-    # A setting of the report's own stands over the recipe that the command names, which was not asked.
+    # A setting of the report's own stands over what the command names, where that was not asked.
+    if asking.system == CASCADE:
+        return report.with_setting(checkpoint="none")
     return report if asking.system is None else report.with_setting(recipe="none", checkpoint="none")
 
 

@@ -11,6 +11,9 @@ from harken.evaluation.systems.base import System
 if TYPE_CHECKING:
     from harken.recipes import Recipe
 
+CASCADE = "cascade"
+"""The name of the reference cascade."""
+
 
 def open_system(
     named: str | None,
@@ -24,13 +27,15 @@ def open_system(
     """The system under test.
 
     Args:
-        named: the URL of a server, or a folder of predictions; None is `recipe` with the trained parts in
-            `checkpoint`, or with those that ship with Harken.
+        named: "cascade", made of the parts of `recipe`; the URL of a server, of chat completions (http) or
+            of the Realtime protocol (ws); or a folder of predictions. None is `recipe` with the trained parts
+            in `checkpoint`, or with those that ship with Harken.
         model: of a server, which of its models; of predictions, whose.
         api_key_env: of a server, the environment variable that holds the key.
-        voice: who speaks; None is the recipe's own choice, and of a server nobody.
+        voice: who speaks; None is the recipe's own choice, of a server of chat completions nobody, of a
+            Realtime server its own.
 
-    Raises: InputError for a name that is neither, and what the systems raise.
+    Raises: InputError for a name that is none of them, and what the systems raise.
     """
     if named is None:
         from harken.api import load
@@ -38,6 +43,14 @@ def open_system(
 
         name = f"{recipe.name} ({checkpoint})" if checkpoint else recipe.name
         return SpokenSystem(load(recipe, checkpoint, voice or "recipe"), name)
+    if named == CASCADE:
+        from harken.evaluation.systems.cascade import open_cascade
+
+        return open_cascade(recipe, voice)
+    if named.startswith(("ws://", "wss://")):
+        from harken.evaluation.systems.realtime import RealtimeSystem
+
+        return RealtimeSystem(named, model, api_key_env=api_key_env, voice=voice)
     if named.startswith(("http://", "https://")):
         from harken.evaluation.systems.server import ServedSystem
 
@@ -45,7 +58,8 @@ def open_system(
     if not Path(named).is_dir():
         raise InputError(
             f"{named} is no system",
-            "name a server (http://…/v1) or a folder of predictions; --recipe and --checkpoint name Harken's",
+            f"name a server (http://…/v1 or ws://…/v1/realtime), a folder of predictions, or {CASCADE}; "
+            "--recipe and --checkpoint name Harken's",
         )
     from harken.evaluation.systems.predictions import Predictions
 

@@ -1,22 +1,18 @@
 """A system behind a server of OpenAI's chat completions with audio input: vLLM, SGLang or a hosted one.
 
-Recordings go as they are heard here, 16 kHz mono WAV; sound comes back as WAV where it is wanted and a voice
-was chosen. Answers are not streamed, so that the time to first audio is that of the whole answer.
+Where sound is wanted and a voice was chosen, the answer is streamed, so that the time to the first sound is
+known. A server that refuses streams is asked without; the time is then that of the whole answer.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import time
 from typing import Any
 
-import soundfile
-
-from harken.audio.io import Recording, read
 from harken.errors import HarkenError, InputError
+from harken.evaluation.systems import chat
 from harken.evaluation.systems.base import Answer, Question, Unanswered
-from harken.llm.server import key_in, open_client
+from harken.llm.server import key_in, one_line, open_client
 
 TRIES = 4
 TIMEOUT_S = 300.0
@@ -52,6 +48,7 @@ class ServedSystem:
         self._key = key_in(api_key_env)
         self._url = url
         self._voice = voice
+        self._streams = True
         self._client = open_client(url, self._key, tries, TIMEOUT_S)
         self.name = model or self._only_model()
 
@@ -59,15 +56,8 @@ class ServedSystem:
         """As of every `System`."""
         import openai
 
-        spoken: dict[str, Any] = {}
-        if question.spoken and self._voice:
-            spoken = {"modalities": ["text", "audio"], "audio": {"voice": self._voice, "format": "wav"}}
         try:
-            messages = _messages(question)
-            start_s = time.monotonic()
-            said = self._client.chat.completions.create(
-                model=self.name, messages=messages, temperature=0.0, seed=0, **spoken
-            )
+            return self._ask(chat.messages(question), self._voice if question.spoken else None)
         except openai.APITimeoutError as error:
             raise Unanswered(f"{self.name}: no answer within {TIMEOUT_S:.0f} s") from error
         except openai.APIConnectionError as error:  # also after the last try: nobody is there
@@ -82,24 +72,42 @@ class ServedSystem:
             ) from error
         except (openai.OpenAIError, ValueError) as error:
             raise Unanswered(f"{self.name}: {self._said(error)}") from error
-        return self._answer(said, time.monotonic() - start_s)
 
-    def _answer(self, said: Any, seconds: float) -> Answer:
-        choices = getattr(said, "choices", None)
-        message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-        audio = getattr(message, "audio", None)
-        text = getattr(message, "content", None) or getattr(audio, "transcript", None)
-        if not isinstance(text, str) or not text.strip():
-            raise Unanswered(f"{self.name}: the server's answer holds no text")
-        text = text.encode(errors="replace").decode()  # half a character is no text anywhere else
-        if audio is None:
-            return Answer(text)
+    def _ask(self, messages: list[Any], voice: str | None) -> Answer:
+        """A spoken answer is streamed. Where that is refused but the question is not, no more is streamed."""
+        import openai
+
+        if voice is None or not self._streams:
+            return self._whole(messages, voice)
         try:
-            encoded = base64.b64decode(audio.data)
-            samples, rate = soundfile.read(io.BytesIO(encoded), dtype="float32", always_2d=True)
-        except (AttributeError, TypeError, ValueError, soundfile.LibsndfileError) as error:
-            raise Unanswered(f"{self.name}: the sound of its answer cannot be read: {error}") from error
-        return Answer(text, samples.mean(axis=1), rate, seconds)
+            return self._streamed(messages, voice)
+        except openai.BadRequestError:
+            answer = self._whole(messages, voice)
+            self._streams = False
+            return answer
+
+    def _whole(self, messages: list[Any], voice: str | None) -> Answer:
+        spoken = chat.speaking(voice, streamed=False) if voice else {}
+        start_s = time.monotonic()
+        said = self._client.chat.completions.create(
+            model=self.name, messages=messages, temperature=0.0, seed=0, **spoken
+        )
+        return chat.read_whole(said, time.monotonic() - start_s)
+
+    def _streamed(self, messages: list[Any], voice: str) -> Answer:
+        import openai
+
+        spoken = chat.speaking(voice, streamed=True)
+        start_s = time.monotonic()
+        chunks = self._client.chat.completions.create(
+            model=self.name, messages=messages, temperature=0.0, seed=0, stream=True, **spoken
+        )
+        try:
+            return chat.read_stream(chunks, start_s)
+        except openai.APITimeoutError:
+            raise
+        except openai.APIConnectionError as error:  # it was there: the next question may be answered
+            raise Unanswered(f"{self.name}: the server's answer broke off") from error
 
     def _only_model(self) -> str:
         import openai
@@ -118,29 +126,4 @@ class ServedSystem:
         return names[0]
 
     def _said(self, error: Exception) -> str:
-        """The error on one line, without the key, which some servers repeat."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        return (text.replace(self._key, "…") if self._key else text)[:300]
-
-
-def _messages(question: Question) -> list[Any]:
-    """The conversation as chat messages; the instruction stands beside the last recording."""
-    messages: list[Any] = []
-    for recording, reply in question.turns:
-        try:
-            content: list[Any] = [_audio_part(read(recording))]
-        except InputError as error:
-            raise Unanswered(error.message, error.hint) from error
-        messages.append({"role": "user", "content": content})
-        if reply is not None:
-            messages.append({"role": "assistant", "content": reply})
-    if question.instruction is not None:
-        messages[-1]["content"].append({"type": "text", "text": question.instruction})
-    return messages
-
-
-def _audio_part(recording: Recording) -> dict[str, Any]:
-    encoded = io.BytesIO()
-    soundfile.write(encoded, recording.samples, recording.sample_rate, format="WAV", subtype="PCM_16")
-    data = base64.b64encode(encoded.getbuffer()).decode()
-    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+        return one_line(error, self._key)
