@@ -29,8 +29,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int = 0
     json_schema: str | None = None
-    """A JSON schema that the answer is held to, as `schema_text` writes it; None leaves the form open. A model
-    that cannot be held to it answers all the same: read its answers with care.
+    """A JSON schema that the answer is held to, as `schema_text` writes it; None leaves the form open. Some
+    servers cannot hold a model to one and answer all the same: read answers with care.
     """
 
     def canonical(self) -> str:
