@@ -10,8 +10,8 @@ from harken.cli.command import DONE, Command, WrongUse, check_counts
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJudge(Command):
-    """Try a judge on planted replies of known order, in English and Chinese; its answers are kept, so that it is
-    not asked again."""
+    """Try a judge on planted replies of known order, in English and Chinese; its answers are kept, so that it
+    is asked once."""
 
     judge: str
     """The URL of an OpenAI-compatible server, or local (a model in this process)."""

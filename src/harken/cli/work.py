@@ -115,8 +115,8 @@ class Evaluate(Command):
     judge_key_env: str | None = None
     """The environment variable with the key of the judge's server."""
     trial: int | None = None
-    """Of --judge, try it first on replies planted in so many dialogues of each language, instead of 12; what it
-    scores is withheld where it cannot tell them apart. 0 shows its scores untried."""
+    """Of --judge, try it first on replies planted in so many dialogues of each language, instead of 12; what
+    it scores is withheld where it cannot tell them apart. 0 shows its scores untried."""
     ratings: Path | None = None
     """Of humdial, people's ratings of the replies' sound: a CSV file with id, dimension, rating, rater."""
     reading: Reading = "second"
