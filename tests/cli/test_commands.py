@@ -163,9 +163,11 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     served = ("--system", "http://here/v1", "--model", "m", "--judge", "local", "--reading", "last", "--ask")
     assert run(capsys, *humdial, *served)[0] == 0
     assert run(capsys, *humdial, "--checkpoint", "c", "--voice", "none")[0] == 0
+    assert run(capsys, *humdial, "--judge", "local", "--trial", "0")[0] == 0
     assert [options["asking"] for _, options in evaluated] == [
         Asking("http://here/v1", "m", judge="local", reading="last", ask=True),
         Asking(voice="none"),
+        Asking(judge="local", trial=0),
     ]
     unfit = (
         ("evaluate", "words", "--data", "d", "--judge", "local"),
@@ -174,13 +176,15 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         ("evaluate", "humdial", "--data", "d", "e", "--out", "o"),
         (*humdial, "--model", "m"),
         (*humdial, "--judge-model", "m"),
+        (*humdial, "--trial", "4"),
+        (*humdial, "--judge", "local", "--trial", "1"),
         (*humdial, "--system", "p", "--checkpoint", "c"),
         (*humdial, "--system", "cascade", "--model", "m"),
     )
     for arguments in unfit:
         code, _, err = run(capsys, *arguments)
         assert code == 2 and err
-    assert len(evaluated) == 2
+    assert len(evaluated) == 3
 
 
 def test_bench_data_asks_for_parts(capsys, monkeypatch):

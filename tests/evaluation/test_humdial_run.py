@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from harken.cli import main
-from harken.errors import DataError, HarkenError, InputError
+from harken.errors import DataError, HarkenError
 from harken.evaluation.asking.answers import FILE
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, read_dialogues, write_dialogues
 from harken.evaluation.humdial.replies import QUESTIONS, Replies
@@ -22,7 +22,6 @@ from harken.evaluation.humdial.submission import reply_file, task_file
 from harken.evaluation.humdial.testset import read_test_set
 from harken.evaluation.humdial.verdicts import NO_REPLY, NO_TARGET, told
 from harken.evaluation.judges.judging import NO_ANSWER
-from harken.evaluation.judges.select import open_judge
 from harken.evaluation.judges.verdicts import NO_JSON
 from harken.evaluation.language import LANGUAGES
 from harken.evaluation.report import Report
@@ -83,8 +82,9 @@ def fake_judge(score: int = 3) -> FakeLLM:
 def run(
     data: Path, system: FakeSystem | Predictions, judge: FakeLLM | None, asking: Asking | None = None
 ) -> Report:
+    """Without a trial of the judge, where `asking` does not want one."""
     cases, problems = read_test_set(data)
-    return run_humdial(cases, problems, system, judge, asking or Asking(), data.parent / "out")
+    return run_humdial(cases, problems, system, judge, asking or Asking(trial=0), data.parent / "out")
 
 
 def value(report: Report, data: str, measure: str) -> tuple[object, object, object]:
@@ -114,7 +114,7 @@ def test_the_tasks_questions_are_put_beside_the_last_turn_where_that_is_asked_fo
     folder_of_tests: Path,
 ) -> None:
     system, judge = FakeSystem(), fake_judge()
-    run(folder_of_tests, system, judge, Asking(ask=True))
+    run(folder_of_tests, system, judge, Asking(ask=True, trial=0))
     asked = {q.key: q.instruction for q in system.asked}
     assert asked["task1_2_zh_0001_0001_2"] == QUESTIONS["zh", 1]
     assert asked["task2_2_en_0001_0001_2"] == QUESTIONS["en", 2]
@@ -273,7 +273,7 @@ def test_with_ratings_there_is_a_final_score_in_each_language_and_in_both(folder
     ]
     ratings = folder_of_tests.parent / "ratings.csv"
     ratings.write_text("\n".join(["id,dimension,rating,rater", *rows]))
-    report = run(folder_of_tests, FakeSystem(), fake_judge(5), Asking(ratings=ratings))
+    report = run(folder_of_tests, FakeSystem(), fake_judge(5), Asking(ratings=ratings, trial=0))
     finals = {row["data"]: row["value"] for row in report.rows if row["measure"] == "final score"}
     assert {data: v[0] for data, v in finals.items()} == pytest.approx(  # type: ignore[index]
         {"zh": 0.5 * 5 + 0.5 * 4, "en": 0.5 * 5 + 0.5 * 2, "zh and en": 4.0}
@@ -306,7 +306,7 @@ def test_task_3_judges_the_target_turn_in_either_reading(folder_of_tests: Path) 
     write_dialogues(folder_of_tests / "en" / "HD-Track1-T3.jsonl", [Dialogue("sad", tuple(turns)), calm])
     prompts = {}
     for reading in ("second", "last"):
-        report = run(folder_of_tests, FakeSystem(), judge := fake_judge(), Asking(reading=reading))  # type: ignore[arg-type]
+        report = run(folder_of_tests, FakeSystem(), judge := fake_judge(), Asking(reading=reading, trial=0))  # type: ignore[arg-type]
         (prompts[reading],) = (p for p in judge.asked if "turn 1" in p)
         assert report.setting["unscored dialogues"] == {NO_TARGET: 1}
         assert value(report, "en task 3 empathy", D1) == (3.0, 1, 1)
@@ -378,12 +378,3 @@ def test_the_command_scores_the_cascade_of_a_recipe(
     assert main([*command, "--out", "cascade", "--limit", "1"]) == 0  # a folder of its name is no predictions
     setting = json.loads(capsys.readouterr().out.splitlines()[0])
     assert [setting[name] for name in ("system", "recipe", "checkpoint")] == ["of mini", "mini", "none"]
-
-
-def test_judges_are_named_by_url_or_are_local(tmp_path: Path) -> None:
-    answers = tmp_path / "judge.sqlite"
-    local = open_judge("local", None, None, answers)
-    assert local.name == "qwen2.5-coder-0.5b-instruct"
-    for named, what in (("loud", "loud is no judge"), ("http://here/v1", "has no model")):
-        with pytest.raises(InputError, match=what):
-            open_judge(named, None, None, answers)

@@ -86,7 +86,15 @@ def test_another_model_is_asked_anew(path, told):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"max_tokens": 9}, {"temperature": 0.5}, {"top_p": 0.5}, {"stop": ("\n",)}]
+    "change",
+    [
+        {"seed": 1},
+        {"max_tokens": 9},
+        {"temperature": 0.5},
+        {"top_p": 0.5},
+        {"stop": ("\n",)},
+        {"json_schema": '{"type":"object"}'},
+    ],
 )
 def test_another_sampling_is_asked_anew(path, change):
     teacher = Teacher()
@@ -94,6 +102,12 @@ def test_another_sampling_is_asked_anew(path, change):
     texts(cached, ["a"])
     texts(cached, ["a"], replace(PLAIN, **change))
     assert teacher.asked == ["a", "a"]
+
+
+def test_without_a_schema_answers_from_before_there_were_any_are_found():
+    assert Sampling(seed=3, stop=("\n",)).canonical() == (
+        '{"max_tokens":256,"seed":3,"stop":["\\n"],"temperature":0.7,"top_p":0.9}'
+    )
 
 
 def test_errors_are_given_back_and_not_kept(path):

@@ -1,6 +1,7 @@
 """The embedded model: with a stand-in for llama.cpp, and on the real 0.5B where it is in the cache."""
 
 import gc
+import json
 import sys
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from harken.errors import InputError, MissingExtra, WeightsError
 from harken.llm import embedded
-from harken.llm.base import Completion, LLMError, Sampling
+from harken.llm.base import Completion, LLMError, Sampling, schema_text
 from harken.llm.embedded import EmbeddedLLM
 from harken.llm.templates import Message, render
 from harken.weights import store
@@ -216,6 +217,35 @@ def test_real_xllamacpp_refuses_what_is_no_gguf(tmp_path, capfd):
     with pytest.raises(InputError, match="could not be loaded"):
         EmbeddedLLM(bad, context=64, slots=1).start()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_schema_goes_to_llama_in_its_order_and_only_where_there_is_one(llama, gguf):
+    llm = EmbeddedLLM(gguf, slots=1, context=128, threads=1)
+    schema = {"type": "object", "properties": {"b": {"enum": [1, 2]}, "a": {"type": "string"}}}
+    llm.complete(["a"], Sampling(json_schema=schema_text(schema)))
+    llm.complete(["b"], Sampling())
+    formed, plain = llama.made[0].requests
+    assert formed["json_schema"] == schema and [*formed["json_schema"]["properties"]] == ["b", "a"]
+    assert "json_schema" not in plain
+
+
+@pytest.mark.weights
+def test_the_real_model_keeps_to_the_form_of_a_verdict_whatever_it_is_asked():
+    pytest.importorskip("xllamacpp")
+    if not any(status.name == REAL and status.folder for status in store.status()):
+        pytest.skip(f"needs {REAL}: harken weights pull {REAL}")
+    llm = EmbeddedLLM(REAL, slots=1, context=512)
+    short = {"type": "string", "maxLength": 20}
+    properties = {"why": short, "scores": {"type": "object", "properties": {"x": {"enum": [1, 3, 5]}}}}
+    properties["scores"] |= {"required": ["x"], "additionalProperties": False}
+    schema = {"type": "object", "properties": properties, "required": [*properties]}
+    schema["additionalProperties"] = False
+    ask = [render("chatml", [Message("user", "Write a poem about the sea, in verse, and no JSON.")])]
+    drawn = Sampling(max_tokens=120, temperature=1.0, seed=1, json_schema=schema_text(schema))
+    (answer,) = llm.complete(ask, drawn)
+    llm.close()
+    found = json.loads(answer.text)
+    assert [*found] == ["why", "scores"] and found["scores"]["x"] in (1, 3, 5)
 
 
 @pytest.mark.weights

@@ -10,7 +10,7 @@ import pytest
 from fake_servers import QUICK, FakeServer, JsonHandler, serving
 
 from harken.errors import HarkenError, InputError
-from harken.llm.base import Completion, LLMError, Sampling
+from harken.llm.base import Completion, LLMError, Sampling, schema_text
 from harken.llm.server import ServedLLM
 
 pytest.importorskip("openai")
@@ -27,6 +27,7 @@ class Server(FakeServer):
         self.bodies: list[dict] = []
         self.keys: set[str] = set()
         self.models: object = MODELS
+        self.takes_formats = True
         self.out = self.most_out = 0
         self.lock = threading.Lock()
         self.gate = threading.Barrier(3)
@@ -52,7 +53,10 @@ class Handler(JsonHandler):
             self.server.seen[prompt] += 1
             self.server.bodies.append(body)
             tries = self.server.seen[prompt]
-        self.behave(prompt, tries)
+        if "response_format" in body and not self.server.takes_formats:
+            self.answer(400, {"error": {"message": "unknown field response_format"}})
+        else:
+            self.behave(prompt, tries)
 
     def behave(self, prompt: str, tries: int) -> None:
         if prompt == "busy" and tries == 1:
@@ -127,6 +131,37 @@ def test_answers_come_in_order_and_equal_prompts_are_asked_once(server):
         "stop": ["\n", "<|im_end|>"],
         "seed": 5,
     }
+
+
+SCHEMA = {"type": "object", "properties": {"b": {"enum": [1, 2]}, "a": {"type": "string"}}}
+FORMED = Sampling(json_schema=schema_text(SCHEMA))
+
+
+def test_an_answer_is_held_to_a_schema_whose_order_stays(server):
+    assert served(server).complete(["a"], FORMED)[0].text == "to a"
+    sent = server.bodies[0]["response_format"]
+    assert sent["type"] == "json_schema" and sent["json_schema"]["schema"] == SCHEMA
+    assert [*sent["json_schema"]["schema"]["properties"]] == ["b", "a"]
+    served(server).complete(["b"], Sampling())
+    assert "response_format" not in server.bodies[1]
+
+
+def test_a_server_that_refuses_schemas_is_asked_without_and_that_is_said_once(server, caplog):
+    server.takes_formats = False
+    llm = served(server, concurrency=1)
+    assert [a.text for a in llm.complete(["a", "b", "c"], FORMED)] == ["to a", "to b", "to c"]
+    assert server.seen == {"a": 2, "b": 1, "c": 1}
+    assert [record.message for record in caplog.records if "refuses schemas" in record.message] == [
+        f"teacher at {server.url} refuses schemas: its answers are held to none"
+    ]
+
+
+def test_a_prompt_that_is_refused_for_itself_says_nothing_of_schemas(server, caplog):
+    llm = served(server, concurrency=1)
+    bad, good = llm.complete(["refused", "good"], FORMED)
+    assert isinstance(bad, LLMError) and "prompt too long" in bad.message
+    assert good.text == "to good" and "response_format" in server.bodies[-1]
+    assert "refuses schemas" not in caplog.text
 
 
 @pytest.mark.parametrize("prompt", ["busy", "drops"])

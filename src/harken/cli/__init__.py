@@ -16,6 +16,7 @@ from typing import Annotated, Any, Union
 from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
+from harken.cli.judges import EvaluateJudge
 from harken.cli.recipes import ListRecipes, ShowRecipe
 from harken.cli.reply import Reply
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
@@ -62,8 +63,9 @@ def _parse(arguments: Sequence[str] | None) -> Command:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked, prog = _commands(), "harken"
-    if given[:2] == ["evaluate", "build-dialogues"]:  # tyro takes no command beside a positional argument
-        asked, prog, given = BuildDialogues, "harken evaluate build-dialogues", given[2:]
+    for name, command_of in (("build-dialogues", BuildDialogues), ("judge", EvaluateJudge)):
+        if given[:2] == ["evaluate", name]:  # tyro takes no command beside a positional argument
+            asked, prog, given = command_of, f"harken evaluate {name}", given[2:]
     command: Command = tyro.cli(
         asked,
         prog=prog,

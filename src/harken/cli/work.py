@@ -76,7 +76,8 @@ class Train(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on."""
+    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on, and
+    `harken evaluate judge` tries a judge."""
 
     benchmark: Positional[str]
     """Which benchmark, for example: affect, words, alignment, attribution, humdial."""
@@ -114,6 +115,9 @@ class Evaluate(Command):
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
     """The environment variable with the key of the judge's server."""
+    trial: int | None = None
+    """Of --judge, try it first on replies planted in so many dialogues of each language, instead of 12; what
+    it scores is withheld where it cannot tell them apart. 0 shows its scores untried."""
     ratings: Path | None = None
     """Of humdial, people's ratings of the replies' sound: a CSV file with id, dimension, rating, rater."""
     reading: Reading = "second"
@@ -150,7 +154,11 @@ class Evaluate(Command):
         from harken.evaluation.systems.select import CASCADE
 
         of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
-        of_judge = {"--judge-model": self.judge_model, "--judge-key-env": self.judge_key_env}
+        of_judge = {
+            "--judge-model": self.judge_model,
+            "--judge-key-env": self.judge_key_env,
+            "--trial": self.trial is not None,
+        }
         if self.benchmark != "humdial":
             whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
             how = {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask}
@@ -166,9 +174,12 @@ class Evaluate(Command):
             check_unused("evaluate humdial --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
             check_unused("evaluate humdial without --judge", of_judge)
+        if self.trial is not None and (self.trial < 0 or self.trial == 1):
+            raise WrongUse(f"--trial {self.trial} is neither 0 nor 2 or more", "--trial 12, for example")
 
     def _asking(self) -> Asking:
         from harken.evaluation.humdial.run import Asking
+        from harken.evaluation.judges.trial import DIALOGUES
 
         return Asking(
             self.system,
@@ -181,6 +192,7 @@ class Evaluate(Command):
             ratings=self.ratings,
             reading=self.reading,
             ask=self.ask,
+            trial=DIALOGUES if self.trial is None else self.trial,
         )
 
 

@@ -6,7 +6,7 @@ and memory are `harken.bench`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from harken.errors import DataError, InputError, RecipeError
 if TYPE_CHECKING:
     from harken.data.dialogues import Dialogue
     from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.judges.run import Tried
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
 
@@ -65,19 +66,31 @@ def run(
     for folder in data:
         if not folder.is_dir():
             raise DataError(f"{folder} is no folder", "name the folders of evaluation data after --data")
-    from harken import __version__
     from harken.evaluation.progress import quiet_libraries
-    from harken.evaluation.report import hardware
 
     quiet_libraries()
     measure = partial(_humdial, out, asking) if benchmark == "humdial" else _measure(benchmark)
-    report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
-        harken=__version__,
-        recipe=recipe.name,
-        checkpoint=str(checkpoint or "shipped"),
-        seed=seed,
-        hardware=hardware(),
-    )
+    report = measure(benchmark, recipe, list(data), checkpoint, limit, seed)
+    of_model = {"recipe": recipe.name, "checkpoint": str(checkpoint or "shipped")}
+    return _shown(report, of_model, out, seed, json)
+
+
+def run_judge(tried: Tried, *, out: Path | None = None, seed: int = 0, json: bool = False) -> Report:
+    """Try a judge; the figures are printed and written as `run` does.
+
+    Raises: as `harken.evaluation.judges.run.evaluate`.
+    """
+    from harken.evaluation.judges.run import evaluate
+
+    return _shown(evaluate(tried, out, seed), {}, out, seed, json)
+
+
+def _shown(report: Report, about: Mapping[str, str], out: Path | None, seed: int, json: bool) -> Report:
+    """The report with where it was made, printed and written."""
+    from harken import __version__
+    from harken.evaluation.report import hardware
+
+    report = report.with_setting(harken=__version__, **about, seed=seed, hardware=hardware())
     print(report.json_lines()) if json else report.print()
     if out is not None:
         report.save(out)

@@ -8,9 +8,9 @@ in the modules beside this.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from harken.errors import HarkenError
 
@@ -28,10 +28,22 @@ class Sampling:
     top_p: float = 0.9
     stop: tuple[str, ...] = ()
     seed: int = 0
+    json_schema: str | None = None
+    """A JSON schema that the answer is held to, as `schema_text` writes it; None leaves the form open. Some
+    servers cannot hold a model to one and answer all the same: read answers with care.
+    """
 
     def canonical(self) -> str:
-        """The same text for the same sampling."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The same text for the same sampling, and as before there were schemas where it has none."""
+        fields = asdict(self)
+        if self.json_schema is None:
+            del fields["json_schema"]
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
+def schema_text(schema: Mapping[str, Any]) -> str:
+    """A JSON schema as a `Sampling` has it. Properties keep their order, which is that of the answer."""
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Several prompts are decoded side by side, each in a slot of its own (continuous 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import threading
@@ -151,7 +152,7 @@ class _Runtime:
     def ask(
         self, name: str, prompt: str, sampling: Sampling, stop: Sequence[str], slot: int
     ) -> Completion | LLMError:
-        request = {
+        request: dict[str, Any] = {
             "id_slot": slot,
             "prompt": prompt,
             "max_tokens": sampling.max_tokens,
@@ -162,6 +163,8 @@ class _Runtime:
             "seed": sampling.seed,
             "stop": list(stop),
         }
+        if sampling.json_schema is not None:  # llama.cpp makes a grammar of it
+            request["json_schema"] = json.loads(sampling.json_schema)
         try:
             answer: dict[str, Any] = self._server.handle_completions(request)
         except RuntimeError as error:

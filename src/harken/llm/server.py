@@ -2,12 +2,14 @@
 
 Prompts go raw to its completions route. The `openai` client tries again on 408, 409, 429, 5xx, timeouts and
 broken connections, after a growing, jittered pause or as long as the server's Retry-After says (to 2 min).
+A server that refuses to hold an answer to a schema is asked again without one, and from then on always.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from harken.llm.base import Completion, LLMError, Sampling
 if TYPE_CHECKING:
     import openai
 
+_log = logging.getLogger(__name__)
 _TELLING = ("root", "meta", "owned_by")  # of what a server says of a model: stays as it is over a restart
 
 
@@ -60,6 +63,7 @@ class ServedLLM(Asker):
         self._timeout_s = timeout_s
         self._starting = threading.RLock()
         self._client: openai.OpenAI | None = None
+        self._takes_schemas = True
 
     @property
     def revision(self) -> str:
@@ -100,18 +104,40 @@ class ServedLLM(Asker):
         if client is None:
             return LLMError(f"{self.name}: closed while a prompt waited")
         try:
-            answer = client.completions.create(
-                model=self.name,
-                prompt=prompt,
-                max_tokens=sampling.max_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                stop=[*sampling.stop, self._stop],
-                seed=sampling.seed,
-            )
+            answer = self._answer(client, prompt, sampling)
         except (openai.OpenAIError, ValueError, RuntimeError) as error:  # RuntimeError: closed meanwhile
             return LLMError(f"{self.name}: {one_line(error, self._key)}")
         return _completion(answer) or LLMError(f"{self.name}: the server's answer is not a completion")
+
+    def _answer(self, client: openai.OpenAI, prompt: str, sampling: Sampling) -> Any:
+        """Held to the sampling's schema, unless the server refuses that and answers without."""
+        import openai
+
+        if sampling.json_schema is None or not self._takes_schemas:
+            return self._create(client, prompt, sampling, None)
+        try:
+            return self._create(client, prompt, sampling, _response_format(sampling.json_schema))
+        except (openai.BadRequestError, openai.UnprocessableEntityError):
+            answer = self._create(client, prompt, sampling, None)  # else it was not for the schema
+        with self._starting:
+            first, self._takes_schemas = self._takes_schemas, False
+        if first:
+            _log.warning("%s at %s refuses schemas: its answers are held to none", self.name, self._url)
+        return answer
+
+    def _create(
+        self, client: openai.OpenAI, prompt: str, sampling: Sampling, more: dict[str, object] | None
+    ) -> Any:
+        return client.completions.create(
+            model=self.name,
+            prompt=prompt,
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            stop=[*sampling.stop, self._stop],
+            seed=sampling.seed,
+            extra_body=more,
+        )
 
     def _served(self, client: openai.OpenAI) -> dict[str, Any]:
         """What the server says of each of its models; nothing where it has no such list."""
@@ -177,6 +203,12 @@ def _completion(answer: Any) -> Completion | None:
     read, written = (getattr(usage, f"{which}_tokens", None) for which in ("prompt", "completion"))
     whole = text.encode(errors="replace").decode()  # half a character, escaped, is no text anywhere else
     return Completion(whole, choices[0].finish_reason, read or 0, written or 0)
+
+
+def _response_format(schema: str) -> dict[str, object]:
+    """A field of a request that the client's completions route has no argument for."""
+    form = {"name": "answer", "strict": True, "schema": json.loads(schema)}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def _fingerprint(model: dict[str, Any]) -> str:

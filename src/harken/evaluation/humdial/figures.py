@@ -12,11 +12,15 @@ from harken.evaluation.humdial.scores import MEAN, TASKS, Verdict, final_interva
 from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, scored_dimensions
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.language import Language
+from harken.evaluation.planted import Trust
 from harken.evaluation.published import IEAT_PAPER, TABLE_1, TABLE_2, Published
 from harken.evaluation.report import Report, Row, figure
 from harken.evaluation.statistics import Interval
 
 MEASURED, PUBLISHED = "measured here", "published"
+FINAL = "0.2 T1 + 0.2 T2 + 0.1 D1 + 0.25 D2 + 0.25 D3"
+TRUST = "trust in the judge"
+WITHHELD = f"judged scores: withheld, see {TRUST}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ def humdial_report(
     reading: Reading,
     rated: bool,
     delays_s: Mapping[tuple[Language, int], Sequence[float]],
+    trust: Mapping[Language, Trust],
     seed: int = 0,
 ) -> Report:
     """The report.
@@ -44,22 +49,27 @@ def humdial_report(
     Args:
         judge: who judged the texts; None for nobody. rated: did people rate the sound?
         delays_s: times to first audio.
+        trust: in the judge; what it scored is withheld where it is not shown. Empty for one not tried.
     """
+    withheld = [language for language, of_judge in trust.items() if not of_judge.shown]
     rows: list[Row] = []
     for language, by_task in judged.verdicts.items():
         for task, verdicts in by_task.items():
             data = f"{language} task {task} {TASKS[task].name}"
             scored = scored_dimensions(task, judge is not None, rated)
-            rows += _means(data, system, task, verdicts, scored, seed)
+            means = _means(data, system, task, verdicts, scored, seed)
+            rows += _without_judged(means, len(verdicts)) if language in withheld else means
             if delays := delays_s.get((language, task)):
                 row = figure(data, system, "first audio, median s", median(delays), len(delays))
                 rows.append({**row, "unscored": None, "from": MEASURED})
-    missing = _why_no_final(judged, judge, rated)
+    missing = _why_no_final(judged, judge, rated, withheld)
     if missing is None:
-        rows += _finals(system, judged, seed)
+        rows += _finals(system, judged, withheld, seed)
     setting = {
         "system": system,
         "judge": judge or "none",
+        TRUST: {language: each.why for language, each in trust.items()}
+        or ("not tried" if judge else "no judge"),
         "rubrics": [rubric(name).label for name in RUBRICS.values()],
         "target turn of task 3": reading,
         **{name.replace("_", " "): count for name, count in asdict(counts).items()},
@@ -67,7 +77,7 @@ def humdial_report(
         "unscored dialogues": dict(judged.faults) or "none",
         "judge's tokens": f"{judged.usage.prompt_tokens} read, {judged.usage.completion_tokens} written",
         "judge's seconds": judged.usage.seconds,
-        "final score": missing or "0.2 T1 + 0.2 T2 + 0.1 D1 + 0.25 D2 + 0.25 D3",
+        "final score": missing or FINAL + (f"; withheld in {withheld[0]}" if withheld else ""),
         "published figures": f"{IEAT_PAPER}, Tables 1 and 2; judged by the challenge's own judge and people",
     }
     return Report("humdial", setting, (*rows, *published_rows()))
@@ -102,9 +112,15 @@ def _means(
     ]  # fmt: skip
 
 
-def _finals(system: str, judged: Judged, seed: int) -> list[Row]:
-    """By language and, where there are two, combined."""
-    each = [{language: by_task} for language, by_task in judged.verdicts.items()]
+def _without_judged(means: Sequence[Row], n: int) -> list[Row]:
+    """What people rated, and a row without a value in the place of what the judge scored."""
+    rated = [row for row in means if row["measure"] in HEARD]
+    return [{**means[0], "measure": WITHHELD, "value": None, "n": n, "unscored": None}, *rated]
+
+
+def _finals(system: str, judged: Judged, withheld: Sequence[Language], seed: int) -> list[Row]:
+    """By language and, where there are two, combined; without languages that are `withheld`."""
+    each = [{language: of} for language, of in judged.verdicts.items() if language not in withheld]
     rows: list[Row] = []
     for verdicts in [*each, judged.verdicts] if len(each) > 1 else each:
         interval = final_interval(verdicts, seed)
@@ -114,10 +130,12 @@ def _finals(system: str, judged: Judged, seed: int) -> list[Row]:
     return rows
 
 
-def _why_no_final(judged: Judged, judge: str | None, rated: bool) -> str | None:
+def _why_no_final(judged: Judged, judge: str | None, rated: bool, withheld: Sequence[Language]) -> str | None:
     """None where there is a final score."""
     if judge is None:
         return "none: there is no judge of the texts"
+    if set(withheld) >= set(judged.verdicts):
+        return f"withheld: see {TRUST}"
     if not rated:
         return f"none: {' and '.join(HEARD)} take people's ratings (--ratings) or a judge that hears"
     for language, by_task in judged.verdicts.items():

@@ -2,7 +2,7 @@
 
 OUT/answers.jsonl           what the system said, as it came; a run that was stopped goes on from it
 OUT/logs/*.eval             a log of each task, for inspect-ai's viewer
-OUT/judge.sqlite            what the judge said
+OUT/verdicts.jsonl          what the judge said of each reply, and why
 OUT/HD-Track1/              the submission
 OUT/humdial-problems.txt    everything that was wrong, a line each
 OUT/humdial.{jsonl,md}      the report
@@ -20,11 +20,15 @@ from harken.errors import InputError
 from harken.evaluation.asking.exchanges import Asked, Failure, ask, score
 from harken.evaluation.humdial.dialogues import Dialogue, Reading
 from harken.evaluation.humdial.figures import Counts, humdial_report
-from harken.evaluation.humdial.replies import QUESTIONS, Replies
+from harken.evaluation.humdial.replies import QUESTIONS, SPOKEN_TASK, Replies
 from harken.evaluation.humdial.submission import check, task_file, write_task
 from harken.evaluation.humdial.testset import Case, by_task, read_test_set
-from harken.evaluation.humdial.verdicts import HEARD, Judged, Ratings, judge_replies
+from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, Ratings, judge_replies
+from harken.evaluation.judges.rubrics import rubric
+from harken.evaluation.judges.saved import save_verdicts
+from harken.evaluation.judges.trial import DIALOGUES, try_planted
 from harken.evaluation.language import LANGUAGES, Language
+from harken.evaluation.planted import Trust
 from harken.evaluation.problems import Problem
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
     from harken.llm.base import LLM
     from harken.recipes import Recipe
 
-JUDGE_ANSWERS = "judge.sqlite"
 PROBLEMS = "humdial-problems.txt"
 
 
@@ -55,6 +58,8 @@ class Asking:
     reading: Reading = "second"
     ask: bool = False
     """Put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
+    trial: int = DIALOGUES
+    """Dialogues of each language in which replies are planted to try the judge first; 0 shows it untried."""
 
 
 def evaluate(
@@ -77,7 +82,7 @@ def evaluate(
     cases, problems = read_test_set(data, limit)
     judge = None
     if asking.judge is not None:
-        judge = open_judge(asking.judge, asking.judge_model, asking.judge_key_env, out / JUDGE_ANSWERS)
+        judge = open_judge(asking.judge, asking.judge_model, asking.judge_key_env)
     system = open_system(
         asking.system,
         recipe=recipe,
@@ -102,17 +107,18 @@ def run_humdial(
     out: Path,
     seed: int = 0,
 ) -> Report:
-    """Ask for the replies that `out` lacks, write the submission and the problems, judge; gives the figures.
+    """Try the judge, ask for the replies that `out` lacks, write the submission and the problems, and judge.
 
     Args:
         problems: of the test set's files. judge: of texts; None leaves them unscored.
-        asking: its `ratings`, `reading` and `ask` are used. seed: draws the bootstrap samples.
+        asking: its `ratings`, `reading`, `ask` and `trial` are used. seed: draws the bootstrap samples.
 
     Raises: DataError where `out` holds another system's replies, HarkenError where the system or the judge
         cannot answer at all; what was answered before is kept.
     """
     ratings = _ratings(asking.ratings)
     replies = Replies.open(out, system.name, cases, asking.ask)
+    trust = _trust(judge, asking.trial, cases, seed)
     groups = by_task(cases)
     exchanges = {_group(group): list(map(replies.exchange, chosen)) for group, chosen in groups.items()}
     asked = ask(system, exchanges, replies.answers, "humdial")
@@ -121,6 +127,8 @@ def run_humdial(
     _write_problems(out, problems, asked.failures, faults)
     judged = judge_replies(held, asking.reading, judge, ratings, QUESTIONS if asking.ask else None)
     _score_logs(asked, judged)
+    if judge is not None:
+        save_verdicts(out, judged.written)
     delays = {group: _delays(replies, chosen) for group, chosen in groups.items()}
     counts = Counts(
         problems_of_files=len(problems),
@@ -135,6 +143,7 @@ def run_humdial(
         reading=asking.reading,
         rated=ratings is not None,
         delays_s=delays,
+        trust=trust,
         seed=seed,
     )
 
@@ -147,9 +156,17 @@ def _group(group: tuple[Language, int]) -> str:
 def _score_logs(asked: Asked, judged: Judged) -> None:
     for language, by_number in judged.verdicts.items():
         for task, verdicts in by_number.items():
-            score(
-                asked.logs[_group((language, task))], {v.dialogue_id: (v.scores or {}, "") for v in verdicts}
-            )
+            scores = {verdict.dialogue_id: (verdict.scores or {}, "") for verdict in verdicts}
+            score(asked.logs[_group((language, task))], scores)
+
+
+def _trust(judge: LLM | None, dialogues: int, cases: Sequence[Case], seed: int) -> dict[Language, Trust]:
+    """Of the judge in each language of the cases; nothing where it is not tried."""
+    if judge is None or dialogues == 0:
+        return {}
+    languages = dict.fromkeys(case.language for case in cases)
+    tried = rubric(RUBRICS[SPOKEN_TASK])
+    return {lang: try_planted(judge, tried, lang, dialogues, seed).trust for lang in languages}
 
 
 def _hand_in(out: Path, held: dict[tuple[Language, int], list[Dialogue]]) -> list[Problem]:

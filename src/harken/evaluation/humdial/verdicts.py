@@ -16,6 +16,7 @@ from harken.evaluation.humdial.dialogues import Dialogue, Reading, Turn, target_
 from harken.evaluation.humdial.scores import D2, D3, TASKS, Verdict, judged, wrong_language
 from harken.evaluation.judges import judging
 from harken.evaluation.judges.rubrics import rubric
+from harken.evaluation.judges.saved import Row, verdict_rows
 from harken.evaluation.judges.verdicts import Fault
 from harken.evaluation.language import Language
 from harken.evaluation.progress import steps
@@ -43,6 +44,8 @@ class Judged:
     wrong_language: int = 0
     """Replies that were scored, or would be, 1 for their language."""
     usage: Usage = field(default_factory=Usage)
+    written: list[Row] = field(default_factory=list)
+    """Everything that the judge said, a row a reply (`harken.evaluation.judges.saved`)."""
 
 
 def judge_replies(
@@ -68,7 +71,9 @@ def judge_replies(
         items = _items(dialogues, targets, language, (questions or {}).get((language, task)))
         scores: dict[str, dict[str, float]] = {item.id: {} for item in items}
         if llm is not None and items:
-            _ask(llm, task, items, scores, found)
+            done = judging.judge(llm, rubric(RUBRICS[task]), items)
+            found.written += verdict_rows(done, task=task, lang=language)
+            _add(done, scores, found)
         if task == 3:
             for dimension, rated in (ratings or {}).items():
                 for name in scores.keys() & rated.keys():
@@ -126,10 +131,7 @@ def _items(
     return items
 
 
-def _ask(
-    llm: LLM, task: int, items: Sequence[judging.Item], scores: dict[str, dict[str, float]], found: Judged
-) -> None:
-    done = judging.judge(llm, rubric(RUBRICS[task]), items)
+def _add(done: judging.Judging, scores: dict[str, dict[str, float]], found: Judged) -> None:
     found.usage += done.usage
     for judgement in done.judgements:
         if isinstance(judgement.outcome, Fault):

@@ -2,7 +2,8 @@
 
 An unreadable answer is asked for again with another seed. What stays without a verdict is reported as
 unscored, with its fault: it is never given a score, and never left out. A run that was stopped goes on at no
-cost where the judge has a cache (`harken.llm.cache`).
+cost where the judge has a cache (`harken.llm.cache`). The judge is held to the form of a verdict where it can
+be; what it wrote is read with the same care where it cannot.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from harken.errors import InputError, RecipeError
 from harken.evaluation.judges.rubrics import Rubric
-from harken.evaluation.judges.verdicts import DETAIL, Fault, Verdict, parse_verdict
-from harken.llm.base import LLM, Completion, LLMError, Sampling
+from harken.evaluation.judges.verdicts import DETAIL, Fault, Verdict, json_schema, parse_verdict
+from harken.llm.base import LLM, Completion, LLMError, Sampling, schema_text
 from harken.llm.cache import Usage
 from harken.llm.templates import Message, render
 
@@ -111,6 +112,7 @@ def judge(
     if tries < 1 or repeats < 1:
         raise InputError(f"tries and repeats are at least 1, got {tries} and {repeats}")
     name, prompts = f"{llm.name}@{llm.revision}", _prompts(llm, rubric, items)
+    sampling = replace(sampling, json_schema=schema_text(json_schema(rubric)))
     by_repeat, usage = [], Usage()
     for repeat in range(repeats):
         first_seed = sampling.seed + repeat * tries

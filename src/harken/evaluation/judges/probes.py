@@ -17,6 +17,7 @@ from harken.evaluation.judges.verdicts import Verdict
 from harken.evaluation.report import bootstrap, per_item
 from harken.evaluation.statistics import Interval
 from harken.llm.base import LLM, Sampling
+from harken.llm.cache import Usage
 
 FILLER = {
     "en": " So that is what I have to say about it. I say it here in these words, and now I have said it.",
@@ -46,6 +47,7 @@ class OrderBias:
     n: int
     """Lists with a verdict both ways."""
     unscored: int
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class LengthBias:
     n: int
     """Replies with a verdict both ways."""
     unscored: int
+    usage: Usage
 
 
 def order_bias(
@@ -84,21 +87,22 @@ def order_bias(
         raise InputError(f"rubric {rubric.name} has no list of replies", "try the rubric pairwise")
     if wrong := [each.id for each in lists if len(each.replies) != len(places)]:
         raise InputError(f"list {wrong[0]}: rubric {rubric.name} takes {len(places)} replies")
-    verdicts = []
+    verdicts, usage = [], Usage()
     for step in (1, -1):
         items = [
             Item(each.id, {**each.fields, **dict(zip(places, each.replies[::step], strict=True))})
             for each in lists
         ]
-        judged = judge(llm, rubric, items, sampling, tries=tries).judgements
-        verdicts.append([judgement.outcome for judgement in judged])
+        judged = judge(llm, rubric, items, sampling, tries=tries)
+        verdicts.append([judgement.outcome for judgement in judged.judgements])
+        usage += judged.usage
     both = [
         ([a.scores[place] for place in places], [b.scores[place] for place in reversed(places)])
         for a, b in zip(*verdicts, strict=True)
         if isinstance(a, Verdict) and isinstance(b, Verdict)
     ]  # scores of each reply: in the list as it is, and turned round
     if not both:
-        return OrderBias(None, None, 0, len(lists))
+        return OrderBias(None, None, 0, len(lists), usage)
     same = [
         [(x[i] > x[j], x[i] < x[j]) == (y[i] > y[j], y[i] < y[j]) for i, j in combinations(range(len(x)), 2)]
         for x, y in both
@@ -108,6 +112,7 @@ def order_bias(
         bootstrap(per_item([np.mean(pairs) for pairs in same]), seed=seed),
         len(both),
         len(lists) - len(both),
+        usage,
     )
 
 
@@ -136,17 +141,19 @@ def length_bias(
     padded = [
         replace(item, fields={**item.fields, "reply": item.fields["reply"] + FILLER[lang]}) for item in items
     ]
-    plain = judge(llm, rubric, items, sampling, tries=tries).means()
-    longer = judge(llm, rubric, padded, sampling, tries=tries).means()
+    both = [judge(llm, rubric, each, sampling, tries=tries) for each in (items, padded)]
+    plain, longer = (judged.means() for judged in both)
+    usage = both[0].usage + both[1].usage
     scored = [item for item in items if item.id in plain and item.id in longer]
     if not scored:
-        return LengthBias(None, None, 0, len(items))
+        return LengthBias(None, None, 0, len(items), usage)
     scores = [plain[item.id] for item in scored]
     return LengthBias(
         spearman(scores, [len(words(item.fields["reply"])) for item in scored], seed=seed),
         bootstrap(per_item([longer[item.id] - plain[item.id] for item in scored]), seed=seed),
         len(scored),
         len(items) - len(scored),
+        usage,
     )
 
 

@@ -121,6 +121,11 @@ def read_rubric(path: Path) -> Rubric:
         raise InputError(f"{path}: cannot be read: {error.strerror}", "name a rubric or its file") from None
 
 
+def named_rubric(named: str) -> Rubric:
+    """One that comes with Harken or, where the name ends in `.toml`, a file's. Raises as these do."""
+    return read_rubric(Path(named)) if named.endswith(".toml") else rubric(named)
+
+
 def _parsed(file: bytes, where: str) -> Rubric:
     try:
         table: dict[str, Any] = tomllib.loads(file.decode())
