@@ -15,6 +15,7 @@ from harken.cli.command import (
     WrongUse,
     check_counts,
     check_unused,
+    command_line,
     named_places,
     named_recipe,
 )
@@ -176,6 +177,7 @@ class Evaluate(Command):
             ratings=self.ratings,
             reading=self.reading,
             ask=self.ask,
+            command=command_line(),
         )
 
 

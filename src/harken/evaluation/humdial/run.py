@@ -5,6 +5,7 @@ OUT/judge.sqlite            what the judge said
 OUT/HD-Track1/              the submission
 OUT/humdial-problems.txt    everything that was wrong, a line each
 OUT/humdial.{jsonl,md}      the report
+OUT/humdial.html            the report with dialogues to listen to, as one page
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from harken.data.files import write_text
 from harken.errors import InputError
 from harken.evaluation.humdial.dialogues import Dialogue, Reading
 from harken.evaluation.humdial.figures import Counts, humdial_report
+from harken.evaluation.humdial.page import write_humdial_page
 from harken.evaluation.humdial.replies import QUESTIONS, Failure, Replies
 from harken.evaluation.humdial.submission import check, task_file, write_task
 from harken.evaluation.humdial.testset import Case, by_task, read_test_set
@@ -54,6 +56,8 @@ class Asking:
     reading: Reading = "second"
     ask: bool = False
     """Put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
+    command: str | None = None
+    """As it was typed, for the page."""
 
 
 def evaluate(
@@ -119,7 +123,7 @@ def run_humdial(
     counts = Counts(
         problems_of_files=len(problems), unanswered_turns=len(failures), problems_of_submission=len(faults)
     )
-    return humdial_report(
+    report = humdial_report(
         system.name,
         judged,
         counts,
@@ -129,6 +133,8 @@ def run_humdial(
         delays_s=delays,
         seed=seed,
     )
+    write_humdial_page(out, cases, replies, judged, report, asking.reading, asking.command)
+    return report
 
 
 def _collect(replies: Replies, system: System, cases: Sequence[Case]) -> list[Failure]:

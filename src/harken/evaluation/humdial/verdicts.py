@@ -17,6 +17,7 @@ from harken.evaluation.humdial.scores import D2, D3, TASKS, Verdict, judged, wro
 from harken.evaluation.judges import judging
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.verdicts import Fault
+from harken.evaluation.judges.verdicts import Verdict as Said
 from harken.evaluation.language import Language
 from harken.evaluation.progress import steps
 from harken.llm.base import LLM
@@ -43,6 +44,8 @@ class Judged:
     wrong_language: int = 0
     """Replies that were scored, or would be, 1 for their language."""
     usage: Usage = field(default_factory=Usage)
+    said: dict[tuple[Language, int, str], Said] = field(default_factory=dict)
+    """Language, task number and dialogue id -> what the judge said, with its reasons."""
 
 
 def judge_replies(
@@ -64,11 +67,11 @@ def judge_replies(
     """
     found = Judged()
     for (language, task), dialogues in steps(list(held.items()), "judging"):
-        targets = {dialogue.dialogue_id: _target(dialogue, task, reading) for dialogue in dialogues}
+        targets = {dialogue.dialogue_id: judged_turn(dialogue, task, reading) for dialogue in dialogues}
         items = _items(dialogues, targets, language, (questions or {}).get((language, task)))
         scores: dict[str, dict[str, float]] = {item.id: {} for item in items}
         if llm is not None and items:
-            _ask(llm, task, items, scores, found)
+            _ask(llm, language, task, items, scores, found)
         if task == 3:
             for dimension, rated in (ratings or {}).items():
                 for name in scores.keys() & rated.keys():
@@ -87,6 +90,16 @@ def scored_dimensions(task: int, by_judge: bool, by_people: bool) -> tuple[str, 
     return tuple(name for name in TASKS[task].dimensions if (by_people if name in HEARD else by_judge))
 
 
+def judged_turn(dialogue: Dialogue, task: int, reading: Reading) -> Turn | None:
+    """The turn whose reply is judged; None where task 3 has none."""
+    if task != 3:
+        return dialogue.turns[-1]
+    try:
+        return target_turn(dialogue, reading)
+    except DataError:
+        return None
+
+
 def told(dialogue: Dialogue, target: Turn, asked: str | None = None) -> str:
     """The conversation up to the reply that is judged, a line a turn, with the user's emotions."""
     lines = []
@@ -99,15 +112,6 @@ def told(dialogue: Dialogue, target: Turn, asked: str | None = None) -> str:
     if asked and target is dialogue.turns[-1]:
         lines[-1] += f" {asked}"
     return "\n".join(lines)
-
-
-def _target(dialogue: Dialogue, task: int, reading: Reading) -> Turn | None:
-    if task != 3:
-        return dialogue.turns[-1]
-    try:
-        return target_turn(dialogue, reading)
-    except DataError:
-        return None
 
 
 def _items(
@@ -127,7 +131,12 @@ def _items(
 
 
 def _ask(
-    llm: LLM, task: int, items: Sequence[judging.Item], scores: dict[str, dict[str, float]], found: Judged
+    llm: LLM,
+    language: Language,
+    task: int,
+    items: Sequence[judging.Item],
+    scores: dict[str, dict[str, float]],
+    found: Judged,
 ) -> None:
     done = judging.judge(llm, rubric(RUBRICS[task]), items)
     found.usage += done.usage
@@ -136,6 +145,7 @@ def _ask(
             found.faults[judgement.outcome.reason] += 1
         else:
             scores[judgement.id] |= judgement.outcome.scores
+            found.said[language, task, judgement.id] = judgement.outcome
 
 
 def _verdict(
