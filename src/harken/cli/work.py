@@ -77,7 +77,8 @@ class Train(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on."""
+    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on, and
+    `harken evaluate rate` has people rate spoken replies."""
 
     benchmark: Positional[str]
     """Which benchmark, for example: affect, words, alignment, attribution, humdial."""

@@ -4,6 +4,7 @@ OUT/replies.jsonl           what the system said, as it came; a run that was sto
 OUT/judge.sqlite            what the judge said
 OUT/HD-Track1/              the submission
 OUT/humdial-problems.txt    everything that was wrong, a line each
+OUT/to-rate.jsonl           what people may rate (`harken evaluate rate`)
 OUT/humdial.{jsonl,md}      the report
 OUT/humdial.html            the report with dialogues to listen to, as one page
 """
@@ -27,6 +28,7 @@ from harken.evaluation.humdial.verdicts import HEARD, Ratings, judge_replies
 from harken.evaluation.language import LANGUAGES, Language
 from harken.evaluation.problems import Problem
 from harken.evaluation.progress import steps
+from harken.evaluation.rating.items import write_items
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System
@@ -133,6 +135,7 @@ def run_humdial(
         delays_s=delays,
         seed=seed,
     )
+    write_items(out, cases, replies, asking.reading)
     write_humdial_page(out, cases, replies, judged, report, asking.reading, asking.command)
     return report
 
