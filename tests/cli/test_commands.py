@@ -159,15 +159,17 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     from harken.evaluation.humdial.run import Asking
 
     evaluated = kept_calls(monkeypatch, evaluation)
+    monkeypatch.setattr("sys.argv", ["harken", "evaluate", "humdial", "--data", "my set"])
+    typed = "harken evaluate humdial --data 'my set'"
     humdial = ("evaluate", "humdial", "--data", "d", "--out", "o")
     served = ("--system", "http://here/v1", "--model", "m", "--judge", "local", "--reading", "last", "--ask")
     assert run(capsys, *humdial, *served)[0] == 0
     assert run(capsys, *humdial, "--checkpoint", "c", "--voice", "none")[0] == 0
     assert run(capsys, *humdial, "--judge", "local", "--trial", "0")[0] == 0
     assert [options["asking"] for _, options in evaluated] == [
-        Asking("http://here/v1", "m", judge="local", reading="last", ask=True),
-        Asking(voice="none"),
-        Asking(judge="local", trial=0),
+        Asking("http://here/v1", "m", judge="local", reading="last", ask=True, command=typed),
+        Asking(voice="none", command=typed),
+        Asking(judge="local", trial=0, command=typed),
     ]
     unfit = (
         ("evaluate", "words", "--data", "d", "--judge", "local"),

@@ -108,21 +108,27 @@ def write(path: str | os.PathLike[str], samples: Samples, sample_rate: int, enco
     Samples beyond ±1 are scaled down together rather than clipped. Raises InputError where the place cannot
     be written to.
     """
-    assert samples.ndim == 1 and bool(np.isfinite(samples).all()), "what is written is finite and mono"
-    container, subtype = _ENCODINGS[encoding]
-    encoded = io.BytesIO()
-    soundfile.write(encoded, _peak_safe(samples), sample_rate, format=container, subtype=subtype)
+    encoded = encode(samples, sample_rate, encoding)
     target = Path(path)
     if not target.parent.is_dir():
         raise InputError(f"{target}: cannot be written: no such directory", f"mkdir -p {target.parent}")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(encoded.getbuffer())
+        part.write_bytes(encoded)
         part.replace(target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}", "name another place") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def encode(samples: Samples, sample_rate: int, encoding: str = "wav") -> bytes:
+    """(N,) samples as the bytes of a file, as `write` writes it."""
+    assert samples.ndim == 1 and bool(np.isfinite(samples).all()), "what is written is finite and mono"
+    container, subtype = _ENCODINGS[encoding]
+    encoded = io.BytesIO()
+    soundfile.write(encoded, _peak_safe(samples), sample_rate, format=container, subtype=subtype)
+    return encoded.getvalue()
 
 
 def _decode(file: int | io.BytesIO, name: str, target: int) -> Recording:

@@ -17,6 +17,7 @@ from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
 from harken.cli.judges import EvaluateJudge
+from harken.cli.rate import Rate
 from harken.cli.recipes import ListRecipes, ShowRecipe
 from harken.cli.reply import Reply
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
@@ -24,6 +25,8 @@ from harken.cli.work import Bench, Evaluate, Train
 
 __all__ = ["main"]
 
+BESIDE_BENCHMARKS = {"build-dialogues": BuildDialogues, "judge": EvaluateJudge, "rate": Rate}
+"""Commands of `harken evaluate`, which has a positional argument: tyro takes no command beside one."""
 ABOUT = "Harken hears how something is said and why, and answers in words and in a voice that fit."
 
 
@@ -63,9 +66,8 @@ def _parse(arguments: Sequence[str] | None) -> Command:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked, prog = _commands(), "harken"
-    for name, command_of in (("build-dialogues", BuildDialogues), ("judge", EvaluateJudge)):
-        if given[:2] == ["evaluate", name]:  # tyro takes no command beside a positional argument
-            asked, prog, given = command_of, f"harken evaluate {name}", given[2:]
+    if given[:1] == ["evaluate"] and (beside := BESIDE_BENCHMARKS.get(" ".join(given[1:2]))):
+        asked, prog, given = beside, f"harken evaluate {given[1]}", given[2:]
     command: Command = tyro.cli(
         asked,
         prog=prog,

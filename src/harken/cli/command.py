@@ -3,6 +3,7 @@ exit code."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,11 @@ def check_unused(command: str, given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if value:
             raise WrongUse(f"{command} does not use {name}", "leave it out")
+
+
+def command_line() -> str:
+    """The command as it was typed, to be typed again."""
+    return shlex.join(["harken", *sys.argv[1:]])
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from harken.cli.command import (
     WrongUse,
     check_counts,
     check_unused,
+    command_line,
     named_places,
     named_recipe,
 )
@@ -77,7 +78,7 @@ class Train(Command):
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
     """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on, and
-    `harken evaluate judge` tries a judge."""
+    `harken evaluate judge` tries a judge, `harken evaluate rate` has people rate spoken replies."""
 
     benchmark: Positional[str]
     """Which benchmark, for example: affect, words, alignment, attribution, humdial."""
@@ -193,6 +194,7 @@ class Evaluate(Command):
             reading=self.reading,
             ask=self.ask,
             trial=DIALOGUES if self.trial is None else self.trial,
+            command=command_line(),
         )
 
 

@@ -5,7 +5,9 @@ OUT/logs/*.eval             a log of each task, for inspect-ai's viewer
 OUT/verdicts.jsonl          what the judge said of each reply, and why
 OUT/HD-Track1/              the submission
 OUT/humdial-problems.txt    everything that was wrong, a line each
+OUT/to-rate.jsonl           what people may rate (`harken evaluate rate`)
 OUT/humdial.{jsonl,md}      the report
+OUT/humdial.html            the report with dialogues to listen to, as one page
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from harken.errors import InputError
 from harken.evaluation.asking.exchanges import Asked, Failure, ask, score
 from harken.evaluation.humdial.dialogues import Dialogue, Reading
 from harken.evaluation.humdial.figures import Counts, humdial_report
+from harken.evaluation.humdial.page import write_humdial_page
 from harken.evaluation.humdial.replies import QUESTIONS, SPOKEN_TASK, Replies
 from harken.evaluation.humdial.submission import check, task_file, write_task
 from harken.evaluation.humdial.testset import Case, by_task, read_test_set
@@ -30,6 +33,7 @@ from harken.evaluation.judges.trial import DIALOGUES, try_planted
 from harken.evaluation.language import LANGUAGES, Language
 from harken.evaluation.planted import Trust
 from harken.evaluation.problems import Problem
+from harken.evaluation.rating.items import write_items
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System
@@ -60,6 +64,8 @@ class Asking:
     """Put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
     trial: int = DIALOGUES
     """Dialogues of each language in which replies are planted to try the judge first; 0 shows it untried."""
+    command: str | None = None
+    """As it was typed, for the page."""
 
 
 def evaluate(
@@ -126,16 +132,14 @@ def run_humdial(
     faults = _hand_in(out, held)
     _write_problems(out, problems, asked.failures, faults)
     judged = judge_replies(held, asking.reading, judge, ratings, QUESTIONS if asking.ask else None)
-    _score_logs(asked, judged)
-    if judge is not None:
-        save_verdicts(out, judged.written)
+    _keep(judged, asked, out)
     delays = {group: _delays(replies, chosen) for group, chosen in groups.items()}
     counts = Counts(
         problems_of_files=len(problems),
         unanswered_turns=len(asked.failures),
         problems_of_submission=len(faults),
     )
-    return humdial_report(
+    report = humdial_report(
         system.name,
         judged,
         counts,
@@ -146,6 +150,9 @@ def run_humdial(
         trust=trust,
         seed=seed,
     )
+    write_items(out, cases, replies, asking.reading)
+    write_humdial_page(out, cases, replies, judged, report, asking.reading, asking.command, trust)
+    return report
 
 
 def _group(group: tuple[Language, int]) -> str:
@@ -153,7 +160,10 @@ def _group(group: tuple[Language, int]) -> str:
     return f"{language} task {task}"
 
 
-def _score_logs(asked: Asked, judged: Judged) -> None:
+def _keep(judged: Judged, asked: Asked, out: Path) -> None:
+    """What the judge said, as a file, and the scores in the logs."""
+    if judged.written:
+        save_verdicts(out, judged.written)
     for language, by_number in judged.verdicts.items():
         for task, verdicts in by_number.items():
             scores = {verdict.dialogue_id: (verdict.scores or {}, "") for verdict in verdicts}

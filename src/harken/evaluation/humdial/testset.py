@@ -31,6 +31,8 @@ class Case:
     dialogue: Dialogue
     recordings: tuple[Path, ...]
     """Of each turn."""
+    file: Path
+    """That the dialogue is from."""
 
 
 def read_test_set(folder: Path, limit: int | None = None) -> tuple[list[Case], list[Problem]]:
@@ -94,7 +96,7 @@ def _case(folder: Path, path: Path, dialogue: Dialogue) -> Case | Problem:
                 path, name, f"turn {turn.turn_id}: the recording {turn.split_audio_file} is missing"
             )
         recordings.append(recording)
-    return Case(cast(Language, language[1].lower()), int(task[1]), dialogue, tuple(recordings))
+    return Case(cast(Language, language[1].lower()), int(task[1]), dialogue, tuple(recordings), path)
 
 
 def _recording(folder: Path, path: Path, named: str) -> Path | None:

@@ -18,6 +18,7 @@ from harken.evaluation.judges import judging
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import Row, verdict_rows
 from harken.evaluation.judges.verdicts import Fault
+from harken.evaluation.judges.verdicts import Verdict as Said
 from harken.evaluation.language import Language
 from harken.evaluation.progress import steps
 from harken.llm.base import LLM
@@ -46,6 +47,8 @@ class Judged:
     usage: Usage = field(default_factory=Usage)
     written: list[Row] = field(default_factory=list)
     """Everything that the judge said, a row a reply (`harken.evaluation.judges.saved`)."""
+    said: dict[tuple[Language, int, str], Said] = field(default_factory=dict)
+    """Language, task number and dialogue id -> what the judge said, with its reasons."""
 
 
 def judge_replies(
@@ -67,13 +70,13 @@ def judge_replies(
     """
     found = Judged()
     for (language, task), dialogues in steps(list(held.items()), "judging"):
-        targets = {dialogue.dialogue_id: _target(dialogue, task, reading) for dialogue in dialogues}
+        targets = {dialogue.dialogue_id: judged_turn(dialogue, task, reading) for dialogue in dialogues}
         items = _items(dialogues, targets, language, (questions or {}).get((language, task)))
         scores: dict[str, dict[str, float]] = {item.id: {} for item in items}
         if llm is not None and items:
             done = judging.judge(llm, rubric(RUBRICS[task]), items)
             found.written += verdict_rows(done, task=task, lang=language)
-            _add(done, scores, found)
+            _add(done, language, task, scores, found)
         if task == 3:
             for dimension, rated in (ratings or {}).items():
                 for name in scores.keys() & rated.keys():
@@ -92,6 +95,16 @@ def scored_dimensions(task: int, by_judge: bool, by_people: bool) -> tuple[str, 
     return tuple(name for name in TASKS[task].dimensions if (by_people if name in HEARD else by_judge))
 
 
+def judged_turn(dialogue: Dialogue, task: int, reading: Reading) -> Turn | None:
+    """The turn whose reply is judged; None where task 3 has none."""
+    if task != 3:
+        return dialogue.turns[-1]
+    try:
+        return target_turn(dialogue, reading)
+    except DataError:
+        return None
+
+
 def told(dialogue: Dialogue, target: Turn, asked: str | None = None) -> str:
     """The conversation up to the reply that is judged, a line a turn, with the user's emotions."""
     lines = []
@@ -104,15 +117,6 @@ def told(dialogue: Dialogue, target: Turn, asked: str | None = None) -> str:
     if asked and target is dialogue.turns[-1]:
         lines[-1] += f" {asked}"
     return "\n".join(lines)
-
-
-def _target(dialogue: Dialogue, task: int, reading: Reading) -> Turn | None:
-    if task != 3:
-        return dialogue.turns[-1]
-    try:
-        return target_turn(dialogue, reading)
-    except DataError:
-        return None
 
 
 def _items(
@@ -131,13 +135,16 @@ def _items(
     return items
 
 
-def _add(done: judging.Judging, scores: dict[str, dict[str, float]], found: Judged) -> None:
+def _add(
+    done: judging.Judging, language: Language, task: int, scores: dict[str, dict[str, float]], found: Judged
+) -> None:
     found.usage += done.usage
     for judgement in done.judgements:
         if isinstance(judgement.outcome, Fault):
             found.faults[judgement.outcome.reason] += 1
         else:
             scores[judgement.id] |= judgement.outcome.scores
+            found.said[language, task, judgement.id] = judgement.outcome
 
 
 def _verdict(

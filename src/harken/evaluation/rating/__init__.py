@@ -1,0 +1,1 @@
+"""Spoken replies rated by people, blind, in a browser on their own machine."""
