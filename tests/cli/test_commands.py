@@ -156,7 +156,7 @@ def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
 
 def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     from harken import evaluation
-    from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.asking.options import Asking
 
     evaluated = kept_calls(monkeypatch, evaluation)
     humdial = ("evaluate", "humdial", "--data", "d", "--out", "o")

@@ -142,4 +142,3 @@ def test_files_that_are_not_there(submission: Path) -> None:
     assert [str(problem) for problem in check(submission, TEST_SET)] == [f"{path}: is missing"]
     with pytest.raises(DataError, match="holds no folder HD-Track1"):
         check(submission / "HD-Track1")
-

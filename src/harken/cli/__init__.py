@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
+from harken.cli.compare import Compare
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
 from harken.cli.recipes import ListRecipes, ShowRecipe
@@ -62,8 +63,10 @@ def _parse(arguments: Sequence[str] | None) -> Command:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     asked, prog = _commands(), "harken"
-    if given[:2] == ["evaluate", "build-dialogues"]:  # tyro takes no command beside a positional argument
-        asked, prog, given = BuildDialogues, "harken evaluate build-dialogues", given[2:]
+    beside = {"build-dialogues": BuildDialogues, "compare": Compare}
+    if given[:1] == ["evaluate"] and given[1:2] and given[1] in beside:
+        # tyro takes no command beside a positional argument
+        asked, prog, given = beside[given[1]], f"harken evaluate {given[1]}", given[2:]
     command: Command = tyro.cli(
         asked,
         prog=prog,

@@ -21,7 +21,7 @@ from harken.cli.command import (
 
 if TYPE_CHECKING:
     from harken.bench.data import Ask
-    from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.asking.options import Asking
 
 Reading = Literal["second", "last"]
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
@@ -76,39 +76,41 @@ class Train(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on."""
+    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on,
+    `harken evaluate compare` sets two runs side by side."""
 
     benchmark: Positional[str]
-    """Which benchmark, for example: affect, words, alignment, attribution, humdial."""
+    """Which benchmark, for example: affect, words, alignment, attribution, humdial, dialogues."""
     data: tuple[Path, ...]
     """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues; of
-    humdial the challenge's dialogues with their recordings."""
+    humdial the challenge's dialogues with their recordings; of dialogues a set of build-dialogues."""
     recipe: str = "mini"
     """What is scored."""
     checkpoint: Path | None = None
     """A folder of trained parts, instead of those that ship with Harken."""
     out: Path | None = None
-    """A folder for the figures, as JSON lines and as Markdown; of humdial also for the replies, from which it
-    goes on, and the submission."""
+    """A folder for the figures, as JSON lines and as Markdown; of humdial and dialogues also for the replies,
+    from which it goes on, and for the submission or the scores of each item."""
     limit: int | None = None
-    """Score so many items at most; of humdial so many dialogues of each task and language."""
+    """Score so many items at most; of humdial so many dialogues, of dialogues so many items, of each task
+    and language."""
     seed: int = 0
     """Draws items and bootstrap samples."""
     json: bool = False
     """Print the figures as JSON lines and nothing else on standard output."""
     system: str | None = None
-    """Of humdial, what is scored instead of --recipe: the URL of a server that speaks OpenAI's chat
-    completions with audio input (http://localhost:8000/v1), or a folder of predictions."""
+    """Of humdial and dialogues, what is scored instead of --recipe: the URL of a server that speaks OpenAI's
+    chat completions with audio input (http://localhost:8000/v1), or a folder of predictions."""
     model: str | None = None
     """Of --system: a server's model, if it has several, or a name for the predictions."""
     api_key_env: str | None = None
     """Of --system, the environment variable with a server's key."""
     voice: str | None = None
-    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices, else it is
-    asked for text alone."""
+    """Of humdial and dialogues, who speaks the replies, as in `harken reply`; of a server one of its voices,
+    else it is asked for text alone."""
     judge: str = "none"
-    """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
-    process), or none."""
+    """Of humdial and dialogues, who judges the texts: the URL of an OpenAI-compatible server, local (a model
+    in this process), or none."""
     judge_model: str | None = None
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
@@ -140,30 +142,35 @@ class Evaluate(Command):
             limit=self.limit,
             seed=self.seed,
             json=self.json,
-            asking=self._asking() if self.benchmark == "humdial" else None,
+            asking=self._asking() if self.benchmark in evaluation.ASKED else None,
         )
         return DONE
 
     def _check_asking(self) -> None:
-        """Options of humdial, and those of its systems and judges."""
+        """Options of benchmarks that ask a system, and those of systems and judges."""
+        from harken.evaluation import ASKED
+
         of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
         of_judge = {"--judge-model": self.judge_model, "--judge-key-env": self.judge_key_env}
+        command = f"evaluate {self.benchmark}"
         if self.benchmark != "humdial":
-            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
             how = {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask}
-            check_unused(f"evaluate {self.benchmark}", {**whom, **how, **of_system, **of_judge})
+            check_unused(command, how)
+        if self.benchmark not in ASKED:
+            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
+            check_unused(command, {**whom, **of_system, **of_judge})
             return
         if len(self.data) != 1 or self.out is None:
-            raise WrongUse("evaluate humdial takes one folder of --data, and --out", "--data DIR --out DIR")
+            raise WrongUse(f"{command} takes one folder of --data, and --out", "--data DIR --out DIR")
         if self.system is None:
-            check_unused("evaluate humdial without --system", of_system)
+            check_unused(f"{command} without --system", of_system)
         else:
-            check_unused("evaluate humdial --system", {"--checkpoint": self.checkpoint})
+            check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
-            check_unused("evaluate humdial without --judge", of_judge)
+            check_unused(f"{command} without --judge", of_judge)
 
     def _asking(self) -> Asking:
-        from harken.evaluation.humdial.run import Asking
+        from harken.evaluation.asking.options import Asking
 
         return Asking(
             self.system,

@@ -11,14 +11,13 @@ OUT/humdial.{jsonl,md}      the report
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harken.data.files import write_text
-from harken.errors import InputError
 from harken.evaluation.asking.exchanges import Asked, Failure, ask, score
-from harken.evaluation.humdial.dialogues import Dialogue, Reading
+from harken.evaluation.asking.options import Asking
+from harken.evaluation.humdial.dialogues import Dialogue
 from harken.evaluation.humdial.figures import Counts, humdial_report
 from harken.evaluation.humdial.replies import QUESTIONS, Replies
 from harken.evaluation.humdial.submission import check, task_file, write_task
@@ -34,27 +33,7 @@ if TYPE_CHECKING:
     from harken.llm.base import LLM
     from harken.recipes import Recipe
 
-JUDGE_ANSWERS = "judge.sqlite"
 PROBLEMS = "humdial-problems.txt"
-
-
-@dataclass(frozen=True)
-class Asking:
-    """Who is asked, and who judges: see `open_system` and `open_judge`."""
-
-    system: str | None = None
-    model: str | None = None
-    api_key_env: str | None = None
-    voice: str | None = None
-    judge: str | None = None
-    """None leaves texts unscored."""
-    judge_model: str | None = None
-    judge_key_env: str | None = None
-    ratings: Path | None = None
-    """People's ratings of task 3's sound (`harken.evaluation.ratings`), by dialogue id."""
-    reading: Reading = "second"
-    ask: bool = False
-    """Put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
 
 
 def evaluate(
@@ -68,26 +47,11 @@ def evaluate(
     seed: int = 0,
 ) -> Report:
     """Open what `asking` names, and run. Args and errors: as `run_humdial`."""
-    from harken.evaluation.judges.select import open_judge
-    from harken.evaluation.systems.select import open_system
-
-    if asking.system is not None and Path(asking.system).resolve() == out.resolve():
-        raise InputError(f"{out} holds the predictions that are scored", "name another folder after --out")
+    asking.check(out)
     cases, problems = read_test_set(data, limit)
-    judge = None
-    if asking.judge is not None:
-        judge = open_judge(asking.judge, asking.judge_model, asking.judge_key_env, out / JUDGE_ANSWERS)
-    system = open_system(
-        asking.system,
-        recipe=recipe,
-        checkpoint=checkpoint,
-        model=asking.model,
-        api_key_env=asking.api_key_env,
-        voice=asking.voice,
-    )
-    report = run_humdial(cases, problems, system, judge, asking, out, seed)
-    # A setting of the report's own stands over the recipe that the command names, which was not asked.
-    return report if asking.system is None else report.with_setting(recipe="none", checkpoint="none")
+    judge = asking.open_judge(out)
+    system = asking.open_system(recipe, checkpoint)
+    return asking.described(run_humdial(cases, problems, system, judge, asking, out, seed))
 
 
 def run_humdial(
