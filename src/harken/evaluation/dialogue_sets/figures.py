@@ -33,7 +33,7 @@ def dialogues_report(
     """
     rows = [row for of_measure in _by_measure(scores) for row in _rows(system, of_measure, seed)]
     for data, found in contrasts.items():
-        rows += [_row(data, system, each.measure, each.value, each.n, None) for each in found]
+        rows += [_row(data, system, each.measure, each.value, each.n, each.unscored) for each in found]
     order = list(dict.fromkeys(score.data for score in scores))
     rows.sort(key=lambda row: order.index(str(row["data"])))
     unscored = Counter(score.why for score in scores if score.score is None)

@@ -76,7 +76,9 @@ def _item(case: Case, reply: str) -> judging.Item:
 
 
 def _outcome(found: Verdict | Fault) -> Outcome:
-    return dict(found.scores) if isinstance(found, Verdict) else f"judge: {found.reason}"
+    if isinstance(found, Fault):
+        return f"judge: {found.reason}"
+    return {name: float(score) for name, score in found.scores.items()}
 
 
 def _scores(case: Case, asked: Rubric, outcome: Outcome) -> list[ItemScore]:

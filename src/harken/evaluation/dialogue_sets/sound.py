@@ -29,6 +29,7 @@ QUALITY = "DNSMOS overall"
 SECONDS = "reply, s"
 FIRST_AUDIO = "first audio, s"
 NO_SOUND, NO_WORDS, NO_TIME = "no sound", "no words to read back", "its first audio is not timed"
+SAD, HAPPY = "sad", "happy"
 SAMPLE_RATE_HZ = 16_000
 
 Wave = NDArray[np.float32]
@@ -77,6 +78,8 @@ class Contrasted:
     measure: str
     value: Interval | None
     n: int
+    unscored: int
+    """Sad and happy turns whose replies could not be measured."""
 
 
 @dataclass
@@ -91,7 +94,8 @@ class SoundScores:
     def add(self, cases: Sequence[Case], seed: int = 0) -> list[Contrasted]:
         """Score the replies of one language; gives how those to sad turns differ from those to happy ones."""
         manners = [manner for case in steps(cases, "listening") for manner in self._heard(case)]
-        return contrasted(manners, seed)
+        asked = sum(case.target.emotion in (SAD, HAPPY) for case in cases)
+        return contrasted(manners, asked, seed)
 
     def _heard(self, case: Case) -> list[Manner]:
         kept = self.asker.answer(case, "reply", self.answers)
@@ -128,18 +132,18 @@ class SoundScores:
         return item_score(case, READ_BACK, float(errors.above.sum()) / words, weight=words)
 
 
-def contrasted(manners: Sequence[Manner], seed: int = 0) -> list[Contrasted]:
-    """Pitch and pace of replies to sad turns against those to happy turns."""
-    sad = [manner for manner in manners if manner.emotion == "sad"]
-    happy = [manner for manner in manners if manner.emotion == "happy"]
+def contrasted(manners: Sequence[Manner], asked: int, seed: int = 0) -> list[Contrasted]:
+    """Pitch and pace of replies to sad turns against those to happy turns. Args: asked: such turns."""
+    sad = [manner for manner in manners if manner.emotion == SAD]
+    happy = [manner for manner in manners if manner.emotion == HAPPY]
     n, groups = len(sad) + len(happy), [manner.group for manner in (*sad, *happy)]
     found = []
-    for name, of in (("higher, semitones", _pitch), ("longer for their text, log ratio", _pace)):
+    for name, unit, of in (("pitch", "semitones", _pitch), ("seconds a letter", "log ratio", _pace)):
         values: tuple[Interval | None, Interval | None] = (None, None)
         if min(len(sad), len(happy)) >= 2:
             values = difference_between(list(map(of, sad)), list(map(of, happy)), groups, seed=seed)
-        found.append(Contrasted(f"replies to sad turns are {name}", values[0], n))
-        found.append(Contrasted("the same, effect size d", values[1], n))
+        for kind, value in zip((unit, "effect size d"), values, strict=True):
+            found.append(Contrasted(f"to sad minus to happy turns: {name}, {kind}", value, n, asked - n))
     return found
 
 
