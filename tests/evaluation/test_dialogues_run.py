@@ -16,7 +16,6 @@ from inspect_ai.log import read_eval_log
 
 from harken.cli import main
 from harken.errors import DataError, HarkenError
-from harken.evaluation import compare as comparing
 from harken.evaluation.asking.answers import FILE
 from harken.evaluation.asking.exchanges import LOGS
 from harken.evaluation.dialogue_sets.build import ITEMS, SET
@@ -366,39 +365,6 @@ def test_logs_have_the_scores_of_each_exchange(folder: Path) -> None:
     free = scores["en-d0-trajectory-free"]
     assert free["trajectory exact, own words"] == 1.0 and free["judged mean"] == 3.0
     assert np.isnan(free[LETTER])
-
-
-def test_two_runs_are_compared_on_the_items_of_both(folder: Path) -> None:
-    def worse(item: Item, question: Question) -> Answer:
-        if item.id == "en-d0-trajectory":
-            raise Unanswered("too quiet")
-        return (
-            Answer("A")
-            if item.id.startswith("en-d") and item.task == "trajectory"
-            else only_words(item, question)
-        )
-
-    run(folder, system(folder, perfect), out="one")
-    run(folder, system(folder, worse, name="worse"), out="two")
-    one, two = folder.parent / "one", folder.parent / "two"
-    report = comparing.compare(one, two)
-    found = {(row["data"], row["measure"]): row for row in report.rows}
-    row = found["en trajectory", LETTER]
-    assert (row["value"], row["n"], row["unscored"]) == ([1.0, 1.0, 1.0], 3, 1)
-    assert found["en contrast", LETTER]["value"][0] == 0.75  # type: ignore[index]
-    assert found["zh reasoning", LETTER]["value"] == [0.0, 0.0, 0.0]
-    assert "worse" in str(report.setting["second"])
-
-
-def test_runs_on_other_data_are_not_compared(folder: Path) -> None:
-    run(folder, system(folder, perfect), out="one")
-    write_items(folder, rows_of(folder)[:-1])
-    run(folder, system(folder, perfect), out="two")
-    one, two = folder.parent / "one", folder.parent / "two"
-    with pytest.raises(DataError, match="of different data"):
-        comparing.compare(one, two)
-    with pytest.raises(DataError, match="cannot be read"):
-        comparing.compare(one, folder)
 
 
 def test_the_commands_score_predictions_and_compare(
