@@ -156,7 +156,7 @@ def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
 
 def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     from harken import evaluation
-    from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.asking.options import Asking
 
     evaluated = kept_calls(monkeypatch, evaluation)
     monkeypatch.setattr("sys.argv", ["harken", "evaluate", "humdial", "--data", "my set"])
@@ -171,7 +171,13 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         Asking(voice="none", command=typed),
         Asking(judge="local", trial=0, command=typed),
     ]
+    dialogues = ("evaluate", "dialogues", "--data", "d", "--out", "o")
+    assert run(capsys, *dialogues, "--system", "p", "--judge", "local")[0] == 0
+    assert evaluated.pop()[1]["asking"] == Asking("p", judge="local", command=typed)
     unfit = (
+        (*dialogues, "--ask"),
+        (*dialogues, "--reading", "last"),
+        ("evaluate", "dialogues", "--data", "d"),
         ("evaluate", "words", "--data", "d", "--judge", "local"),
         ("evaluate", "words", "--data", "d", "--ask"),
         ("evaluate", "humdial", "--data", "d"),
@@ -187,6 +193,13 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         code, _, err = run(capsys, *arguments)
         assert code == 2 and err
     assert len(evaluated) == 3
+
+
+def test_evaluate_compare_takes_two_runs(capsys, tmp_path):
+    code, out, _ = run(capsys, "evaluate", "compare", "--help")
+    assert code == 0 and "harken evaluate compare" in out
+    code, _, err = run(capsys, "evaluate", "compare", str(tmp_path), str(tmp_path))
+    assert code == 1 and "item-scores.jsonl: cannot be read" in err
 
 
 def test_bench_data_asks_for_parts(capsys, monkeypatch):

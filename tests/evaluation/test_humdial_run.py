@@ -14,9 +14,10 @@ import soundfile
 from harken.cli import main
 from harken.errors import DataError, HarkenError
 from harken.evaluation.asking.answers import FILE
+from harken.evaluation.asking.options import Asking
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, read_dialogues, write_dialogues
 from harken.evaluation.humdial.replies import QUESTIONS, Replies
-from harken.evaluation.humdial.run import PROBLEMS, Asking, run_humdial
+from harken.evaluation.humdial.run import PROBLEMS, run_humdial
 from harken.evaluation.humdial.scores import D1, D2, D3, TASKS
 from harken.evaluation.humdial.submission import reply_file, task_file
 from harken.evaluation.humdial.testset import read_test_set

@@ -11,13 +11,13 @@ import pytest
 import soundfile
 
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
-from harken.evaluation.humdial.figures import MEASURED, TRUST, WITHHELD
+from harken.evaluation.humdial.figures import MEASURED
 from harken.evaluation.humdial.run import Asking, run_humdial
 from harken.evaluation.humdial.scores import D1, D2, D3, MEAN, TASKS
 from harken.evaluation.humdial.testset import read_test_set
 from harken.evaluation.judges.judging import NO_ANSWER
 from harken.evaluation.judges.rubrics import rubric
-from harken.evaluation.judges.trial import starter_dialogues
+from harken.evaluation.judges.trial import TRUST, WITHHELD, starter_dialogues
 from harken.evaluation.language import LANGUAGES
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import Answer, Question

@@ -264,10 +264,10 @@ def test_the_command_prints_saves_and_takes_a_rubric_of_ones_own(
     verdicts = [json.loads(line) for line in (out / "verdicts.jsonl").read_text().splitlines()]
     assert len(verdicts) == 2 * 2 * 4
     assert verdicts[0] == {
-        "id": f"0/{GOLD}", "lang": "en", "rubric": setting["rubric"], "judge": "fake@1",
+        "id": f"0/{GOLD}", "lang": "zh", "rubric": setting["rubric"], "judge": "fake@1",
         "scores": {RUBRIC_NAME: 5}, "reasons": {RUBRIC_NAME: "why"}, "comment": "so it is",
     }  # fmt: skip
-    assert verdicts[-1]["id"] == f"1/{OTHER_LANGUAGE}" and verdicts[-1]["lang"] == "zh"
+    assert verdicts[-1]["id"] == f"1/{OTHER_LANGUAGE}" and verdicts[-1]["lang"] == "en"
     assert (out / "judge.md").is_file() and (out / "judge.jsonl").is_file()
 
 

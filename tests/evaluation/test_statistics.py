@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from harken.evaluation.statistics import (
     Interval,
     Ratios,
+    difference_between,
     effect_size,
     expected_calibration_error,
     paired_bootstrap,
@@ -113,6 +114,20 @@ def test_the_interval_lies_within_what_is_possible(pairs: list[tuple[bool, bool]
     interval = paired_bootstrap(Ratios(ours, ones), Ratios(baseline, ones), resamples=200)
     assert -1 <= interval.low <= interval.high <= 1
     assert interval.value == pytest.approx(float((ours - baseline).mean()))
+
+
+def test_a_difference_between_two_sides_has_the_pooled_deviation_and_resamples_groups() -> None:
+    difference, effect = difference_between([3.0, 5.0], [1.0, 3.0], range(4))
+    assert difference.value == pytest.approx(2.0) and effect.value == pytest.approx(2 / np.sqrt(2))
+    dice = np.random.default_rng(0)
+    left, right = dice.normal(1.0, 2.0, 300), dice.normal(0.0, 2.0, 300)
+    difference, effect = difference_between(left, right, np.arange(600))
+    assert difference.low < 1.0 < difference.high and effect.low < 0.5 < effect.high
+    one_group = difference_between(left, right, np.zeros(600))[0]
+    assert one_group.low == pytest.approx(one_group.high) == pytest.approx(one_group.value)
+    assert difference_between([1.0, 1.0], [1.0, 1.0], range(4))[1].value == 0.0
+    with pytest.raises(ValueError, match="two values or more"):
+        difference_between([1.0], [1.0, 2.0], range(3))
 
 
 def test_an_effect_size_is_the_mean_over_the_standard_deviation() -> None:

@@ -17,17 +17,19 @@ from fake_servers import QUICK, FakeServer, JsonHandler, serving
 
 from harken.api import Harken
 from harken.audio.io import write
+from harken.dialogue.conversation import embed_segments
 from harken.dialogue.events import Attribution, Done, Event
+from harken.dialogue.render import AssistantTurn, UserTurn, render
 from harken.errors import DataError, HarkenError, InputError
 from harken.evaluation.spoken_qa import Prediction, write_predictions
 from harken.evaluation.systems import chat, pcm
-from harken.evaluation.systems.base import Question, Unanswered
+from harken.evaluation.systems.base import Felt, Question, Unanswered, ranks
 from harken.evaluation.systems.predictions import Predictions
 from harken.evaluation.systems.select import open_system
 from harken.evaluation.systems.server import ServedSystem
 from harken.evaluation.systems.spoken_lm import SpokenSystem
 from harken.recipes import mini
-from harken.testing import FakeVoice, ScriptedLM
+from harken.testing import FakeVoice, ScriptedLM, heard_turn, tiny_model
 
 TONE = (0.3 * np.sin(np.arange(8000) / 10)).astype(np.float32)
 
@@ -65,6 +67,40 @@ def test_a_recording_that_cannot_be_heard_is_one_unanswered_question(tmp_path: P
         system.answer(Question("set", "key", (tmp_path / "none.wav",)))
     with pytest.raises(Unanswered, match="mute said nothing"):
         SpokenSystem(Mute(ScriptedLM(lambda read: "")), "mute").answer(Question("set", "key", (tmp_path,)))
+
+
+def test_among_candidates_the_one_is_taken_whose_tokens_are_the_most_probable(
+    recordings: tuple[Path, Path],
+) -> None:
+    model = tiny_model()
+    system, candidates = SpokenSystem(Harken(model, None), "tiny"), ("sad, happy", "neutral", "ab")
+    question = Question("set", "key", recordings, ("Oh no.",), "Which?", candidates=candidates)
+    turn = heard_turn().embeddings
+    past = [UserTurn(turn), AssistantTurn("Oh no."), UserTurn(turn, "Which?")]
+    segments = render(past, model.tokenizer, model.recipe.system)
+    means = []
+    for candidate in candidates:
+        ids = model.tokenizer.encode(candidate, add_special_tokens=False)
+        inputs = embed_segments(model, [*segments, ids])
+        expected = model.core.logits(model.core(inputs[None]).hidden[0]).log_softmax(-1)
+        said = expected[range(len(inputs) - len(ids) - 1, len(inputs) - 1), ids]
+        means.append(float(said.detach().mean()))
+    answer = system.answer(question)
+    assert answer.text == candidates[int(np.argmax(means))] and answer.felt is None
+    assert ranks(system)
+
+
+def test_harken_says_what_it_felt_where_that_is_asked(recordings: tuple[Path, Path]) -> None:
+    def script(read: str) -> str:
+        return 'The speaker feels fear because: "the dark"\n</think>' if read.endswith("<think>\n") else "Oh."
+
+    model = ScriptedLM(script, lambda samples: heard_turn(emotion="sad", width=1))
+    system = SpokenSystem(Harken(model, None), "scripted")
+    answer = system.answer(Question("set", "key", recordings, (None,), "Why?", felt=True))
+    assert (answer.text, answer.felt) == ("Oh.", Felt("sad", "fear", "the dark"))
+    blurred = ScriptedLM(script, lambda samples: heard_turn(emotion="sad", confidence=0.1, width=1))
+    unsure = SpokenSystem(Harken(blurred, None), "blurred")
+    assert unsure.answer(Question("set", "key", recordings[:1], felt=True)).felt == Felt("sad")
 
 
 # A server

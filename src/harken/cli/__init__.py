@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
+from harken.cli.compare import Compare
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
 from harken.cli.judges import EvaluateJudge
@@ -25,7 +26,12 @@ from harken.cli.work import Bench, Evaluate, Train
 
 __all__ = ["main"]
 
-BESIDE_BENCHMARKS = {"build-dialogues": BuildDialogues, "judge": EvaluateJudge, "rate": Rate}
+BESIDE_BENCHMARKS = {
+    "build-dialogues": BuildDialogues,
+    "compare": Compare,
+    "judge": EvaluateJudge,
+    "rate": Rate,
+}
 """Commands of `harken evaluate`, which has a positional argument: tyro takes no command beside one."""
 ABOUT = "Harken hears how something is said and why, and answers in words and in a voice that fit."
 

@@ -22,7 +22,7 @@ from harken.cli.command import (
 
 if TYPE_CHECKING:
     from harken.bench.data import Ask
-    from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.asking.options import Asking
 
 Reading = Literal["second", "last"]
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
@@ -77,41 +77,43 @@ class Train(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on, and
-    `harken evaluate judge` tries a judge, `harken evaluate rate` has people rate spoken replies."""
+    """Score a system by one benchmark. Beside them, `harken evaluate build-dialogues` builds dialogues for
+    it, `compare` sets two runs side by side, `judge` tries a judge, `rate` has people rate replies."""
 
     benchmark: Positional[str]
-    """Which benchmark, for example: affect, words, alignment, attribution, humdial."""
+    """Which benchmark, for example: affect, words, alignment, attribution, humdial, dialogues."""
     data: tuple[Path, ...]
     """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues; of
-    humdial the challenge's dialogues with their recordings."""
+    humdial the challenge's dialogues with their recordings; of dialogues a set of build-dialogues."""
     recipe: str = "mini"
     """What is scored."""
     checkpoint: Path | None = None
     """A folder of trained parts, instead of those that ship with Harken."""
     out: Path | None = None
-    """A folder for the figures, as JSON lines and as Markdown; of humdial also for the replies, from which it
-    goes on, and the submission."""
+    """A folder for the figures, as JSON lines and as Markdown; of humdial and dialogues also for the replies,
+    from which it goes on, and for the submission or the scores of each item."""
     limit: int | None = None
-    """Score so many items at most; of humdial so many dialogues of each task and language."""
+    """Score so many items at most; of humdial so many dialogues, of dialogues so many items, of each task
+    and language."""
     seed: int = 0
     """Draws items and bootstrap samples."""
     json: bool = False
     """Print the figures as JSON lines and nothing else on standard output."""
     system: str | None = None
-    """Of humdial, what is scored instead of Harken: the URL of a server that speaks OpenAI's chat completions
-    with audio input (http://localhost:8000/v1) or its Realtime protocol (ws://localhost:8000/v1/realtime), a
-    folder of predictions, or cascade (recogniser, language model and Kokoro, of the parts of --recipe)."""
+    """Of humdial and dialogues, what is scored instead of Harken: the URL of a server that speaks OpenAI's
+    chat completions with audio input (http://localhost:8000/v1) or its Realtime protocol
+    (ws://localhost:8000/v1/realtime), a folder of predictions, or cascade (recogniser, language model and
+    Kokoro, of the parts of --recipe)."""
     model: str | None = None
     """Of --system: a server's model, if it has several, or a name for the predictions."""
     api_key_env: str | None = None
     """Of --system, the environment variable with a server's key."""
     voice: str | None = None
-    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices. Without it, a
-    server of chat completions is asked for text alone, and a Realtime server chooses."""
+    """Of humdial and dialogues, who speaks the replies, as in `harken reply`; of a server one of its voices.
+    Without it, a server of chat completions is asked for text alone, and a Realtime server chooses."""
     judge: str = "none"
-    """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
-    process), or none."""
+    """Of humdial and dialogues, who judges the texts: the URL of an OpenAI-compatible server, local (a model
+    in this process), or none."""
     judge_model: str | None = None
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
@@ -146,12 +148,13 @@ class Evaluate(Command):
             limit=self.limit,
             seed=self.seed,
             json=self.json,
-            asking=self._asking() if self.benchmark == "humdial" else None,
+            asking=self._asking() if self.benchmark in evaluation.ASKED else None,
         )
         return DONE
 
     def _check_asking(self) -> None:
-        """Options of humdial, and those of its systems and judges."""
+        """Options of benchmarks that ask a system, and those of systems and judges."""
+        from harken.evaluation import ASKED
         from harken.evaluation.systems.select import CASCADE
 
         of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
@@ -160,26 +163,29 @@ class Evaluate(Command):
             "--judge-key-env": self.judge_key_env,
             "--trial": self.trial is not None,
         }
+        command = f"evaluate {self.benchmark}"
         if self.benchmark != "humdial":
-            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
             how = {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask}
-            check_unused(f"evaluate {self.benchmark}", {**whom, **how, **of_system, **of_judge})
+            check_unused(command, how)
+        if self.benchmark not in ASKED:
+            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
+            check_unused(command, {**whom, **of_system, **of_judge})
             return
         if len(self.data) != 1 or self.out is None:
-            raise WrongUse("evaluate humdial takes one folder of --data, and --out", "--data DIR --out DIR")
+            raise WrongUse(f"{command} takes one folder of --data, and --out", "--data DIR --out DIR")
         if self.system is None:
-            check_unused("evaluate humdial without --system", of_system)
+            check_unused(f"{command} without --system", of_system)
         else:
             if self.system == CASCADE:
-                check_unused("evaluate humdial --system cascade", of_system)
-            check_unused("evaluate humdial --system", {"--checkpoint": self.checkpoint})
+                check_unused(f"{command} --system cascade", of_system)
+            check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
-            check_unused("evaluate humdial without --judge", of_judge)
+            check_unused(f"{command} without --judge", of_judge)
         if self.trial is not None and (self.trial < 0 or self.trial == 1):
             raise WrongUse(f"--trial {self.trial} is neither 0 nor 2 or more", "--trial 12, for example")
 
     def _asking(self) -> Asking:
-        from harken.evaluation.humdial.run import Asking
+        from harken.evaluation.asking.options import Asking
         from harken.evaluation.judges.trial import DIALOGUES
 
         return Asking(

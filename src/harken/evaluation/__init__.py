@@ -15,7 +15,7 @@ from harken.errors import DataError, InputError, RecipeError
 
 if TYPE_CHECKING:
     from harken.data.dialogues import Dialogue
-    from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.asking.options import Asking
     from harken.evaluation.judges.run import Tried
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
@@ -31,7 +31,10 @@ BENCHMARKS = (
     "speech",
     "style",
     "humdial",
+    "dialogues",
 )
+ASKED = ("humdial", "dialogues")
+"""Benchmarks that ask any system under test."""
 RECCON = "reccon.jsonl.gz"
 
 
@@ -53,11 +56,12 @@ def run(
         benchmark: one of BENCHMARKS.
         data: folders. affect, labelers, following, style: emotional speech; words: packs, renders, people
             reading; alignment, codec, speech: packs and renders; attribution: packs and renders, and one
-            folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings.
+            folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings;
+            dialogues: one set that `harken evaluate build-dialogues` made.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
-        out: for the figures; humdial needs it, and keeps there what was said.
-        limit: so many clips (of each set), turns, or dialogues (of each task and language) at most.
-        asking: of humdial, who is asked and who judges; None asks `recipe`, unjudged.
+        out: for the figures; those of ASKED need it, and keep there what was said.
+        limit: so many clips (of each set), turns, or dialogues or items (of each task and language) at most.
+        asking: of ASKED, who is asked and who judges; None asks `recipe`, unjudged.
 
     Raises: InputError for a benchmark that there is not, DataError for data that do not fit it.
     """
@@ -69,7 +73,7 @@ def run(
     from harken.evaluation.progress import quiet_libraries
 
     quiet_libraries()
-    measure = partial(_humdial, out, asking) if benchmark == "humdial" else _measure(benchmark)
+    measure = partial(_asked, out, asking) if benchmark in ASKED else _measure(benchmark)
     report = measure(benchmark, recipe, list(data), checkpoint, limit, seed)
     of_model = {"recipe": recipe.name, "checkpoint": str(checkpoint or "shipped")}
     return _shown(report, of_model, out, seed, json)
@@ -103,7 +107,7 @@ def _measure(benchmark: str) -> Callable[..., Report]:
     return measures.get(benchmark, _with_model)
 
 
-def _humdial(
+def _asked(
     out: Path | None,
     asking: Asking | None,
     benchmark: str,
@@ -113,12 +117,15 @@ def _humdial(
     limit: int | None,
     seed: int,
 ) -> Report:
-    from harken.evaluation.humdial.run import Asking, evaluate
+    from harken.evaluation.asking.options import Asking
+    from harken.evaluation.dialogue_sets import run as dialogues
+    from harken.evaluation.humdial import run as humdial
 
     if len(data) != 1 or out is None:
         raise InputError(
-            "humdial takes one folder of data, and one for what it writes", "--data DIR --out DIR"
+            f"{benchmark} takes one folder of data, and one for what it writes", "--data DIR --out DIR"
         )
+    evaluate = {"humdial": humdial.evaluate, "dialogues": dialogues.evaluate}[benchmark]
     return evaluate(
         data[0], asking or Asking(), recipe=recipe, checkpoint=checkpoint, out=out, limit=limit, seed=seed
     )

@@ -122,6 +122,49 @@ def effect_size(
     return Interval(float(_cohen(values[None])[0]), float(low), float(high))
 
 
+def difference_between(
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = 5000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[Interval, Interval]:
+    """Mean of `first` (N,) minus mean of `second` (M,), unpaired, and Cohen's d, by their pooled deviation.
+
+    Each has two values or more. `groups` (N + M,) are drawn together, with replacement; draws with fewer than
+    two values on a side are left out.
+    """
+    left, right = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if min(left.size, right.size) < 2:
+        raise ValueError(f"a difference takes two values or more a side, got {left.size} and {right.size}")
+    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=resamples
+    )  # (R, G)
+    drawn = np.vstack([np.ones(len(group_of)), draws[:, group_of]])  # (1 + R, N + M): first, all values once
+    moments = [
+        _moments(weights, values)
+        for weights, values in ((drawn[:, : left.size], left), (drawn[:, left.size :], right))
+    ]
+    kept = (moments[0][0] >= 2) & (moments[1][0] >= 2)
+    (n1, mean1, sum1), (n2, mean2, sum2) = ([part[kept] for part in side] for side in moments)
+    differences, spread = mean1 - mean2, np.sqrt((sum1 + sum2) / (n1 + n2 - 2))
+    effects = np.divide(differences, spread, out=np.zeros_like(differences), where=spread > 1e-12)
+    return tuple(  # type: ignore[return-value]
+        Interval(float(found[0]), *map(float, np.quantile(found[1:], [(1 - level) / 2, (1 + level) / 2])))
+        for found in (differences, effects)
+    )
+
+
+def _moments(weights: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of (N,) values drawn so often, (R, N): how many, mean, and sum of squares around it; (R,) each."""
+    n = weights.sum(1)
+    mean = weights @ values / np.maximum(n, 1)
+    return n, mean, np.maximum(weights @ values**2 - n * mean**2, 0.0)
+
+
 def _cohen(values: Floats) -> Floats:
     """(R, N) -> (R,)"""
     mean, spread = values.mean(1), values.std(1, ddof=1)

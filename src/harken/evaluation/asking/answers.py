@@ -15,7 +15,7 @@ from pathlib import Path
 from harken.audio.io import write
 from harken.errors import DataError, InputError
 from harken.evaluation.problems import json_objects
-from harken.evaluation.systems.base import Answer, Question
+from harken.evaluation.systems.base import Answer, Felt, Question
 
 FILE = "answers.jsonl"
 SOUND = "sound"
@@ -31,6 +31,7 @@ class Kept:
     sound: str | None
     """The file of its sound in the folder; None where there is none."""
     first_audio_s: float | None
+    felt: Felt | None = None
 
 
 class Answers:
@@ -73,7 +74,7 @@ class Answers:
             self._make(path.parent)
             write(path, answer.samples, answer.sample_rate)
             place = path.relative_to(self.folder).as_posix()
-        kept = Kept(question.dataset, question.key, answer.text, place, answer.first_audio_s)
+        kept = Kept(question.dataset, question.key, answer.text, place, answer.first_audio_s, answer.felt)
         with self._lock:
             self._append(asdict(kept))
             self._kept[kept.dataset, kept.key] = kept
@@ -111,5 +112,6 @@ class Answers:
                 f"{self._path} holds other answers: {rows[0]}, not {head}", "name another folder after --out"
             )
         for row in rows[1:]:
-            kept = Kept(**row)
+            felt = row.pop("felt", None)
+            kept = Kept(**row, felt=Felt(**felt) if felt else None)
             self._kept[kept.dataset, kept.key] = kept

@@ -11,6 +11,7 @@ from harken.evaluation.humdial.dialogues import Reading
 from harken.evaluation.humdial.scores import MEAN, TASKS, Verdict, final_interval, task_means
 from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, scored_dimensions
 from harken.evaluation.judges.rubrics import rubric
+from harken.evaluation.judges.trial import TRUST, WITHHELD, described
 from harken.evaluation.language import Language
 from harken.evaluation.planted import Trust
 from harken.evaluation.published import IEAT_PAPER, TABLE_1, TABLE_2, Published
@@ -19,8 +20,6 @@ from harken.evaluation.statistics import Interval
 
 MEASURED, PUBLISHED = "measured here", "published"
 FINAL = "0.2 T1 + 0.2 T2 + 0.1 D1 + 0.25 D2 + 0.25 D3"
-TRUST = "trust in the judge"
-WITHHELD = f"judged scores: withheld, see {TRUST}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ def humdial_report(
     setting = {
         "system": system,
         "judge": judge or "none",
-        TRUST: {language: each.why for language, each in trust.items()}
-        or ("not tried" if judge else "no judge"),
+        TRUST: described(judge, trust),
         "rubrics": [rubric(name).label for name in RUBRICS.values()],
         "target turn of task 3": reading,
         **{name.replace("_", " "): count for name, count in asdict(counts).items()},

@@ -13,14 +13,13 @@ OUT/humdial.html            the report with dialogues to listen to, as one page
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harken.data.files import write_text
-from harken.errors import InputError
 from harken.evaluation.asking.exchanges import Asked, Failure, ask, score
-from harken.evaluation.humdial.dialogues import Dialogue, Reading
+from harken.evaluation.asking.options import Asking
+from harken.evaluation.humdial.dialogues import Dialogue
 from harken.evaluation.humdial.figures import Counts, humdial_report
 from harken.evaluation.humdial.page import write_humdial_page
 from harken.evaluation.humdial.replies import QUESTIONS, SPOKEN_TASK, Replies
@@ -29,9 +28,8 @@ from harken.evaluation.humdial.testset import Case, by_task, read_test_set
 from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, Ratings, judge_replies
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts
-from harken.evaluation.judges.trial import DIALOGUES, try_planted
+from harken.evaluation.judges.trial import trust_in
 from harken.evaluation.language import LANGUAGES, Language
-from harken.evaluation.planted import Trust
 from harken.evaluation.problems import Problem
 from harken.evaluation.rating.items import write_items
 from harken.evaluation.ratings import mean_ratings, read_ratings
@@ -45,29 +43,6 @@ if TYPE_CHECKING:
 PROBLEMS = "humdial-problems.txt"
 
 
-@dataclass(frozen=True)
-class Asking:
-    """Who is asked, and who judges: see `open_system` and `open_judge`."""
-
-    system: str | None = None
-    model: str | None = None
-    api_key_env: str | None = None
-    voice: str | None = None
-    judge: str | None = None
-    """None leaves texts unscored."""
-    judge_model: str | None = None
-    judge_key_env: str | None = None
-    ratings: Path | None = None
-    """People's ratings of task 3's sound (`harken.evaluation.ratings`), by dialogue id."""
-    reading: Reading = "second"
-    ask: bool = False
-    """Put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
-    trial: int = DIALOGUES
-    """Dialogues of each language in which replies are planted to try the judge first; 0 shows it untried."""
-    command: str | None = None
-    """As it was typed, for the page."""
-
-
 def evaluate(
     data: Path,
     asking: Asking,
@@ -79,29 +54,11 @@ def evaluate(
     seed: int = 0,
 ) -> Report:
     """Open what `asking` names, and run. Args and errors: as `run_humdial`."""
-    from harken.evaluation.judges.select import open_judge
-    from harken.evaluation.systems.select import CASCADE, open_system
-
-    named = None if asking.system == CASCADE else asking.system
-    if named is not None and Path(named).resolve() == out.resolve():
-        raise InputError(f"{out} holds the predictions that are scored", "name another folder after --out")
+    asking.check(out)
     cases, problems = read_test_set(data, limit)
-    judge = None
-    if asking.judge is not None:
-        judge = open_judge(asking.judge, asking.judge_model, asking.judge_key_env)
-    system = open_system(
-        asking.system,
-        recipe=recipe,
-        checkpoint=checkpoint,
-        model=asking.model,
-        api_key_env=asking.api_key_env,
-        voice=asking.voice,
-    )
-    report = run_humdial(cases, problems, system, judge, asking, out, seed)
-    # A setting of the report's own stands over what the command names, where that was not asked.
-    if asking.system == CASCADE:
-        return report.with_setting(checkpoint="none")
-    return report if asking.system is None else report.with_setting(recipe="none", checkpoint="none")
+    judge = asking.open_judge()
+    system = asking.open_system(recipe, checkpoint)
+    return asking.described(run_humdial(cases, problems, system, judge, asking, out, seed))
 
 
 def run_humdial(
@@ -124,8 +81,9 @@ def run_humdial(
     """
     ratings = _ratings(asking.ratings)
     replies = Replies.open(out, system.name, cases, asking.ask)
-    trust = _trust(judge, asking.trial, cases, seed)
     groups = by_task(cases)
+    languages = [language for language, _ in groups]
+    trust = trust_in(judge, rubric(RUBRICS[SPOKEN_TASK]), languages, asking.trial, seed)
     exchanges = {_group(group): list(map(replies.exchange, chosen)) for group, chosen in groups.items()}
     asked = ask(system, exchanges, replies.answers, "humdial")
     held = {group: [replies.dialogue(case) for case in chosen] for group, chosen in groups.items()}
@@ -133,20 +91,14 @@ def run_humdial(
     _write_problems(out, problems, asked.failures, faults)
     judged = judge_replies(held, asking.reading, judge, ratings, QUESTIONS if asking.ask else None)
     _keep(judged, asked, out)
-    delays = {group: _delays(replies, chosen) for group, chosen in groups.items()}
-    counts = Counts(
-        problems_of_files=len(problems),
-        unanswered_turns=len(asked.failures),
-        problems_of_submission=len(faults),
-    )
     report = humdial_report(
         system.name,
         judged,
-        counts,
+        Counts(len(problems), len(asked.failures), len(faults)),
         judge=f"{judge.name}@{judge.revision}" if judge else None,
         reading=asking.reading,
         rated=ratings is not None,
-        delays_s=delays,
+        delays_s={group: _delays(replies, chosen) for group, chosen in groups.items()},
         trust=trust,
         seed=seed,
     )
@@ -168,15 +120,6 @@ def _keep(judged: Judged, asked: Asked, out: Path) -> None:
         for task, verdicts in by_number.items():
             scores = {verdict.dialogue_id: (verdict.scores or {}, "") for verdict in verdicts}
             score(asked.logs[_group((language, task))], scores)
-
-
-def _trust(judge: LLM | None, dialogues: int, cases: Sequence[Case], seed: int) -> dict[Language, Trust]:
-    """Of the judge in each language of the cases; nothing where it is not tried."""
-    if judge is None or dialogues == 0:
-        return {}
-    languages = dict.fromkeys(case.language for case in cases)
-    tried = rubric(RUBRICS[SPOKEN_TASK])
-    return {lang: try_planted(judge, tried, lang, dialogues, seed).trust for lang in languages}
 
 
 def _hand_in(out: Path, held: dict[tuple[Language, int], list[Dialogue]]) -> list[Problem]:

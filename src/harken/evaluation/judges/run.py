@@ -14,8 +14,9 @@ from harken.evaluation.judges.rubrics import Rubric, named_rubric, rubric
 from harken.evaluation.judges.saved import save_verdicts, verdict_rows
 from harken.evaluation.judges.scores import agreement_rows, read_scores
 from harken.evaluation.judges.select import open_judge
-from harken.evaluation.judges.trial import DIALOGUES, LANGUAGES, Trial, try_judge
+from harken.evaluation.judges.trial import DIALOGUES, Trial, try_judge
 from harken.evaluation.judges.trial_report import trial_rows
+from harken.evaluation.language import LANGUAGES
 from harken.evaluation.progress import steps
 from harken.evaluation.report import Report, Row
 from harken.llm.base import LLM

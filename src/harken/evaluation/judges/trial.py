@@ -7,7 +7,7 @@ a judge that keeps its answers (`harken.llm.cache`) is asked for it once. Showin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from harken.evaluation.judges import rubrics
 from harken.evaluation.judges.judging import SAMPLING, Item, Judging, judge
 from harken.evaluation.judges.probes import Candidates, LengthBias, OrderBias, length_bias, order_bias
 from harken.evaluation.judges.rubrics import Rubric
+from harken.evaluation.language import LANGUAGES, Language
 from harken.evaluation.planted import (
     GENERIC,
     GOLD,
@@ -37,7 +38,8 @@ DIALOGUES = 12
 REPEATS = 3
 REPEATED = 3
 """Dialogues whose gold and generic replies are judged `REPEATS` times."""
-LANGUAGES = ("en", "zh")
+TRUST = "trust in the judge"
+WITHHELD = f"judged scores: withheld, see {TRUST}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,23 @@ def try_judge(
     )
     usage = planted.judging.usage + order.usage + length.usage + steady.usage + drawn.usage
     return Trial(lang, planted, order, length, _repeatability(steady), _repeatability(drawn), usage)
+
+
+def trust_in(
+    llm: LLM | None, rubric: Rubric, languages: Iterable[Language], dialogues: int, seed: int = 0
+) -> dict[Language, Trust]:
+    """Whether a benchmark shows what it scored, by language; nothing where it is not tried.
+
+    Args: dialogues: as of `try_planted`; 0 does not try.
+    """
+    if llm is None or dialogues == 0:
+        return {}
+    return {lang: try_planted(llm, rubric, lang, dialogues, seed).trust for lang in dict.fromkeys(languages)}
+
+
+def described(judge: object | None, trust: Mapping[Language, Trust]) -> object:
+    """What a report's setting says under `TRUST`."""
+    return {lang: each.why for lang, each in trust.items()} or ("not tried" if judge else "no judge")
 
 
 def _tried(llm: LLM, rubric: Rubric, planted: Sequence[Planted], seed: int) -> PlantedTrial:

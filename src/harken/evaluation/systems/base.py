@@ -31,11 +31,27 @@ class Question:
     """What to do with the last turn; None is to answer it."""
     spoken: bool = False
     """Is the sound of the answer wanted?"""
+    candidates: tuple[str, ...] = ()
+    """Answers to choose from by how likely they are: for systems that can (`ranks`), and for no others."""
+    felt: bool = False
+    """Is it wanted what the system makes of the user's feeling?"""
 
     @property
     def turns(self) -> list[tuple[Path, str | None]]:
         """Each recording with what the system said to it."""
         return list(zip_longest(self.recordings, self.replies))
+
+
+@dataclass(frozen=True)
+class Felt:
+    """What a system says it makes of the user's feeling; None is what it does not say."""
+
+    heard: str | None = None
+    """The emotion in the sound alone."""
+    stated: str | None = None
+    """The emotion that its reasoning states."""
+    cause: str | None = None
+    """The words that its reasoning rests on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +64,7 @@ class Answer:
     sample_rate: int = 0  # Hz
     first_audio_s: float | None = None
     """From the question to the first sound; None where that is not known."""
+    felt: Felt | None = None
 
 
 class System(Protocol):
@@ -69,3 +86,8 @@ class System(Protocol):
         Raises: Unanswered where this question has no answer, another HarkenError where none will have.
         """
         ...
+
+
+def ranks(system: System) -> bool:
+    """Whether a system chooses among `Question.candidates` by how likely it finds them."""
+    return bool(getattr(system, "ranks", False))

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harken.dialogue.events import AudioChunk, Done
+from harken.dialogue.events import Attribution, AudioChunk, Done, Heard
 from harken.errors import InputError
-from harken.evaluation.systems.base import Answer, Question, Unanswered
+from harken.evaluation.systems.base import Answer, Felt, Question, Unanswered
 
 if TYPE_CHECKING:
     from harken.api import Harken, Message
+    from harken.dialogue.render import Turn
+    from harken.evaluation.writing import Writer
 
 
 class SpokenSystem:
-    """Answers by a Harken, greedily, without a think block; its voice speaks where sound is wanted."""
+    """Answers by a Harken, greedily; its voice speaks where sound is wanted.
+
+    Among candidates it takes the one whose tokens are the most probable on average. It thinks only where its
+    attribution is asked for, and then before anything else, beside its answer.
+    """
 
     concurrency = 1
+    ranks = True
 
     def __init__(self, harken: Harken, name: str) -> None:
         self.name = name
@@ -25,32 +33,79 @@ class SpokenSystem:
 
     def answer(self, question: Question) -> Answer:
         """As of every `System`."""
+        try:
+            felt = self._felt(question) if question.felt else None
+            if question.candidates:
+                return Answer(self._likeliest(question), felt=felt)
+            return self._replied(question, felt)
+        except InputError as error:
+            raise Unanswered(error.message, error.hint) from error
+
+    def _replied(self, question: Question, felt: Felt | None) -> Answer:
         voice = None if question.spoken else "none"
         chunks: list[AudioChunk] = []
         done: Done | None = None
-        try:
-            events = self._harken.reply(
-                _history(question), instruction=question.instruction, think="off", voice=voice
-            )
-            for event in events:
-                if isinstance(event, AudioChunk):
-                    chunks.append(event)
-                elif isinstance(event, Done):
-                    done = event
-        except InputError as error:
-            raise Unanswered(error.message, error.hint) from error
+        events = self._harken.reply(
+            _history(question), instruction=question.instruction, think="off", voice=voice
+        )
+        for event in events:
+            if isinstance(event, AudioChunk):
+                chunks.append(event)
+            elif isinstance(event, Done):
+                done = event
         assert done is not None, "a reply ends with Done"
         if not done.reply.strip():
             raise Unanswered(f"{self.name} said nothing")
         if not chunks:
-            return Answer(done.reply)
+            return Answer(done.reply, felt=felt)
         first_ms = done.timings_ms.get("first_audio")
         return Answer(
             done.reply,
             np.concatenate([chunk.samples for chunk in chunks]),
             chunks[0].sample_rate,
             None if first_ms is None else first_ms / 1000,
+            felt,
         )
+
+    def _felt(self, question: Question) -> Felt:
+        """What is heard in the last turn, and the attribution, without an instruction."""
+        heard = None
+        for event in self._harken.reply(_history(question), think="before", voice="none"):
+            if isinstance(event, Heard):
+                heard = event.emotion
+            elif isinstance(event, Attribution):
+                return Felt(heard, event.emotion, event.cause)
+        return Felt(heard)  # the words were not understood
+
+    @cached_property
+    def _writer(self) -> Writer:
+        from harken.evaluation.writing import Writer
+
+        return Writer(self._harken.model)
+
+    def _likeliest(self, question: Question) -> str:
+        encode = self._harken.model.tokenizer.encode
+        answers = [encode(candidate, add_special_tokens=False) for candidate in question.candidates]
+        prompt = self._writer.prompt(self._turns(question))
+        expected = self._writer.log_probs([prompt] * len(answers), answers)  # (answer's length, V) each
+        means = [
+            float(row[range(len(answer)), answer].mean())
+            for row, answer in zip(expected, answers, strict=True)
+        ]
+        return question.candidates[int(np.argmax(means))]
+
+    def _turns(self, question: Question) -> list[Turn]:
+        from harken.api import read_audio
+        from harken.dialogue.render import AssistantTurn, UserTurn
+
+        turns: list[Turn] = []
+        for number, (recording, reply) in enumerate(question.turns, 1):
+            last = number == len(question.recordings)
+            heard = self._harken.model.hear(read_audio(recording).samples)
+            turns.append(UserTurn(heard.embeddings, question.instruction if last else None))
+            if reply is not None:
+                turns.append(AssistantTurn(reply))
+        return turns
 
 
 def _history(question: Question) -> list[Message]:

@@ -1,0 +1,80 @@
+"""Who is asked, and who judges, as the options of `harken evaluate` name them: for every benchmark that asks
+a system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harken.errors import InputError
+from harken.evaluation.judges.trial import DIALOGUES
+from harken.evaluation.systems.select import CASCADE
+
+if TYPE_CHECKING:
+    from harken.evaluation.humdial.dialogues import Reading
+    from harken.evaluation.report import Report
+    from harken.evaluation.systems.base import System
+    from harken.llm.base import LLM
+    from harken.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who is asked, and who judges: see `open_system` and `open_judge`."""
+
+    system: str | None = None
+    model: str | None = None
+    api_key_env: str | None = None
+    voice: str | None = None
+    judge: str | None = None
+    """None leaves texts unscored."""
+    judge_model: str | None = None
+    judge_key_env: str | None = None
+    ratings: Path | None = None
+    """Of humdial, people's ratings of task 3's sound (`harken.evaluation.ratings`), by dialogue id."""
+    reading: Reading = "second"
+    """Of humdial."""
+    ask: bool = False
+    """Of humdial, put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
+    trial: int = DIALOGUES
+    """Dialogues of each language in which replies are planted to try the judge first; 0 shows it untried."""
+    command: str | None = None
+    """As it was typed, for the page."""
+
+    def check(self, out: Path) -> None:
+        """Raises InputError where `out` would be written into what is scored."""
+        if self.system not in (None, CASCADE) and Path(str(self.system)).resolve() == out.resolve():
+            raise InputError(
+                f"{out} holds the predictions that are scored", "name another folder after --out"
+            )
+
+    def open_system(self, recipe: Recipe, checkpoint: Path | None) -> System:
+        """The system under test; raises what `harken.evaluation.systems.select.open_system` raises."""
+        from harken.evaluation.systems.select import open_system
+
+        return open_system(
+            self.system,
+            recipe=recipe,
+            checkpoint=checkpoint,
+            model=self.model,
+            api_key_env=self.api_key_env,
+            voice=self.voice,
+        )
+
+    def open_judge(self) -> LLM | None:
+        """The judge; None where texts stay unscored."""
+        from harken.evaluation.judges.select import open_judge
+
+        if self.judge is None:
+            return None
+        return open_judge(self.judge, self.judge_model, self.judge_key_env)
+
+    def described(self, report: Report) -> Report:
+        """The report without the recipe that the command names, where that was not asked: a setting of the
+        report's own stands over it."""
+        if self.system is None:
+            return report
+        if self.system == CASCADE:
+            return report.with_setting(checkpoint="none")
+        return report.with_setting(recipe="none", checkpoint="none")

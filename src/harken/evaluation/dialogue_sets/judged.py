@@ -1,0 +1,99 @@
+"""What a judge makes of the answers in words, by the rubrics of HumDial's tasks.
+
+A reply in the other language is a 1 that no judge is asked for, as in `harken.evaluation.humdial`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harken.evaluation.asking.answers import Answers
+from harken.evaluation.dialogue_sets.ask import FORMS, Asker
+from harken.evaluation.dialogue_sets.items import Task
+from harken.evaluation.dialogue_sets.read import Case
+from harken.evaluation.dialogue_sets.texts import NO_ANSWER, item_score
+from harken.evaluation.humdial.scores import wrong_language
+from harken.evaluation.humdial.verdicts import told
+from harken.evaluation.item_scores import ItemScore
+from harken.evaluation.judges import judging
+from harken.evaluation.judges.rubrics import Rubric, rubric
+from harken.evaluation.judges.saved import Row, verdict_rows
+from harken.evaluation.judges.verdicts import Fault, Verdict
+from harken.llm.base import LLM
+from harken.llm.cache import Usage
+
+RUBRICS: dict[Task, str] = {
+    "trajectory": "humdial-task1",
+    "reasoning": "humdial-task2",
+    "empathy": "humdial-task3-text",
+}
+MEAN = "mean"
+JUDGED = "judged "
+"""How the names of judged measures begin."""
+
+Outcome = Mapping[str, float] | str
+"""Scores by dimension, or why there are none."""
+
+
+@dataclass
+class JudgedScores:
+    """Scores of one system's words by one judge."""
+
+    asker: Asker
+    answers: Answers
+    llm: LLM
+    scores: list[ItemScore] = field(default_factory=list)
+    written: list[Row] = field(default_factory=list)
+    """Everything that the judge said, a row an answer."""
+    usage: Usage = field(default_factory=Usage)
+
+    def add(self, cases: Sequence[Case]) -> None:
+        """Judge the items of one language and task; nothing where the task is not judged.
+
+        Raises: HarkenError where the judge cannot start at all.
+        """
+        task = cases[0].item.task
+        if task not in RUBRICS:
+            return
+        asked, outcomes = rubric(RUBRICS[task]), dict[str, Outcome]()
+        items = []
+        for case in cases:
+            kept = self.asker.answer(case, FORMS[task][0], self.answers)
+            if kept is None:
+                outcomes[case.item.id] = NO_ANSWER
+            elif wrong_language(kept.text, "zh" if case.item.lang == "zh" else "en"):
+                outcomes[case.item.id] = {dimension.name: 1.0 for dimension in asked.dimensions}
+            else:
+                items.append(_item(case, kept.text))
+        if items:
+            done = judging.judge(self.llm, asked, items)
+            self.usage += done.usage
+            self.written += verdict_rows(done, task=task, lang=cases[0].item.lang)
+            outcomes |= {judgement.id: _outcome(judgement.outcome) for judgement in done.judgements}
+        for case in cases:
+            self.scores += _scores(case, asked, outcomes[case.item.id])
+
+
+def _item(case: Case, reply: str) -> judging.Item:
+    question = None if case.item.task == "empathy" else case.item.question
+    said = told(case.dialogue, case.target, question)
+    return judging.Item(case.item.id, {"conversation": said, "reply": reply})
+
+
+def _outcome(found: Verdict | Fault) -> Outcome:
+    if isinstance(found, Fault):
+        return f"judge: {found.reason}"
+    return {name: float(score) for name, score in found.scores.items()}
+
+
+def _scores(case: Case, asked: Rubric, outcome: Outcome) -> list[ItemScore]:
+    """One a dimension, and their mean where there are several."""
+    names = [dimension.name for dimension in asked.dimensions]
+    if isinstance(outcome, str):
+        values: dict[str, float | None] = dict.fromkeys((*names, MEAN))
+    else:
+        values = {**outcome, MEAN: sum(outcome.values()) / len(outcome)}
+    shown = names if len(names) == 1 else [*names, MEAN]
+    why = outcome if isinstance(outcome, str) else None
+    return [item_score(case, f"{JUDGED}{name}", values[name], why=why) for name in shown]

@@ -1,0 +1,160 @@
+"""A run over a set of dialogues: ask a system, score its answers, have them judged, report.
+
+OUT/answers.jsonl            what the system said, as it came, its sound beside it; a run goes on from it
+OUT/logs/*.eval              a log of each language and task, for inspect-ai's viewer
+OUT/verdicts.jsonl           what the judge said of each answer, and why
+OUT/item-scores.jsonl        each score of each item, for `harken evaluate compare`
+OUT/dialogues-problems.txt   everything that was wrong, a line each
+OUT/dialogues.{jsonl,md}     the report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harken.data.files import write_text
+from harken.evaluation.asking.answers import Answers
+from harken.evaluation.asking.exchanges import Asked, ask, score
+from harken.evaluation.asking.options import Asking
+from harken.evaluation.dialogue_sets.ask import FORMS, Asker, Form, exchange_id
+from harken.evaluation.dialogue_sets.figures import dialogues_report
+from harken.evaluation.dialogue_sets.items import Task
+from harken.evaluation.dialogue_sets.judged import RUBRICS, JudgedScores
+from harken.evaluation.dialogue_sets.read import Case, DialogueSet, by_task, read_set
+from harken.evaluation.dialogue_sets.sound import Contrasted, Ears, SoundScores
+from harken.evaluation.dialogue_sets.texts import RIGHT, TextScores
+from harken.evaluation.item_scores import ANSWER, ItemScore, write_scores
+from harken.evaluation.judges.rubrics import rubric
+from harken.evaluation.judges.saved import save_verdicts
+from harken.evaluation.judges.trial import TRUST, described, trust_in
+from harken.evaluation.language import LANGUAGES, Language
+from harken.evaluation.planted import Trust
+from harken.evaluation.report import Report
+from harken.evaluation.systems.base import System, ranks
+
+if TYPE_CHECKING:
+    from harken.llm.base import LLM
+    from harken.recipes import Recipe
+
+PROBLEMS = "dialogues-problems.txt"
+BENCHMARK = "dialogues"
+
+
+def evaluate(
+    data: Path,
+    asking: Asking,
+    *,
+    recipe: Recipe,
+    checkpoint: Path | None,
+    out: Path,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Report:
+    """Open what `asking` names, and run. Args and errors: as `read_set` and `run_dialogues`."""
+    asking.check(out)
+    found = read_set(data, limit)
+    judge = asking.open_judge()
+    system = asking.open_system(recipe, checkpoint)
+    report = run_dialogues(found, system, judge, out, seed, trial=asking.trial)
+    return asking.described(report.with_setting(data=str(data)))
+
+
+def run_dialogues(
+    found: DialogueSet,
+    system: System,
+    judge: LLM | None,
+    out: Path,
+    seed: int = 0,
+    ears: Ears | None = None,
+    trial: int = 0,
+) -> Report:
+    """Try the judge, ask for the answers that `out` lacks, score them; write problems, logs, scores of items.
+
+    Args:
+        judge: of texts; None leaves them unjudged. seed: draws the bootstrap samples.
+        ears: listens to spoken replies; None opens the real ones.
+        trial: dialogues of each language in which replies are planted to try the judge; 0 does not try it.
+
+    Raises: DataError where `out` holds other answers, HarkenError where the system or the judge cannot answer
+        at all, MissingExtra where what listens is not installed; what was answered before is kept.
+    """
+    asker, groups = Asker(ranks(system)), by_task(found.cases)
+    languages = [lang for lang in LANGUAGES if any(lang == of for of, _ in groups)]
+    trust = trust_in(judge, rubric(RUBRICS["empathy"]), languages, trial, seed)
+    head = {"system": system.name, "data": found.fingerprint, "benchmark": BENCHMARK, "chooses": asker.how}
+    answers = Answers(out, head)
+    exchanges = {" ".join(key): asker.exchanges(cases) for key, cases in groups.items()}
+    asked = ask(system, exchanges, answers, BENCHMARK)
+    _write_problems(out, found, asked)
+    texts, sounds = TextScores(asker, answers), SoundScores(asker, answers, ears or Ears())
+    judged = JudgedScores(asker, answers, judge) if judge is not None else None
+    contrasts: dict[str, list[Contrasted]] = {}
+    for (lang, task), cases in groups.items():
+        texts.add(cases)
+        if task == "empathy":
+            contrasts[f"{lang} {task}"] = sounds.add(cases, seed)
+        if judged is not None:
+            judged.add(cases)
+    scores = [*texts.scores, *sounds.scores, *(judged.scores if judged else ())]
+    write_scores(out, head, scores)
+    if judged is not None:
+        save_verdicts(out, judged.written)
+    _score_logs(asked, groups, scores)
+    setting = _of_judge(judge, trust, judged) | {
+        "choice": asker.how,
+        "problems of the set": len(found.problems),
+        "unanswered questions": len(asked.failures),
+        "answers counted as wrong": {why: n for why, n in texts.unread.items() if n} or "none",
+    }
+    withheld = [lang for lang, of_judge in trust.items() if not of_judge.shown]
+    return dialogues_report(system.name, scores, contrasts, setting, withheld, seed)
+
+
+def _of_judge(
+    judge: LLM | None, trust: Mapping[Language, Trust], judged: JudgedScores | None
+) -> dict[str, object]:
+    """What the report says of the judge."""
+    if judge is None or judged is None:
+        return {"judge": "none"}
+    return {
+        "judge": f"{judge.name}@{judge.revision}",
+        TRUST: described(judge, trust),
+        "rubrics": [rubric(name).label for name in RUBRICS.values()],
+        "judge's seconds": judged.usage.seconds,
+    }
+
+
+def _write_problems(out: Path, found: DialogueSet, asked: Asked) -> None:
+    problems = [*map(str, found.problems), *(f"{f.key}: unanswered: {f.why}" for f in asked.failures)]
+    write_text(out / PROBLEMS, "".join(f"{line}\n" for line in problems))
+
+
+def _score_logs(
+    asked: Asked, groups: Mapping[tuple[str, Task], Sequence[Case]], scores: Sequence[ItemScore]
+) -> None:
+    """Each score to the exchange that it is of."""
+    by_item: dict[str, list[ItemScore]] = {}
+    for each in scores:
+        by_item.setdefault(each.id, []).append(each)
+    for key, cases in groups.items():
+        found = {
+            exchange_id(case, form): (
+                {_name(each): each.score for each in by_item[case.item.id] if _form(each) == form},
+                "",
+            )
+            for case in cases
+            for form in FORMS[case.item.task]
+        }
+        score(asked.logs[" ".join(key)], found)
+
+
+def _form(of: ItemScore) -> Form:
+    if of.task == "empathy":
+        return "reply"
+    return "choice" if of.by != ANSWER or of.measure.startswith(RIGHT) else "free"
+
+
+def _name(of: ItemScore) -> str:
+    return of.measure if of.by == ANSWER else f"{of.measure}, {of.by}"
