@@ -79,33 +79,35 @@ class Evaluate(Command):
     """Score a system by one benchmark; `harken evaluate build-dialogues` builds dialogues to score it on."""
 
     benchmark: Positional[str]
-    """Which benchmark, for example: affect, words, alignment, attribution, humdial."""
+    """Which benchmark, for example: words, alignment, humdial, televal; a wrong name lists them all. Those
+    that ask a system under test are humdial and televal."""
     data: tuple[Path, ...]
     """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues; of
-    humdial the challenge's dialogues with their recordings."""
+    those that ask, one folder or file of questions with their recordings (docs/benchmarks.md)."""
     recipe: str = "mini"
     """What is scored."""
     checkpoint: Path | None = None
     """A folder of trained parts, instead of those that ship with Harken."""
     out: Path | None = None
-    """A folder for the figures, as JSON lines and as Markdown; of humdial also for the replies, from which it
-    goes on, and the submission."""
+    """A folder for the figures, as JSON lines and as Markdown; of those that ask also for what was answered,
+    from which they go on."""
     limit: int | None = None
-    """Score so many items at most; of humdial so many dialogues of each task and language."""
+    """Score so many items at most; of humdial so many dialogues of each task and language, of televal so
+    many questions of each set."""
     seed: int = 0
     """Draws items and bootstrap samples."""
     json: bool = False
     """Print the figures as JSON lines and nothing else on standard output."""
     system: str | None = None
-    """Of humdial, what is scored instead of --recipe: the URL of a server that speaks OpenAI's chat
+    """Of those that ask, what is scored instead of --recipe: the URL of a server that speaks OpenAI's chat
     completions with audio input (http://localhost:8000/v1), or a folder of predictions."""
     model: str | None = None
     """Of --system: a server's model, if it has several, or a name for the predictions."""
     api_key_env: str | None = None
     """Of --system, the environment variable with a server's key."""
     voice: str | None = None
-    """Of humdial, who speaks the replies, as in `harken reply`; of a server one of its voices, else it is
-    asked for text alone."""
+    """Of those that ask, who speaks the replies, as in `harken reply`; of a server one of its voices, else it
+    is asked for text alone. Only humdial wants replies spoken without it."""
     judge: str = "none"
     """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
     process), or none."""
@@ -113,6 +115,9 @@ class Evaluate(Command):
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
     """The environment variable with the key of the judge's server."""
+    columns: Path | None = None
+    """Of televal, a TOML file that says what the files call their columns (key, audio, query, answer) and
+    sets."""
     ratings: Path | None = None
     """Of humdial, people's ratings of the replies' sound: a CSV file with id, dimension, rating, rater."""
     reading: Reading = "second"
@@ -140,27 +145,39 @@ class Evaluate(Command):
             limit=self.limit,
             seed=self.seed,
             json=self.json,
-            asking=self._asking() if self.benchmark == "humdial" else None,
+            asking=self._asking() if self.benchmark in evaluation.ASKED else None,
         )
         return DONE
 
     def _check_asking(self) -> None:
-        """Options of humdial, and those of its systems and judges."""
+        """Options of the benchmarks that ask a system, and those of systems and judges."""
+        from harken.evaluation import ASKED, JUDGED
+
+        command = f"evaluate {self.benchmark}"
         of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
         of_judge = {"--judge-model": self.judge_model, "--judge-key-env": self.judge_key_env}
-        if self.benchmark != "humdial":
-            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
-            how = {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask}
-            check_unused(f"evaluate {self.benchmark}", {**whom, **how, **of_system, **of_judge})
+        options: tuple[tuple[Collection[str], dict[str, object]], ...] = (
+            (ASKED, {"--system": self.system, "--voice": self.voice, **of_system}),
+            (JUDGED, {"--judge": self.judge != "none", **of_judge}),
+            (
+                ("humdial",),
+                {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask},
+            ),
+            (("televal",), {"--columns": self.columns}),
+        )
+        for benchmarks, given in options:
+            if self.benchmark not in benchmarks:
+                check_unused(command, given)
+        if self.benchmark not in ASKED:
             return
         if len(self.data) != 1 or self.out is None:
-            raise WrongUse("evaluate humdial takes one folder of --data, and --out", "--data DIR --out DIR")
+            raise WrongUse(f"{command} takes one folder of --data, and --out", "--data DIR --out DIR")
         if self.system is None:
-            check_unused("evaluate humdial without --system", of_system)
+            check_unused(f"{command} without --system", of_system)
         else:
-            check_unused("evaluate humdial --system", {"--checkpoint": self.checkpoint})
+            check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
-            check_unused("evaluate humdial without --judge", of_judge)
+            check_unused(f"{command} without --judge", of_judge)
 
     def _asking(self) -> Asking:
         from harken.evaluation.humdial.run import Asking
@@ -173,6 +190,7 @@ class Evaluate(Command):
             judge=None if self.judge == "none" else self.judge,
             judge_model=self.judge_model,
             judge_key_env=self.judge_key_env,
+            columns=self.columns,
             ratings=self.ratings,
             reading=self.reading,
             ask=self.ask,

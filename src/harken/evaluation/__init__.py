@@ -30,7 +30,12 @@ BENCHMARKS = (
     "speech",
     "style",
     "humdial",
+    "televal",
 )
+ASKED = ("humdial", "televal")
+"""Those that ask a system under test, which may be another than Harken."""
+JUDGED = ("humdial",)
+"""Those whose answers a judge may score."""
 RECCON = "reccon.jsonl.gz"
 
 
@@ -52,25 +57,26 @@ def run(
         benchmark: one of BENCHMARKS.
         data: folders. affect, labelers, following, style: emotional speech; words: packs, renders, people
             reading; alignment, codec, speech: packs and renders; attribution: packs and renders, and one
-            folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings.
+            folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings;
+            televal: one folder or file.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
-        out: for the figures; humdial needs it, and keeps there what was said.
-        limit: so many clips (of each set), turns, or dialogues (of each task and language) at most.
-        asking: of humdial, who is asked and who judges; None asks `recipe`, unjudged.
+        out: for the figures; those of `ASKED` need it, and keep there what was said.
+        limit: at most so many clips or questions (of each set), turns, dialogues (of each task and language).
+        asking: of those in `ASKED`, who is asked and who judges; None asks `recipe`, unjudged.
 
     Raises: InputError for a benchmark that there is not, DataError for data that do not fit it.
     """
     if benchmark not in BENCHMARKS:
         raise InputError(f"there is no benchmark {benchmark!r}", f"choose one of: {', '.join(BENCHMARKS)}")
     for folder in data:
-        if not folder.is_dir():
+        if not folder.is_dir() and not (benchmark in ASKED and folder.is_file()):
             raise DataError(f"{folder} is no folder", "name the folders of evaluation data after --data")
     from harken import __version__
     from harken.evaluation.progress import quiet_libraries
     from harken.evaluation.report import hardware
 
     quiet_libraries()
-    measure = partial(_humdial, out, asking) if benchmark == "humdial" else _measure(benchmark)
+    measure = partial(_asked, out, asking) if benchmark in ASKED else _measure(benchmark)
     report = measure(benchmark, recipe, list(data), checkpoint, limit, seed).with_setting(
         harken=__version__,
         recipe=recipe.name,
@@ -90,7 +96,7 @@ def _measure(benchmark: str) -> Callable[..., Report]:
     return measures.get(benchmark, _with_model)
 
 
-def _humdial(
+def _asked(
     out: Path | None,
     asking: Asking | None,
     benchmark: str,
@@ -100,12 +106,16 @@ def _humdial(
     limit: int | None,
     seed: int,
 ) -> Report:
-    from harken.evaluation.humdial.run import Asking, evaluate
+    """The benchmarks that ask a system under test."""
+    from harken.evaluation.humdial.run import Asking
+    from harken.evaluation.humdial.run import evaluate as humdial
+    from harken.evaluation.televal.run import evaluate as televal
 
     if len(data) != 1 or out is None:
         raise InputError(
-            "humdial takes one folder of data, and one for what it writes", "--data DIR --out DIR"
+            f"{benchmark} takes one place of data, and one for what it writes", "--data DIR --out DIR"
         )
+    evaluate = {"humdial": humdial, "televal": televal}[benchmark]
     return evaluate(
         data[0], asking or Asking(), recipe=recipe, checkpoint=checkpoint, out=out, limit=limit, seed=seed
     )

@@ -50,6 +50,8 @@ class Asking:
     """None leaves texts unscored."""
     judge_model: str | None = None
     judge_key_env: str | None = None
+    columns: Path | None = None
+    """Of televal, what its files call their columns and sets."""
     ratings: Path | None = None
     """People's ratings of task 3's sound (`harken.evaluation.ratings`), by dialogue id."""
     reading: Reading = "second"
