@@ -131,6 +131,7 @@ def test_columns_stand_only_where_their_sets_are_whole(tmp_path: Path, small: No
         report.setting["AQA-en"]
         == "none: not whole: llamaqa-en (2 of 3 questions), triviaqa-en (2 of 3 questions)"
     )
+    assert "webq-zh (2 of 3 questions)" in report.setting["sets that are not whole"]  # type: ignore[operator]
 
 
 def test_a_column_weighs_its_sets_as_the_paper_does(tmp_path: Path, small: None) -> None:

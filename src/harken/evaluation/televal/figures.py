@@ -35,6 +35,7 @@ def televal_report(
         "system": system,
         "score": "share of answers in which a reference occurs, times 100; no answer counts as 0",
         **{column: lacking or _formula(column) for column, lacking in why.items()},
+        "sets that are not whole": _parts(predictions) or "none",
         "unanswered questions": sum(not p.pred.strip() for given in predictions.values() for p in given),
         "problems of files": problems_of_files,
         "published figures": f"{TELEVAL}; AQA: {IEAT_PAPER}, Table 1",
@@ -56,12 +57,17 @@ def published_rows(shown: set[str]) -> list[Row]:
 
 def _why_not(column: str, predictions: Mapping[str, Sequence[Prediction]]) -> str | None:
     """Why a column has no figure; None where all its sets are whole."""
-    lacking = []
-    for name in AQA_WEIGHTS[column]:
-        n, size = len(predictions.get(name, ())), SET_SIZES[name]
-        if n != size:
-            lacking.append(f"{name} ({n} of {size} questions)")
-    return f"none: not whole: {', '.join(lacking)}" if lacking else None
+    parts = _parts({name: predictions.get(name, ()) for name in AQA_WEIGHTS[column]})
+    return f"none: not whole: {', '.join(parts)}" if parts else None
+
+
+def _parts(predictions: Mapping[str, Sequence[Prediction]]) -> list[str]:
+    """The sets that have more or fewer questions than TELEVAL's, in words."""
+    return [
+        f"{name} ({len(given)} of {SET_SIZES[name]} questions)"
+        for name, given in predictions.items()
+        if len(given) != SET_SIZES[name]
+    ]
 
 
 def _aqa(column: str, predictions: Mapping[str, Sequence[Prediction]], seed: int) -> Interval:
