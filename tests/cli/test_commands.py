@@ -175,11 +175,25 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         (*humdial, "--model", "m"),
         (*humdial, "--judge-model", "m"),
         (*humdial, "--system", "p", "--checkpoint", "c"),
+        (*humdial, "--columns", "c.toml"),
+        ("evaluate", "televal", "--data", "d", "--out", "o", "--judge", "local"),
+        ("evaluate", "televal", "--data", "d"),
+        ("evaluate", "paralinguistic", "--data", "d", "--out", "o", "--ratings", "r.csv"),
+        ("evaluate", "empathy", "--data", "d", "--out", "o", "--metadata", "heard"),
     )
     for arguments in unfit:
         code, _, err = run(capsys, *arguments)
         assert code == 2 and err
     assert len(evaluated) == 2
+    asked = ("--data", "d.jsonl", "--out", "o")
+    assert run(capsys, "evaluate", "televal", *asked, "--columns", "c.toml")[0] == 0
+    assert run(capsys, "evaluate", "paralinguistic", *asked, "--metadata", "heard")[0] == 0
+    assert run(capsys, "evaluate", "empathy", *asked, "--ratings", "r.csv")[0] == 0
+    assert [options["asking"] for _, options in evaluated[2:]] == [
+        Asking(columns=Path("c.toml")),
+        Asking(metadata="heard"),
+        Asking(ratings=Path("r.csv")),
+    ]
 
 
 def test_bench_data_asks_for_parts(capsys, monkeypatch):

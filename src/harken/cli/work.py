@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harken.evaluation.humdial.run import Asking
 
 Reading = Literal["second", "last"]
+Metadata = Literal["none", "heard", "labelled"]
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 
 
@@ -80,7 +81,7 @@ class Evaluate(Command):
 
     benchmark: Positional[str]
     """Which benchmark, for example: words, alignment, humdial, televal; a wrong name lists them all. Those
-    that ask a system under test are humdial and televal."""
+    that ask a system under test are humdial, televal, paralinguistic and empathy."""
     data: tuple[Path, ...]
     """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues; of
     those that ask, one folder or file of questions with their recordings (docs/benchmarks.md)."""
@@ -93,7 +94,7 @@ class Evaluate(Command):
     from which they go on."""
     limit: int | None = None
     """Score so many items at most; of humdial so many dialogues of each task and language, of televal so
-    many questions of each set."""
+    many questions of each set, of paralinguistic of each type."""
     seed: int = 0
     """Draws items and bootstrap samples."""
     json: bool = False
@@ -109,8 +110,8 @@ class Evaluate(Command):
     """Of those that ask, who speaks the replies, as in `harken reply`; of a server one of its voices, else it
     is asked for text alone. Only humdial wants replies spoken without it."""
     judge: str = "none"
-    """Of humdial, who judges the texts: the URL of an OpenAI-compatible server, local (a model in this
-    process), or none."""
+    """Of humdial, paralinguistic and empathy, who judges the texts: the URL of an OpenAI-compatible server,
+    local (a model in this process), or none."""
     judge_model: str | None = None
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
@@ -118,8 +119,12 @@ class Evaluate(Command):
     columns: Path | None = None
     """Of televal, a TOML file that says what the files call their columns (key, audio, query, answer) and
     sets."""
+    metadata: Metadata = "none"
+    """Of paralinguistic, tell the system beside each question the emotion and gender, as the affect readout
+    heard them or as the data label them."""
     ratings: Path | None = None
-    """Of humdial, people's ratings of the replies' sound: a CSV file with id, dimension, rating, rater."""
+    """People's ratings, a CSV file with id, dimension, rating, rater: of humdial of the replies' sound, of
+    empathy of the replies."""
     reading: Reading = "second"
     """Of humdial, which turn with an emotion task 3 scores: the second, as the challenge's script has it, or
     the last, as its guide says."""
@@ -159,11 +164,10 @@ class Evaluate(Command):
         options: tuple[tuple[Collection[str], dict[str, object]], ...] = (
             (ASKED, {"--system": self.system, "--voice": self.voice, **of_system}),
             (JUDGED, {"--judge": self.judge != "none", **of_judge}),
-            (
-                ("humdial",),
-                {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask},
-            ),
+            (("humdial",), {"--reading": self.reading != "second", "--ask": self.ask}),
+            (("humdial", "empathy"), {"--ratings": self.ratings}),
             (("televal",), {"--columns": self.columns}),
+            (("paralinguistic",), {"--metadata": self.metadata != "none"}),
         )
         for benchmarks, given in options:
             if self.benchmark not in benchmarks:
@@ -191,6 +195,7 @@ class Evaluate(Command):
             judge_model=self.judge_model,
             judge_key_env=self.judge_key_env,
             columns=self.columns,
+            metadata=self.metadata,
             ratings=self.ratings,
             reading=self.reading,
             ask=self.ask,

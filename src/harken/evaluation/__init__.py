@@ -31,10 +31,12 @@ BENCHMARKS = (
     "style",
     "humdial",
     "televal",
+    "paralinguistic",
+    "empathy",
 )
-ASKED = ("humdial", "televal")
+ASKED = ("humdial", "televal", "paralinguistic", "empathy")
 """Those that ask a system under test, which may be another than Harken."""
-JUDGED = ("humdial",)
+JUDGED = ("humdial", "paralinguistic", "empathy")
 """Those whose answers a judge may score."""
 RECCON = "reccon.jsonl.gz"
 
@@ -58,7 +60,7 @@ def run(
         data: folders. affect, labelers, following, style: emotional speech; words: packs, renders, people
             reading; alignment, codec, speech: packs and renders; attribution: packs and renders, and one
             folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings;
-            televal: one folder or file.
+            televal, paralinguistic, empathy: one folder or file.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
         out: for the figures; those of `ASKED` need it, and keep there what was said.
         limit: at most so many clips or questions (of each set), turns, dialogues (of each task and language).
@@ -107,16 +109,18 @@ def _asked(
     seed: int,
 ) -> Report:
     """The benchmarks that ask a system under test."""
+    from harken.evaluation.empathy.run import evaluate as empathy
     from harken.evaluation.humdial.run import Asking
     from harken.evaluation.humdial.run import evaluate as humdial
+    from harken.evaluation.paralinguistic.run import evaluate as paralinguistic
     from harken.evaluation.televal.run import evaluate as televal
 
     if len(data) != 1 or out is None:
         raise InputError(
             f"{benchmark} takes one place of data, and one for what it writes", "--data DIR --out DIR"
         )
-    evaluate = {"humdial": humdial, "televal": televal}[benchmark]
-    return evaluate(
+    evaluate = {"humdial": humdial, "televal": televal, "paralinguistic": paralinguistic, "empathy": empathy}
+    return evaluate[benchmark](
         data[0], asking or Asking(), recipe=recipe, checkpoint=checkpoint, out=out, limit=limit, seed=seed
     )
 

@@ -25,6 +25,7 @@ from harken.evaluation.humdial.submission import check, task_file, write_task
 from harken.evaluation.humdial.testset import Case, by_task, read_test_set
 from harken.evaluation.humdial.verdicts import HEARD, Judged, Ratings, judge_replies
 from harken.evaluation.language import LANGUAGES, Language
+from harken.evaluation.paralinguistic.items import Metadata
 from harken.evaluation.problems import Problem
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
@@ -52,8 +53,10 @@ class Asking:
     judge_key_env: str | None = None
     columns: Path | None = None
     """Of televal, what its files call their columns and sets."""
+    metadata: Metadata = "none"
+    """Of paralinguistic, what the system is told of the voice."""
     ratings: Path | None = None
-    """People's ratings of task 3's sound (`harken.evaluation.ratings`), by dialogue id."""
+    """People's ratings (`harken.evaluation.ratings`): of humdial of task 3's sound, by dialogue id."""
     reading: Reading = "second"
     ask: bool = False
     """Put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
