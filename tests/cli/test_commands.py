@@ -188,11 +188,25 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         (*humdial, "--judge", "local", "--trial", "1"),
         (*humdial, "--system", "p", "--checkpoint", "c"),
         (*humdial, "--system", "cascade", "--model", "m"),
+        (*humdial, "--columns", "c.toml"),
+        ("evaluate", "televal", "--data", "d", "--out", "o", "--judge", "local"),
+        ("evaluate", "televal", "--data", "d"),
+        ("evaluate", "paralinguistic", "--data", "d", "--out", "o", "--ratings", "r.csv"),
+        ("evaluate", "empathy", "--data", "d", "--out", "o", "--metadata", "heard"),
     )
     for arguments in unfit:
         code, _, err = run(capsys, *arguments)
         assert code == 2 and err
     assert len(evaluated) == 3
+    asked = ("--data", "d.jsonl", "--out", "o")
+    assert run(capsys, "evaluate", "televal", *asked, "--columns", "c.toml")[0] == 0
+    assert run(capsys, "evaluate", "paralinguistic", *asked, "--metadata", "heard")[0] == 0
+    assert run(capsys, "evaluate", "empathy", *asked, "--ratings", "r.csv")[0] == 0
+    assert [options["asking"] for _, options in evaluated[3:]] == [
+        Asking(columns=Path("c.toml"), command=typed),
+        Asking(metadata="heard", command=typed),
+        Asking(ratings=Path("r.csv"), command=typed),
+    ]
 
 
 def test_evaluate_compare_takes_two_runs(capsys, tmp_path):

@@ -21,7 +21,7 @@ from harken.evaluation.asking.exchanges import LOGS
 from harken.evaluation.dialogue_sets.build import ITEMS, SET
 from harken.evaluation.dialogue_sets.items import Item, contrast_item
 from harken.evaluation.dialogue_sets.read import read_set
-from harken.evaluation.dialogue_sets.run import PROBLEMS, run_dialogues
+from harken.evaluation.dialogue_sets.run import run_dialogues
 from harken.evaluation.dialogue_sets.sound import Ears, Wave
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
 from harken.evaluation.humdial.scores import D1, TASKS
@@ -253,7 +253,7 @@ def test_answers_that_name_nothing_are_wrong_and_those_that_are_missing_unscored
     }
     assert report.setting["unscored scores"] == {"no answer": 3, "no sound": 16}
     assert report.setting["unanswered questions"] == 2
-    problems = (folder.parent / "out" / PROBLEMS).read_text()
+    problems = (folder.parent / "out" / "dialogues-problems.txt").read_text()
     assert "en-d0-trajectory-free: unanswered: too quiet" in problems
 
 
@@ -340,7 +340,7 @@ def test_problems_of_a_set_are_listed_and_the_rest_goes_on(folder: Path) -> None
     by_id["en-d2-reasoning"]["gold"] = []
     write_items(folder, [*rows, by_id["en-d3-empathy"], {"id": "x", "task": "singing"}])
     report = run(folder, system(folder, perfect))
-    problems = (folder.parent / "out" / PROBLEMS).read_text()
+    problems = (folder.parent / "out" / "dialogues-problems.txt").read_text()
     for what in (
         "en-d0-empathy: turn 2: the recording audio/en-d0_2.ogg is missing",
         "en-d1-trajectory: its candidates hold the answer 0 times, not once",

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from harken.evaluation.asking.options import Asking
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
 from harken.evaluation.humdial.figures import MEASURED
-from harken.evaluation.humdial.run import Asking, run_humdial
+from harken.evaluation.humdial.run import run_humdial
 from harken.evaluation.humdial.scores import D1, D2, D3, MEAN, TASKS
 from harken.evaluation.humdial.testset import read_test_set
 from harken.evaluation.judges.judging import NO_ANSWER

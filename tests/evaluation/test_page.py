@@ -22,9 +22,10 @@ pytest.importorskip("matplotlib", reason="the page needs harken[eval]")
 pytest.importorskip("sklearn", reason="calibration needs harken[eval]")
 
 from harken.errors import InputError, MissingExtra
+from harken.evaluation.asking.options import Asking
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
 from harken.evaluation.humdial.page import NAME, drawn
-from harken.evaluation.humdial.run import Asking, run_humdial
+from harken.evaluation.humdial.run import run_humdial
 from harken.evaluation.humdial.scores import TASKS
 from harken.evaluation.humdial.testset import Case, read_test_set
 from harken.evaluation.page.examples import Example, ExampleTurn

@@ -29,8 +29,9 @@ import uvicorn
 from harken.cli import main
 from harken.errors import DataError, MissingExtra
 from harken.evaluation.asking.answers import FILE
+from harken.evaluation.asking.options import Asking
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
-from harken.evaluation.humdial.run import Asking, run_humdial
+from harken.evaluation.humdial.run import run_humdial
 from harken.evaluation.humdial.scores import D1, D2, D3
 from harken.evaluation.humdial.testset import read_test_set
 from harken.evaluation.rating.items import ITEMS, read_items

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from harken.evaluation.asking.options import Asking
 
 Reading = Literal["second", "last"]
+Metadata = Literal["none", "heard", "labelled"]
+Given = dict[str, object]
+"""Option -> its value, or whether it was given."""
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 
 
@@ -81,27 +84,29 @@ class Evaluate(Command):
     it, `compare` sets two runs side by side, `judge` tries a judge, `rate` has people rate replies."""
 
     benchmark: Positional[str]
-    """Which benchmark, for example: affect, words, alignment, attribution, humdial, dialogues."""
+    """Which benchmark, for example: words, alignment, humdial, televal; a wrong name lists them all. Those
+    that ask a system under test are humdial, dialogues, televal, paralinguistic and empathy."""
     data: tuple[Path, ...]
     """Folders of evaluation data, one or more: speech packs, renders, people reading, annotated dialogues; of
-    humdial the challenge's dialogues with their recordings; of dialogues a set of build-dialogues."""
+    those that ask, one folder or file of questions with their recordings (docs/benchmarks.md), of dialogues a
+    set of build-dialogues."""
     recipe: str = "mini"
     """What is scored."""
     checkpoint: Path | None = None
     """A folder of trained parts, instead of those that ship with Harken."""
     out: Path | None = None
-    """A folder for the figures, as JSON lines and as Markdown; of humdial and dialogues also for the replies,
-    from which it goes on, and for the submission or the scores of each item."""
+    """A folder for the figures, as JSON lines and as Markdown; of those that ask also for what was answered,
+    from which they go on."""
     limit: int | None = None
-    """Score so many items at most; of humdial so many dialogues, of dialogues so many items, of each task
-    and language."""
+    """Score so many items at most; of humdial so many dialogues and of dialogues so many items of each task
+    and language, of televal so many questions of each set, of paralinguistic of each type."""
     seed: int = 0
     """Draws items and bootstrap samples."""
     json: bool = False
     """Print the figures as JSON lines and nothing else on standard output."""
     system: str | None = None
-    """Of humdial and dialogues, what is scored instead of Harken: the URL of a server that speaks OpenAI's
-    chat completions with audio input (http://localhost:8000/v1) or its Realtime protocol
+    """Of those that ask, what is scored instead of Harken: the URL of a server that speaks OpenAI's chat
+    completions with audio input (http://localhost:8000/v1) or its Realtime protocol
     (ws://localhost:8000/v1/realtime), a folder of predictions, or cascade (recogniser, language model and
     Kokoro, of the parts of --recipe)."""
     model: str | None = None
@@ -109,20 +114,27 @@ class Evaluate(Command):
     api_key_env: str | None = None
     """Of --system, the environment variable with a server's key."""
     voice: str | None = None
-    """Of humdial and dialogues, who speaks the replies, as in `harken reply`; of a server one of its voices.
-    Without it, a server of chat completions is asked for text alone, and a Realtime server chooses."""
+    """Of those that ask, who speaks the replies, as in `harken reply`; of a server one of its voices. Without
+    it, a server of chat completions is asked for text alone, and a Realtime server chooses."""
     judge: str = "none"
-    """Of humdial and dialogues, who judges the texts: the URL of an OpenAI-compatible server, local (a model
-    in this process), or none."""
+    """Of those that ask but for televal, who judges the texts: the URL of an OpenAI-compatible server, local
+    (a model in this process), or none."""
     judge_model: str | None = None
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
     """The environment variable with the key of the judge's server."""
     trial: int | None = None
-    """Of --judge, try it first on replies planted in so many dialogues of each language, instead of 12; what
-    it scores is withheld where it cannot tell them apart. 0 shows its scores untried."""
+    """Of humdial and dialogues, try the judge first on replies planted in so many dialogues of each language,
+    instead of 12; what it scores is withheld where it cannot tell them apart. 0 shows its scores untried."""
+    columns: Path | None = None
+    """Of televal, a TOML file that says what the files call their columns (key, audio, query, answer) and
+    sets."""
+    metadata: Metadata = "none"
+    """Of paralinguistic, tell the system beside each question the emotion and gender, as the affect readout
+    heard them or as the data label them."""
     ratings: Path | None = None
-    """Of humdial, people's ratings of the replies' sound: a CSV file with id, dimension, rating, rater."""
+    """People's ratings, a CSV file with id, dimension, rating, rater: of humdial of the replies' sound, of
+    empathy of the replies."""
     reading: Reading = "second"
     """Of humdial, which turn with an emotion task 3 scores: the second, as the challenge's script has it, or
     the last, as its guide says."""
@@ -153,23 +165,30 @@ class Evaluate(Command):
         return DONE
 
     def _check_asking(self) -> None:
-        """Options of benchmarks that ask a system, and those of systems and judges."""
-        from harken.evaluation import ASKED
+        """Options of the benchmarks that ask a system, and those of systems and judges."""
+        from harken.evaluation import ASKED, JUDGED, TRIED
         from harken.evaluation.systems.select import CASCADE
 
-        of_system = {"--model": self.model, "--api-key-env": self.api_key_env}
-        of_judge = {
+        command = f"evaluate {self.benchmark}"
+        of_system: dict[str, object] = {"--model": self.model, "--api-key-env": self.api_key_env}
+        of_judge: dict[str, object] = {
             "--judge-model": self.judge_model,
             "--judge-key-env": self.judge_key_env,
-            "--trial": self.trial is not None,
         }
-        command = f"evaluate {self.benchmark}"
-        if self.benchmark != "humdial":
-            how = {"--ratings": self.ratings, "--reading": self.reading != "second", "--ask": self.ask}
-            check_unused(command, how)
+        of_trial: dict[str, object] = {"--trial": self.trial is not None}
+        options: tuple[tuple[Collection[str], dict[str, object]], ...] = (
+            (ASKED, {"--system": self.system, "--voice": self.voice, **of_system}),
+            (JUDGED, {"--judge": self.judge != "none", **of_judge}),
+            (TRIED, of_trial),
+            (("humdial",), {"--reading": self.reading != "second", "--ask": self.ask}),
+            (("humdial", "empathy"), {"--ratings": self.ratings}),
+            (("televal",), {"--columns": self.columns}),
+            (("paralinguistic",), {"--metadata": self.metadata != "none"}),
+        )
+        for benchmarks, given in options:
+            if self.benchmark not in benchmarks:
+                check_unused(command, given)
         if self.benchmark not in ASKED:
-            whom = {"--system": self.system, "--voice": self.voice, "--judge": self.judge != "none"}
-            check_unused(command, {**whom, **of_system, **of_judge})
             return
         if len(self.data) != 1 or self.out is None:
             raise WrongUse(f"{command} takes one folder of --data, and --out", "--data DIR --out DIR")
@@ -180,7 +199,7 @@ class Evaluate(Command):
                 check_unused(f"{command} --system cascade", of_system)
             check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
-            check_unused(f"{command} without --judge", of_judge)
+            check_unused(f"{command} without --judge", of_judge | of_trial)
         if self.trial is not None and (self.trial < 0 or self.trial == 1):
             raise WrongUse(f"--trial {self.trial} is neither 0 nor 2 or more", "--trial 12, for example")
 
@@ -196,6 +215,8 @@ class Evaluate(Command):
             judge=None if self.judge == "none" else self.judge,
             judge_model=self.judge_model,
             judge_key_env=self.judge_key_env,
+            columns=self.columns,
+            metadata=self.metadata,
             ratings=self.ratings,
             reading=self.reading,
             ask=self.ask,

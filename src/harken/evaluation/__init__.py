@@ -32,9 +32,16 @@ BENCHMARKS = (
     "style",
     "humdial",
     "dialogues",
+    "televal",
+    "paralinguistic",
+    "empathy",
 )
-ASKED = ("humdial", "dialogues")
-"""Benchmarks that ask any system under test."""
+ASKED = ("humdial", "dialogues", "televal", "paralinguistic", "empathy")
+"""Those that ask a system under test, which may be another than Harken."""
+JUDGED = ("humdial", "dialogues", "paralinguistic", "empathy")
+"""Those whose answers a judge may score."""
+TRIED = ("humdial", "dialogues")
+"""Those that try the judge first."""
 RECCON = "reccon.jsonl.gz"
 
 
@@ -57,18 +64,20 @@ def run(
         data: folders. affect, labelers, following, style: emotional speech; words: packs, renders, people
             reading; alignment, codec, speech: packs and renders; attribution: packs and renders, and one
             folder that holds RECCON; humdial: one folder of the challenge's dialogues and their recordings;
-            dialogues: one set that `harken evaluate build-dialogues` made.
+            dialogues: one set that `harken evaluate build-dialogues` made; televal, paralinguistic, empathy:
+            one folder or file.
         checkpoint: a folder of trained parts; None takes those that ship with Harken. affect trains its own.
-        out: for the figures; those of ASKED need it, and keep there what was said.
-        limit: so many clips (of each set), turns, or dialogues or items (of each task and language) at most.
-        asking: of ASKED, who is asked and who judges; None asks `recipe`, unjudged.
+        out: for the figures; those of `ASKED` need it, and keep there what was said.
+        limit: at most so many clips or questions (of each set), turns, or dialogues or items (of each task
+            and language).
+        asking: of those in `ASKED`, who is asked and who judges; None asks `recipe`, unjudged.
 
     Raises: InputError for a benchmark that there is not, DataError for data that do not fit it.
     """
     if benchmark not in BENCHMARKS:
         raise InputError(f"there is no benchmark {benchmark!r}", f"choose one of: {', '.join(BENCHMARKS)}")
     for folder in data:
-        if not folder.is_dir():
+        if not folder.is_dir() and not (benchmark in ASKED and folder.is_file()):
             raise DataError(f"{folder} is no folder", "name the folders of evaluation data after --data")
     from harken.evaluation.progress import quiet_libraries
 
@@ -117,15 +126,25 @@ def _asked(
     limit: int | None,
     seed: int,
 ) -> Report:
+    """The benchmarks that ask a system under test."""
     from harken.evaluation.asking.options import Asking
-    from harken.evaluation.dialogue_sets import run as dialogues
-    from harken.evaluation.humdial import run as humdial
+    from harken.evaluation.dialogue_sets.run import evaluate as dialogues
+    from harken.evaluation.empathy.run import evaluate as empathy
+    from harken.evaluation.humdial.run import evaluate as humdial
+    from harken.evaluation.paralinguistic.run import evaluate as paralinguistic
+    from harken.evaluation.televal.run import evaluate as televal
 
     if len(data) != 1 or out is None:
         raise InputError(
-            f"{benchmark} takes one folder of data, and one for what it writes", "--data DIR --out DIR"
+            f"{benchmark} takes one place of data, and one for what it writes", "--data DIR --out DIR"
         )
-    evaluate = {"humdial": humdial.evaluate, "dialogues": dialogues.evaluate}[benchmark]
+    evaluate = {
+        "humdial": humdial,
+        "dialogues": dialogues,
+        "televal": televal,
+        "paralinguistic": paralinguistic,
+        "empathy": empathy,
+    }[benchmark]
     return evaluate(
         data[0], asking or Asking(), recipe=recipe, checkpoint=checkpoint, out=out, limit=limit, seed=seed
     )

@@ -81,6 +81,12 @@ class Repeatability:
         return self.between / whole if whole > _ROUNDING else None
 
 
+def pearson(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None, seed: int = 0) -> Interval | None:
+    """Pearson's linear correlation of two (N,) lists; None where either is constant."""
+    ours, theirs = _two(a, b)
+    return _bootstrap(lambda drawn: _pearson(ours[drawn], theirs[drawn]), len(ours), groups, seed)
+
+
 def spearman(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None, seed: int = 0) -> Interval | None:
     """Spearman's rank correlation of two (N,) lists; None where either is constant."""
     ours, theirs = _two(a, b)
@@ -242,11 +248,13 @@ def _bootstrap(
     return Interval(float(value), float(low), float(high))
 
 
+def _pearson(a: Floats, b: Floats) -> float:
+    return float("nan") if _constant(a) or _constant(b) else float(np.corrcoef(a, b)[0, 1])
+
+
 def _spearman(a: Floats, b: Floats) -> float:
-    if _constant(a) or _constant(b):
-        return float("nan")
     rank = _stats().rankdata
-    return float(np.corrcoef(rank(a), rank(b))[0, 1])
+    return _pearson(rank(a), rank(b))
 
 
 def _kendall(a: Floats, b: Floats) -> float:

@@ -124,7 +124,7 @@ def read_predictions(path: Path, keys: Iterable[str] = ()) -> tuple[list[Predict
             problems.append(Problem(path, key, "pred is missing or not text"))
         else:
             try:
-                predictions[key] = Prediction(key, row["pred"], _decoded(row.get("ref")))
+                predictions[key] = Prediction(key, row["pred"], read_reference(row.get("ref")))
             except ValueError as error:
                 problems.append(Problem(path, key, str(error)))
     named = {problem.id for problem in problems}
@@ -147,6 +147,18 @@ def write_predictions(folder: Path, model: str, dataset: str, predictions: Itera
     return path
 
 
+def read_reference(value: object) -> Reference:
+    """A reference as JSON has it, tuples as `{"__tuple__": true, "items": […]}`. Raises ValueError."""
+    match value:
+        case str():
+            return value
+        case [_, *_]:
+            return [read_reference(part) for part in value]
+        case {"__tuple__": True, "items": [_, *_] as items}:
+            return tuple(read_reference(part) for part in items)
+    raise ValueError("ref is missing, empty, or no text, list or tuple")
+
+
 def _occurs(answer: list[str], reference: Reference) -> bool:
     match reference:
         case str():
@@ -167,14 +179,3 @@ def _encoded(reference: Reference) -> Any:
         case list():
             return [_encoded(part) for part in reference]
     return reference
-
-
-def _decoded(value: object) -> Reference:
-    match value:
-        case str():
-            return value
-        case [_, *_]:
-            return [_decoded(part) for part in value]
-        case {"__tuple__": True, "items": [_, *_] as items}:
-            return tuple(_decoded(part) for part in items)
-    raise ValueError("ref is missing, empty, or no text, list or tuple")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harken.audio.io import write
 from harken.errors import DataError, InputError
+from harken.evaluation.asking.recordings import file_name
 from harken.evaluation.problems import json_objects
 from harken.evaluation.systems.base import Answer, Felt, Question
 
@@ -81,7 +82,7 @@ class Answers:
         return kept
 
     def _beside(self, question: Question) -> Path:
-        return self.folder / SOUND / question.dataset / f"{question.key}.wav"
+        return self.folder / SOUND / question.dataset / f"{file_name(question.key)}.wav"
 
     def _append(self, row: dict[str, object]) -> None:
         self._make(self.folder)

@@ -13,10 +13,14 @@ from harken.evaluation.systems.select import CASCADE
 
 if TYPE_CHECKING:
     from harken.evaluation.humdial.dialogues import Reading
+    from harken.evaluation.paralinguistic.items import Metadata
     from harken.evaluation.report import Report
     from harken.evaluation.systems.base import System
     from harken.llm.base import LLM
     from harken.recipes import Recipe
+
+HEARD = "questions"
+"""The folder under OUT of recordings that were written out of a data set."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,12 @@ class Asking:
     """None leaves texts unscored."""
     judge_model: str | None = None
     judge_key_env: str | None = None
+    columns: Path | None = None
+    """Of televal, what its files call their columns and sets."""
+    metadata: Metadata = "none"
+    """Of paralinguistic, what the system is told of the voice."""
     ratings: Path | None = None
-    """Of humdial, people's ratings of task 3's sound (`harken.evaluation.ratings`), by dialogue id."""
+    """People's ratings (`harken.evaluation.ratings`): of humdial of task 3's sound, by dialogue id."""
     reading: Reading = "second"
     """Of humdial."""
     ask: bool = False
@@ -42,12 +50,20 @@ class Asking:
     command: str | None = None
     """As it was typed, for the page."""
 
-    def check(self, out: Path) -> None:
-        """Raises InputError where `out` would be written into what is scored."""
+    @property
+    def predicted(self) -> bool:
+        """Is the system a folder of predictions, which needs no recordings?"""
+        return self.system not in (None, CASCADE) and Path(str(self.system)).is_dir()
+
+    def check(self, out: Path, data: Path) -> None:
+        """Raises InputError where what is written would be read as data, or written over predictions."""
         if self.system not in (None, CASCADE) and Path(str(self.system)).resolve() == out.resolve():
             raise InputError(
                 f"{out} holds the predictions that are scored", "name another folder after --out"
             )
+
+        if out.resolve().is_relative_to(data.resolve()):
+            raise InputError(f"{out} lies in the data, {data}", "name a folder beside it after --out")
 
     def open_system(self, recipe: Recipe, checkpoint: Path | None) -> System:
         """The system under test; raises what `harken.evaluation.systems.select.open_system` raises."""

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harken.data.files import write_text
 from harken.evaluation.asking.answers import Answers
 from harken.evaluation.asking.exchanges import Asked, ask, score
 from harken.evaluation.asking.options import Asking
+from harken.evaluation.asking.problems import write_problems
 from harken.evaluation.dialogue_sets.ask import FORMS, Asker, Form, exchange_id
 from harken.evaluation.dialogue_sets.figures import dialogues_report
 from harken.evaluation.dialogue_sets.items import Task
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from harken.llm.base import LLM
     from harken.recipes import Recipe
 
-PROBLEMS = "dialogues-problems.txt"
 BENCHMARK = "dialogues"
 
 
@@ -53,7 +52,7 @@ def evaluate(
     seed: int = 0,
 ) -> Report:
     """Open what `asking` names, and run. Args and errors: as `read_set` and `run_dialogues`."""
-    asking.check(out)
+    asking.check(out, data)
     found = read_set(data, limit)
     judge = asking.open_judge()
     system = asking.open_system(recipe, checkpoint)
@@ -87,7 +86,7 @@ def run_dialogues(
     answers = Answers(out, head)
     exchanges = {" ".join(key): asker.exchanges(cases) for key, cases in groups.items()}
     asked = ask(system, exchanges, answers, BENCHMARK)
-    _write_problems(out, found, asked)
+    write_problems(out, BENCHMARK, found.problems, asked.failures)
     texts, sounds = TextScores(asker, answers), SoundScores(asker, answers, ears or Ears())
     judged = JudgedScores(asker, answers, judge) if judge is not None else None
     contrasts: dict[str, list[Contrasted]] = {}
@@ -124,11 +123,6 @@ def _of_judge(
         "rubrics": [rubric(name).label for name in RUBRICS.values()],
         "judge's seconds": judged.usage.seconds,
     }
-
-
-def _write_problems(out: Path, found: DialogueSet, asked: Asked) -> None:
-    problems = [*map(str, found.problems), *(f"{f.key}: unanswered: {f.why}" for f in asked.failures)]
-    write_text(out / PROBLEMS, "".join(f"{line}\n" for line in problems))
 
 
 def _score_logs(

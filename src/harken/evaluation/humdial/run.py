@@ -54,7 +54,7 @@ def evaluate(
     seed: int = 0,
 ) -> Report:
     """Open what `asking` names, and run. Args and errors: as `run_humdial`."""
-    asking.check(out)
+    asking.check(out, data)
     cases, problems = read_test_set(data, limit)
     judge = asking.open_judge()
     system = asking.open_system(recipe, checkpoint)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from harken.errors import DataError
+from harken.evaluation.asking.recordings import find
 from harken.evaluation.humdial.dialogues import Dialogue, excluded, read_dialogues
 from harken.evaluation.language import LANGUAGES, Language
 from harken.evaluation.problems import Problem
@@ -90,16 +91,10 @@ def _case(folder: Path, path: Path, dialogue: Dialogue) -> Case | Problem:
     for turn in dialogue.turns:
         if turn.split_audio_file is None:
             return Problem(path, name, f"turn {turn.turn_id} names no recording")
-        recording = _recording(folder, path, turn.split_audio_file)
+        recording = find(turn.split_audio_file, path, folder)
         if recording is None:
             return Problem(
                 path, name, f"turn {turn.turn_id}: the recording {turn.split_audio_file} is missing"
             )
         recordings.append(recording)
     return Case(cast(Language, language[1].lower()), int(task[1]), dialogue, tuple(recordings), path)
-
-
-def _recording(folder: Path, path: Path, named: str) -> Path | None:
-    """Where a recording is; a file names it as it lay on its maker's disk, or nearer."""
-    places = (path.parent / named, folder / named, path.parent / Path(named).name)
-    return next((place for place in places if place.is_file()), None)

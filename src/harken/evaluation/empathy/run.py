@@ -1,0 +1,121 @@
+"""Replies to turns with an emotion as a run: ask a system, have its replies described and scored, report.
+
+OUT/answers.jsonl           what the system said, as it came; a stopped run goes on from it
+OUT/logs/*.eval             a log, for inspect-ai's viewer
+OUT/verdicts.jsonl          its description of each reply (`comment`), reasons and scores
+OUT/empathy-problems.txt    everything that was wrong, a line each
+OUT/empathy.{jsonl,md}      the report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harken.errors import DataError
+from harken.evaluation.asking.answers import Answers
+from harken.evaluation.asking.exchanges import Exchange, ask, score
+from harken.evaluation.asking.options import Asking
+from harken.evaluation.asking.problems import write_problems
+from harken.evaluation.empathy.figures import Ratings, empathy_report
+from harken.evaluation.empathy.items import Item, read_turns
+from harken.evaluation.judges.judging import Item as JudgedItem
+from harken.evaluation.judges.judging import judge
+from harken.evaluation.judges.rubrics import rubric
+from harken.evaluation.judges.saved import save_verdicts, verdict_rows
+from harken.evaluation.judges.verdicts import Verdict
+from harken.evaluation.problems import Problem
+from harken.evaluation.ratings import mean_ratings, read_ratings
+from harken.evaluation.report import Report
+from harken.evaluation.systems.base import System
+
+if TYPE_CHECKING:
+    from harken.llm.base import LLM
+    from harken.recipes import Recipe
+
+BENCHMARK = "empathy"
+RUBRIC = "empathy-eval"
+GROUP = "turns"
+
+
+def evaluate(
+    data: Path,
+    asking: Asking,
+    *,
+    recipe: Recipe,
+    checkpoint: Path | None,
+    out: Path,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Report:
+    """Open what `asking` names, and run. Errors: as `read_turns`, `read_people` and `run_empathy`."""
+    asking.check(out, data)
+    ratings = read_people(asking.ratings) if asking.ratings else None
+    items, problems = read_turns(data, hears=not asking.predicted, limit=limit)
+    llm = asking.open_judge()
+    system = asking.open_system(recipe, checkpoint)
+    spoken = asking.voice is not None
+    report = run_empathy(items, problems, system, llm, out, ratings=ratings, spoken=spoken, seed=seed)
+    return asking.described(report)
+
+
+def read_people(path: Path) -> Ratings:
+    """People's ratings on the rubric's dimensions. Raises DataError for a file without any."""
+    read = read_ratings(path)
+    by_dimension = {d.name: mean_ratings(read, d.name) for d in rubric(RUBRIC).dimensions}
+    found = {name: rated for name, rated in by_dimension.items() if rated}
+    if not found:
+        raise DataError(
+            f"{path} rates none of {', '.join(by_dimension)}", "name these in its column dimension"
+        )
+    return found
+
+
+def run_empathy(
+    items: Sequence[Item],
+    problems: Sequence[Problem],
+    system: System,
+    llm: LLM | None,
+    out: Path,
+    *,
+    ratings: Ratings | None = None,
+    spoken: bool = False,
+    seed: int = 0,
+) -> Report:
+    """Ask for the replies that `out` lacks, have them judged, write verdicts and problems; gives the figures.
+
+    Args:
+        llm: the judge; None leaves replies unscored.
+        ratings: people's, of this system's replies.
+        spoken: are the replies to be spoken too? Only their text is judged.
+
+    Raises: DataError where `out` holds another system's replies, HarkenError where the system or the judge
+        cannot answer at all; what was answered before is kept.
+    """
+    answers = Answers(out, {"benchmark": BENCHMARK, "system": system.name})
+    exchanges = [Exchange(item.id, (item.asked(spoken),), (item.told,)) for item in items]
+    asked = ask(system, {GROUP: exchanges}, answers, BENCHMARK)
+    write_problems(out, BENCHMARK, problems, asked.failures)
+    replies = {item: answers.get(item.asked(spoken)) for item in items}
+    given = [
+        JudgedItem(item.id, {"conversation": item.told, "reply": reply.text})
+        for item, reply in replies.items()
+        if reply is not None
+    ]
+    used = rubric(RUBRIC)
+    judging = judge(llm, used, given) if llm is not None else None
+    if judging is not None:
+        save_verdicts(out, verdict_rows(judging))
+        verdicts = {j.id: j.outcome for j in judging.judgements if isinstance(j.outcome, Verdict)}
+        score(asked.logs[GROUP], {id: (v.scores, v.comment) for id, v in verdicts.items()})
+    return empathy_report(
+        system.name,
+        items,
+        len(given),
+        judging,
+        [dimension.name for dimension in used.dimensions],
+        ratings,
+        problems_of_files=len(problems),
+        seed=seed,
+    )

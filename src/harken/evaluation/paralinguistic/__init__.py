@@ -1,0 +1,1 @@
+"""Questions about recordings: what was said, how the speaker felt, who spoke."""

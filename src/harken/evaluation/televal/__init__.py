@@ -1,0 +1,1 @@
+"""Spoken question answering on TELEVAL's sets: reading them, and asking a system."""
