@@ -68,17 +68,17 @@ def items_of(out: Path) -> list[dict[str, Any]]:
 
 
 def scene_of(tmp_path: Path, *rows: dict[str, Any], name: str = "reccon") -> Any:
-    return read_scenes(name, written(tmp_path / "one.jsonl", list(rows))).dev()[0]
+    return read_scenes(name, written(tmp_path / "one.jsonl", list(rows))).usable()[0]
 
 
 def test_scenes_have_three_to_five_labelled_turns_of_one_speaker_two_with_an_emotion(annotated: Path) -> None:
     found = read_scenes("reccon", annotated)
-    assert [scene.id for scene in found.dev()] == [f"reccon-d{n}" for n in range(4)]
+    assert [scene.id for scene in found.usable()] == [f"reccon-d{n}" for n in range(4)]
     assert [scene.id for scene in found.scenes][4:] == ["reccon-d5"] and found.dialogues == {
         "dev": 5,
         "train": 1,
     }
-    scene = found.dev()[1]
+    scene = found.usable()[1]
     assert scene.emotions == ("neutral", "sad", "anger") and scene.group == "g1"
     assert [turn.reply for turn in scene.turns] == ["Answer 1.", "Answer 2.", "Answer 3."]
     assert [(cause.turn, cause.text) for cause in scene.turns[2].causes] == [(3, "the thing 1 number 3 came")]
@@ -101,7 +101,7 @@ def test_causes_outside_the_stretch_are_left_out(tmp_path: Path) -> None:
 
 
 def test_the_starter_dialogues_come_with_the_package() -> None:
-    found = read_scenes("starter").dev()
+    found = read_scenes("starter").usable()
     assert {scene.lang for scene in found} == {"en", "zh"}
     assert len({scene.id for scene in found}) == len(found)
     assert all(len(scene.turns) == 3 and scene.turns[-1].reply for scene in found)
@@ -228,6 +228,19 @@ def test_what_training_used_is_refused_by_name(annotated: Path, tmp_path: Path) 
     assert read_manifests([pack]).voices == {"af_sky": pack, "af_heart": pack}
     with pytest.raises(DataError, match="group 'g0'"):
         built(annotated, out, manifests=[pack])
+
+
+def test_a_source_that_training_left_out_may_be_spoken_whole(annotated: Path, tmp_path: Path) -> None:
+    whole, out = {"any_split": ["reccon"]}, tmp_path / "out"
+    with pytest.raises(DataError, match="nothing says that training left reccon out"):
+        built(annotated, out, **whole)
+    others = written(tmp_path / "m.jsonl", [{"group": "another"}])
+    found = built(annotated, out, manifests=[others], **whole)
+    assert found.counts.dialogues.total() == len(read_scenes("reccon", annotated).scenes) > 4
+    assert json.loads((out / "set.json").read_text())["sources"]["reccon"]["split"] == "any"
+    trained = [{"group": read_scenes("reccon", annotated, any_split=True).usable()[-1].group}]
+    with pytest.raises(DataError, match="training"):
+        built(annotated, tmp_path / "no", manifests=[written(tmp_path / "t.jsonl", trained)], **whole)
 
 
 def test_manifests_of_other_groups_let_the_set_pass(annotated: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-from harken.cli.command import DONE, Command, check_counts, named_places, say
+from harken.cli.command import DONE, Command, WrongUse, check_counts, named_places, say
 
 _STARTER = "starter"
 
@@ -28,6 +28,9 @@ class BuildDialogues(Command):
     """Manifests of what training used, one or more: a dialogue group or voice in them is refused."""
     people: tuple[Path, ...] = ()
     """Folders of people's emotional speech, for the same words in several emotions."""
+    any_split: tuple[str, ...] = ()
+    """Sources that training leaves out whole, one or more: their dialogues of every split are spoken. Needs
+    --manifest, by which that is checked."""
     limit: int | None = None
     """So many dialogues of each source, and so many sentences in several emotions, at most."""
     seed: int = 0
@@ -42,11 +45,14 @@ class BuildDialogues(Command):
         sources: dict[str, Path | None] = {name: Path(place) for name, place in places.items()}
         if _STARTER in named:
             sources[_STARTER] = None
+        if unknown := [name for name in self.any_split if name not in sources]:
+            raise WrongUse(f"--any-split {unknown[0]} is no source here", f"--source {unknown[0]}=FILE")
         built = build_dialogues(
             sources,
             self.out,
             manifests=tuple(chain.from_iterable(self.manifest)),
             people=self.people,
+            any_split=self.any_split,
             limit=self.limit,
             seed=self.seed,
             report=say,

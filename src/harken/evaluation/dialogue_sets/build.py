@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 
 from harken.data.files import write_text
 from harken.data.sources import SOURCES
+from harken.errors import DataError
 from harken.evaluation.clips import drawn
 from harken.evaluation.dialogue_sets.contrast import ContrastGroup, contrast_groups
 from harken.evaluation.dialogue_sets.items import Item, contrast_item, scene_items
@@ -75,6 +76,7 @@ def build_dialogues(
     *,
     manifests: Sequence[Path] = (),
     people: Sequence[Path] = (),
+    any_split: Collection[str] = (),
     limit: int | None = None,
     seed: int = 0,
     open_voice: OpenVoice = kokoro.load,
@@ -85,30 +87,23 @@ def build_dialogues(
     Args:
         manifests: of training data; a dialogue group or voice that is in one is refused.
         people: folders of emotional speech, for the contrast set.
+        any_split: sources of which dialogues of every split are spoken; then manifests are needed.
         limit: so many dialogues of each source, and so many groups of the contrast set, at most.
         seed: draws dialogues, voices, paces and candidates.
         report: is told what a user should know.
 
     Raises: DataError for what cannot be used or is refused, HarkenError of the voice.
     """
-    found = _read(sources, report)
-    dev = {name: read.dev() for name, read in found.items()}
-    scenes = [scene for name in dev for scene in drawn(dev[name], limit, seed)]
-    groups = contrast_groups(people, [scene for name in dev for scene in dev[name]], limit, seed)
+    _check_splits(any_split, manifests)
+    found = _read(sources, any_split, report)
+    usable = [read.usable() for read in found.values()]
+    scenes = [scene for of_source in usable for scene in drawn(of_source, limit, seed)]
+    groups = contrast_groups(people, [scene for of_source in usable for scene in of_source], limit, seed)
     cast = {part.id: cast_speaker(part.id, part.lang, part.gender, seed) for part in _parts(scenes, groups)}
     _refuse(scenes, groups, cast, manifests, report)
     recordings = Recordings(out, open_voice)
     (out / SET).unlink(missing_ok=True)
-    spoken = [
-        (scene, dialogue)
-        for scene in steps(scenes, "dialogues")
-        for dialogue in _spoken_scene(scene, cast[scene.id], recordings)
-    ]
-    takes = [
-        (group, dialogue)
-        for group in steps(groups, "contrast")
-        for dialogue in _spoken_group(group, cast[group.id], recordings)
-    ]
+    spoken, takes = _speak(scenes, groups, cast, recordings)
     items = [*_scene_items(found, spoken, seed, report), *_contrast_items(takes, seed)]
     counts = _counts(spoken, takes, items, asked_for=len(scenes) + len(groups))
     about = _about(found, spoken, takes, cast) | {
@@ -120,8 +115,39 @@ def build_dialogues(
     return Built(counts, recordings.made)
 
 
-def _read(sources: Mapping[str, Path | None], report: Callable[[str], None]) -> dict[str, Scenes]:
-    found = {name: read_scenes(name, place) for name, place in sources.items()}
+def _speak(
+    scenes: Sequence[Scene],
+    groups: Sequence[ContrastGroup],
+    cast: Mapping[str, Speaker],
+    recordings: Recordings,
+) -> tuple[list[Spoken], list[Take]]:
+    """Those of which every turn can be spoken."""
+    spoken = [
+        (scene, dialogue)
+        for scene in steps(scenes, "dialogues")
+        for dialogue in _spoken_scene(scene, cast[scene.id], recordings)
+    ]
+    takes = [
+        (group, dialogue)
+        for group in steps(groups, "contrast")
+        for dialogue in _spoken_group(group, cast[group.id], recordings)
+    ]
+    return spoken, takes
+
+
+def _check_splits(any_split: Collection[str], manifests: Sequence[Path]) -> None:
+    """Raises DataError where all of a source is wanted, and nothing says what training used."""
+    if any_split and not manifests:
+        named = ", ".join(any_split)
+        raise DataError(
+            f"nothing says that training left {named} out", "name the training manifests after --manifest"
+        )
+
+
+def _read(
+    sources: Mapping[str, Path | None], any_split: Collection[str], report: Callable[[str], None]
+) -> dict[str, Scenes]:
+    found = {name: read_scenes(name, place, name in any_split) for name, place in sources.items()}
     for name, read in found.items():
         for reason, count in read.unusable.items():
             report(f"source {name}: {count} dialogues left out: {reason}")
@@ -215,7 +241,7 @@ def _scene_items(
     """Candidates come from the source: from all its dialogues' emotions, and its dev dialogues' causes."""
     items = []
     for name, read in found.items():
-        dev, trajectories = read.dev(), [scene.emotions for scene in read.scenes]
+        dev, trajectories = read.usable(), [scene.emotions for scene in read.scenes]
         of_source: list[Item] = []
         for scene in [scene for scene, _ in spoken if scene.source == name]:
             others = [other for other in dev if other.lang == scene.lang and other.id != scene.id]
@@ -255,6 +281,7 @@ def _about(
             "url": SOURCES[name].url,
             "files": {path.name: sha256_of(path) for path in found[name].files} if name in found else {},
             "dialogues": scenes[name],
+            "split": "any" if name in found and found[name].any_split else "dev",
             "contrast recordings": contrasts[name],
         }
         for name in dict.fromkeys([*found, *contrasts])

@@ -79,20 +79,24 @@ class Scenes:
     """By split, with a scene in them or not."""
     unusable: Mapping[str, int]
     """Dialogues that could not be read, by the reason."""
+    any_split: bool = False
+    """Is all of the source for judging, such as one that training leaves out for its licence?"""
 
-    def dev(self) -> list[Scene]:
-        """The scenes that training may not use."""
-        return [scene for scene in self.scenes if scene.split == "dev"]
+    def usable(self) -> list[Scene]:
+        """The scenes to judge on: those that training may not use."""
+        return [scene for scene in self.scenes if self.any_split or scene.split == "dev"]
 
 
-def read_scenes(name: str, place: Path | None = None) -> Scenes:
+def read_scenes(name: str, place: Path | None = None, any_split: bool = False) -> Scenes:
     """The scenes of source `name`.
 
-    Args: place: a file of JSON lines, gzipped or not, or a folder of them; None is the package's own, of the
-        starter dialogues.
+    Args:
+        place: a file of JSON lines, gzipped or not, or a folder of them; None is the package's own, of the
+            starter dialogues.
+        any_split: use dialogues of every split, not of dev alone.
 
     Raises: DataError where there is no such source, a file or row cannot be read, no turn has an emotion, or
-        no dev dialogue has a scene.
+        no usable dialogue has a scene.
     """
     if name not in NAMES:
         raise DataError(
@@ -121,7 +125,7 @@ def read_scenes(name: str, place: Path | None = None) -> Scenes:
                     )
                 user, turns = best
                 scenes[key] = Scene(key, name, group, split, lang, user.who.gender, turns)
-    found = Scenes(places, tuple(scenes.values()), splits, unusable)
+    found = Scenes(places, tuple(scenes.values()), splits, unusable, any_split)
     _check(name, found, labelled)
     return found
 
@@ -130,11 +134,12 @@ def _check(name: str, found: Scenes, labelled: bool) -> None:
     where = ", ".join(map(str, found.files))
     if not labelled:
         raise DataError(f"source {name}: no turn in {where} has an emotion", "name dialogues with labels")
-    if not found.dev():
+    if not found.usable():
         raise DataError(
             f"source {name}: too few dialogues: none of {found.dialogues.get('dev', 0)} dev dialogues in "
             f"{where} has {TURNS[0]} labelled turns of one speaker, two of them not neutral",
-            "name a file with more dialogues of split dev, or another source",
+            "name a file with more dialogues of split dev, or another source; one that training left out may "
+            f"be used whole: --any-split {name}",
         )
 
 
