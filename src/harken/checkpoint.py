@@ -62,9 +62,9 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     """
     from harken.model.affect_readout import load_readout
     from harken.model.core import fold_low_rank
-    from harken.model.eight_bit import quicken
     from harken.model.encoder import load_encoder
     from harken.model.listen import Listen
+    from harken.model.quick_layer import quicken
     from harken.model.spoken_lm import SpokenLM
     from harken.weights.store import ensure
 

@@ -174,8 +174,8 @@ def save_speak(folder: Path, speak: Speak, style: ReplyStyle) -> None:
 
 def load_own_voice(recipe: Recipe, folder: Path, core: Core) -> OwnVoice:
     """What the model speaks with. Raises RecipeError where a part is missing or belongs to another codec."""
-    from harken.model.eight_bit import quicken
     from harken.model.own_voice import OwnVoice, ReplyStyle
+    from harken.model.quick_layer import quicken
 
     decoder = load_unit_decoder(recipe, folder)
     if not (folder / SPEAK).exists():

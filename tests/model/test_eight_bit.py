@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from harken.model import eight_bit
-from harken.model.eight_bit import MOST_ROWS, EightBitLinear, quicken
+from harken.model import quick_layer
+from harken.model.core import CoreState
+from harken.model.eight_bit import MOST_ROWS, EightBitLinear
+from harken.model.quick_layer import QuickLayer, quicken
 from harken.testing import WIDTH, tiny_core
 
 
@@ -55,11 +60,58 @@ def test_a_core_reads_on_as_before_within_rounding(monkeypatch: pytest.MonkeyPat
     inputs = torch.randn(1, 1, WIDTH)
     with torch.no_grad():
         plain = core(inputs).hidden
-        monkeypatch.setattr(eight_bit, "_MULTIPLE", 8)
+        monkeypatch.setattr(quick_layer, "MULTIPLE", 8)
         quicken(core)
         rounded = core(inputs).hidden
     assert any(isinstance(module, EightBitLinear) for module in core.modules())
     assert 0 < (plain - rounded).abs().max() < 0.1 * plain.abs().max()
+
+
+def counted(do: Callable[..., torch.Tensor], calls: list[QuickLayer]) -> Callable[..., torch.Tensor]:
+    def done(layer: QuickLayer, *arguments: Any) -> torch.Tensor:
+        calls.append(layer)
+        return do(layer, *arguments)
+
+    return done
+
+
+@torch.no_grad()
+def test_the_short_way_for_one_token_gives_what_the_layers_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    core = tiny_core().eval()
+    monkeypatch.setattr(quick_layer, "MULTIPLE", 8)
+    quicken(core)
+    assert core.think.quick and core.write.quick
+    tokens = torch.randn(1, 12, WIDTH)
+    past = core(tokens[:, :5]).state  # several at once go the long way
+
+    def read(state: CoreState) -> torch.Tensor:
+        found = []
+        for number in range(5, 12):
+            out = core(tokens[:, number : number + 1], state)
+            state = out.state
+            found.append(out.hidden)
+        assert state.length == 12
+        return torch.cat(found, dim=1)
+
+    walked: list[QuickLayer] = []
+    monkeypatch.setattr(QuickLayer, "_attended", counted(QuickLayer._attended, walked))
+    short = read(past)
+    assert len(walked) == 7 * 4  # tokens and layers
+    core.think.quick = core.write.quick = None
+    long = read(past)
+    assert past.length == 5 and len(walked) == 7 * 4
+    assert (short - long).abs().max() < 0.02 * long.abs().max()
+
+
+@torch.no_grad()
+def test_layers_of_another_family_go_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick_layer, "MULTIPLE", 8)
+    for family in ("qwen2", "qwen3"):
+        core = tiny_core(family).eval()
+        quicken(core)
+        assert core.think.quick is None
+        assert core(torch.randn(1, 1, WIDTH)).hidden.isfinite().all()
 
 
 def test_a_processor_without_it_keeps_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 MOST_ROWS = 4
 """Up to so many rows the bytes are quicker."""
-_MULTIPLE = 32  # a power of two
+MULTIPLE = 32  # a power of two
 """Of inputs and outputs, that the processor's kernel wants."""
 
 
@@ -40,20 +40,11 @@ class EightBitLinear(nn.Linear):
         rows = inputs.numel() // self.in_features
         if rows > MOST_ROWS or torch.is_grad_enabled():
             return super().forward(inputs)
-        flat = inputs.reshape(rows, self.in_features).bfloat16()  # (R, I)
-        out = torch._weight_int8pack_mm(flat, self.bytes, self.scales).to(inputs.dtype)  # (R, O)
+        out = product(inputs.reshape(rows, self.in_features), self.bytes, self.scales)  # (R, O)
         out = out.view(*inputs.shape[:-1], self.out_features)
         return out if self.bias is None else out + self.bias
 
 
-def quicken(module: nn.Module) -> None:
-    """Make the linear layers in a module such, in place, where this processor is quicker with them.
-
-    Their names and parameters stay. After new weights are loaded it has to be done again.
-    """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.Linear) and not (child.in_features | child.out_features) % _MULTIPLE:
-                setattr(parent, name, EightBitLinear.of(child))
+def product(inputs: Tensor, weights: Tensor, scales: Tensor) -> Tensor:
+    """(R, I) times bytes (O, I) with scales (O,) -> (R, O), in the type of the inputs."""
+    return torch._weight_int8pack_mm(inputs.bfloat16(), weights, scales).to(inputs.dtype)

@@ -11,6 +11,7 @@ width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -89,6 +90,8 @@ class LayerStack(nn.Module):
         super().__init__()
         self.layers = layers
         self.rotary = rotary
+        self.quick: list[Callable[[Tensor, tuple[Tensor, Tensor], StackState], Tensor]] | None = None
+        """The layers again, for one token of one row without gradients (`harken.model.quick_layer`)."""
 
     def forward(
         self, hidden: Tensor, state: StackState | None = None, valid: Tensor | None = None
@@ -111,6 +114,11 @@ class LayerStack(nn.Module):
         positions = (state.valid.cumsum(1) - 1).clamp(min=0)[:, past:]  # (B, T)
         mask = attention_mask(state.valid, past)
         rope = self.rotary(hidden, position_ids=positions)
+        if self.quick and mask is None and len(hidden) == 1 and not torch.is_grad_enabled():
+            row, turn = hidden[0], (rope[0][0], rope[1][0])
+            for quick in self.quick:
+                row = quick(row, turn, state)
+            return row[None], state
         for layer in self.layers:
             hidden = layer(
                 hidden,
