@@ -24,9 +24,9 @@ from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 
 VOCODER_LEFT, VOCODER_RIGHT = 3, 2
 """Units of mel that the vocoder gets before and after what is kept of its sound."""
-ROUND, MOST = 4, 64
-"""Units of mel come in multiples of the one, the other at most: each new length costs the vocoder as much as
-three known ones."""
+LENGTHS = (20, 24, 32, 48, 64)
+"""Units of mel that the vocoder takes; shorter ones are filled up. Each new length costs it as much as three
+known ones."""
 QUIET_UNITS = 8
 """Of silence before a row, which are not heard: nothing was learned of speech that begins out of nothing."""
 
@@ -131,7 +131,7 @@ class HarkenUnitDecoder(nn.Module):
 
     def _sound(self, state: DecoderState, ready: list[int]) -> list[Tensor]:
         """The samples of each row's units from what is spoken to what is `ready`, a part after the other."""
-        waves, most = [torch.zeros(0) for _ in ready], MOST - VOCODER_LEFT - VOCODER_RIGHT
+        waves, most = [torch.zeros(0) for _ in ready], LENGTHS[-1] - VOCODER_LEFT - VOCODER_RIGHT
         while any(last > spoken for last, spoken in zip(ready, state.spoken, strict=True)):
             part = [min(last, spoken + most) for last, spoken in zip(ready, state.spoken, strict=True)]
             made = self._part(state, part)
@@ -151,7 +151,8 @@ class HarkenUnitDecoder(nn.Module):
             return waves
         frames = self._frames(state, windows)
         mel = pad_sequence(frames, batch_first=True, padding_value=SILENCE)  # (B, F, M)
-        mel = nn.functional.pad(mel, (0, 0, 0, -mel.shape[1] % (ROUND * FRAMES_PER_UNIT)), value=SILENCE)
+        length = next(units * FRAMES_PER_UNIT for units in LENGTHS if units * FRAMES_PER_UNIT >= mel.shape[1])
+        mel = nn.functional.pad(mel, (0, 0, 0, length - mel.shape[1]), value=SILENCE)
         sound = self.vocoder(mel.transpose(1, 2))
         for window, wave in zip(windows, sound, strict=True):
             before = min(VOCODER_LEFT, window.first - window.start)
