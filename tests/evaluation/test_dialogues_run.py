@@ -4,166 +4,48 @@ with fakes for system, judge and what listens."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
+from dialogue_set import (
+    LETTER,
+    LIKELY,
+    FakeEars,
+    fake_judge,
+    only_words,
+    perfect,
+    rows_of,
+    run,
+    system,
+    write_items,
+    write_set,
+)
 from inspect_ai.log import read_eval_log
 
 from harken.cli import main
 from harken.errors import DataError, HarkenError
 from harken.evaluation.asking.answers import FILE
 from harken.evaluation.asking.exchanges import LOGS
-from harken.evaluation.dialogue_sets.build import ITEMS, SET
-from harken.evaluation.dialogue_sets.items import Item, contrast_item
+from harken.evaluation.dialogue_sets.build import SET
+from harken.evaluation.dialogue_sets.items import Item
 from harken.evaluation.dialogue_sets.read import read_set
 from harken.evaluation.dialogue_sets.run import run_dialogues
-from harken.evaluation.dialogue_sets.sound import Ears, Wave
-from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
 from harken.evaluation.humdial.scores import D1, TASKS
 from harken.evaluation.item_scores import read_scores
 from harken.evaluation.judges.trial import TRUST, WITHHELD
 from harken.evaluation.judges.verdicts import NO_JSON
 from harken.evaluation.language import LANGUAGES
 from harken.evaluation.report import Report
-from harken.evaluation.systems.base import Answer, Felt, Question, Unanswered
+from harken.evaluation.systems.base import Answer, Question, Unanswered
 from harken.testing import FakeLLM
-
-RATE_HZ = 16_000
-TONE = (0.3 * np.sin(np.arange(RATE_HZ // 4) / 10)).astype(np.float32)
-FELT = ("sad", "happy")
-TOLD = {"en": "I hear you. That matters.", "zh": "我听到了。这很重要。"}
-WORDS = {
-    "en": {"neutral": "calm", "sad": "sad", "happy": "glad", "anger": "angry"},
-    "zh": {"neutral": "平静", "sad": "难过", "happy": "高兴", "anger": "生气"},
-}
-CAUSES = {"en": "my train was late", "zh": "我的火车晚点了"}
-OTHERS = {"en": ("a dog barked", "it rained", "the shop shut"), "zh": ("狗叫了", "下雨了", "商店关门了")}
-
-
-def scene(lang: str, number: int) -> tuple[Dialogue, list[Item]]:
-    """Two turns, neutral and then sad or happy, and what is asked about them."""
-    name, group, last = f"{lang}-d{number}", f"{lang}-g{number}", FELT[number % 2]
-    turns = tuple(
-        Turn(n, f"{CAUSES[lang]} {n}", emotion, f"audio/{name}_{n}.ogg", f"so {n}?")
-        for n, emotion in enumerate(("neutral", last), 1)
-    )
-    right = f"neutral, {last}"
-    wrong = ("sad, sad", "anger, happy", "happy, neutral")
-    common = {"dialogue_id": name, "lang": lang, "group": group, "question": "What of it?"}
-    return Dialogue(name, turns), [
-        Item(f"{name}-trajectory", "trajectory", turn_id=None, gold=("neutral", last),
-             candidates=(wrong[0], right, *wrong[1:]), answer=right, **common),
-        Item(f"{name}-reasoning", "reasoning", turn_id=2, gold=(CAUSES[lang],),
-             candidates=(*OTHERS[lang], CAUSES[lang]), answer=CAUSES[lang], cause_turns=(1,), **common),
-        Item(f"{name}-empathy", "empathy", turn_id=2, **common),
-    ]  # fmt: skip
-
-
-def contrast(lang: str, number: int) -> list[tuple[Dialogue, Item]]:
-    group, emotions = f"contrast-{lang}-{number}", ("anger", "happy", "neutral", "sad")
-    made = []
-    for emotion in emotions:
-        name = f"{group}-{emotion}"
-        turn = Turn(1, "It is there.", emotion, f"audio/{name}_1.ogg")
-        made.append(
-            (Dialogue(name, (turn,)), contrast_item(name, lang, group, emotion, emotions, seed=number))
-        )
-    return made
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """In each language four scenes and two contrast groups of four emotions."""
-    place = tmp_path / "set"
-    (place / "audio").mkdir(parents=True)
-    items: list[Item] = []
-    for lang in LANGUAGES:
-        scenes = [scene(lang, number) for number in range(4)]
-        takes = [take for number in range(2) for take in contrast(lang, number)]
-        write_dialogues(place / f"dialogues-{lang}.jsonl", [dialogue for dialogue, _ in scenes])
-        write_dialogues(place / f"contrast-{lang}.jsonl", [dialogue for dialogue, _ in takes])
-        items += [item for _, asked in scenes for item in asked] + [item for _, item in takes]
-        for dialogue in [d for d, _ in scenes] + [d for d, _ in takes]:
-            for turn in dialogue.turns:
-                soundfile.write(place / str(turn.split_audio_file), TONE, RATE_HZ, format="WAV")
-    write_items(place, [asdict(item) for item in items])
-    (place / SET).write_text("{}")
-    return place
-
-
-def write_items(place: Path, rows: list[dict[str, Any]]) -> None:
-    (place / ITEMS).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def rows_of(place: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (place / ITEMS).read_text().splitlines()]
-
-
-@dataclass
-class FakeSystem:
-    """Knows the items, and answers each question by `says`."""
-
-    items: dict[str, Item]
-    says: Callable[[Item, Question], Answer]
-    name: str = "fake system"
-    concurrency: int = 1
-    ranks: bool = False
-    asked: list[Question] = field(default_factory=list)
-
-    def answer(self, question: Question) -> Answer:
-        self.asked.append(question)
-        return self.says(self.items[question.key.rpartition("-")[0]], question)
-
-
-def system(folder: Path, says: Callable[[Item, Question], Answer], **options: Any) -> FakeSystem:
-    items = [case.item for case in read_set(folder).cases]
-    return FakeSystem({item.id: item for item in items}, says, **options)
-
-
-def perfect(item: Item, question: Question) -> Answer:
-    """Letters in English, the candidate's text in Chinese; emotions in the language's own words."""
-    if question.spoken:
-        last = 8 * TONE.size if item.dialogue_id[-1] in "02" else 4 * TONE.size  # slower to sad turns
-        return Answer(TOLD[item.lang], np.resize(TONE, last), RATE_HZ, 0.5)
-    if question.candidates:
-        return Answer(str(item.answer), felt=Felt(item.gold[0], item.gold[0], item.gold[0]))
-    if "A)" in str(question.instruction):
-        letter = "ABCD"[item.candidates.index(str(item.answer))]
-        return Answer(f"{letter}." if item.lang == "en" else f"是“{item.answer}”。")
-    if item.task == "trajectory":
-        return Answer(", then ".join(WORDS[item.lang][emotion] for emotion in item.gold))
-    return Answer(item.gold[0])
-
-
-def only_words(item: Item, question: Question) -> Answer:
-    """The same for all recordings of the same words."""
-    return Answer("B") if item.task == "contrast" else perfect(item, question)
-
-
-class FakeEars(Ears):
-    """Reads back what was said but for the last word; finds longer sounds lower."""
-
-    words = staticmethod(lambda wave: "I hear you. That")  # type: ignore[assignment]
-
-    def quality(self, wave: Wave) -> float:
-        return 3.0
-
-    def semitones(self, wave: Wave) -> float:
-        return 20.0 - wave.size / RATE_HZ
-
-
-def fake_judge(score: int = 3) -> FakeLLM:
-    scores = {name: score for task in TASKS.values() for name in task.dimensions}
-    return FakeLLM(lambda prompt, seed: json.dumps({"comment": "", "reasons": {}, "scores": scores}))
-
-
-def run(folder: Path, asked: FakeSystem, judge: FakeLLM | None = None, out: str = "out") -> Report:
-    return run_dialogues(read_set(folder), asked, judge, folder.parent / out, ears=FakeEars())
+    return write_set(tmp_path / "set")
 
 
 def value(report: Report, data: str, measure: str, by: str | None = None) -> tuple[Any, object, object]:
@@ -174,9 +56,6 @@ def value(report: Report, data: str, measure: str, by: str | None = None) -> tup
     )  # fmt: skip
     shown = row["value"]
     return shown[0] if isinstance(shown, list) else shown, row["n"], row["unscored"]
-
-
-LETTER, LIKELY = "right choice, by letter", "right choice, by likelihood"
 
 
 def test_a_perfect_system_has_all_right_by_letter_and_by_text_in_both_languages(folder: Path) -> None:
@@ -221,18 +100,18 @@ def test_what_is_asked_and_of_which_part_of_the_conversation(folder: Path) -> No
 
 
 def test_a_system_that_ranks_is_not_shown_candidates_and_tells_what_it_felt(folder: Path) -> None:
-    def tells(item: Item, question: Question) -> Answer:
+    def happy(item: Item, question: Question) -> Answer:
         answer = perfect(item, question)
         return replace(answer, felt=replace(answer.felt, heard="happy")) if answer.felt else answer
 
-    report = run(folder, asked := system(folder, tells, ranks=True))
+    report = run(folder, asked := system(folder, happy, ranks=True))
     assert not any("A)" in str(question.instruction) for question in asked.asked)
     assert {q.key.rsplit("-", 2)[1] for q in asked.asked if q.felt} == {"reasoning", "contrast"}
     assert value(report, "en contrast", LIKELY) == (1.0, 8, 0)
     assert value(report, "zh contrast", "right emotion", "trace") == (1.0, 8, 0)
     assert value(report, "zh contrast", "right emotion", "readout") == (0.25, 8, 0)
     assert value(report, "en reasoning", "cause F1", "trace") == (1.0, 4, 0)
-    again = run(folder, silent := system(folder, tells, ranks=True))
+    again = run(folder, silent := system(folder, happy, ranks=True))
     assert silent.asked == [] and again.rows == report.rows  # what it felt was kept
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from pages import read
 
 from harken.cli import main
 from harken.errors import DataError
@@ -118,6 +119,25 @@ def test_the_judge_is_held_against_peoples_ratings(data: Path) -> None:
         read_people(ratings)
 
 
+def test_the_page_plays_turns_and_has_the_judges_description(data: Path) -> None:
+    rows = [json.loads(line) for line in (data / "turns.jsonl").read_text().splitlines()]
+    rows[2]["emotion"] = "happy"
+    (data / "turns.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    items, problems = read_turns(data, hears=True)
+    system = FakeSystem(lambda q: Answer(f"I hear you, {q.key}.", TONE, 16_000))
+    out = data.parent / "out"
+    run_empathy(items, problems, system, FakeLLM(describe), out, spoken=True, command="harken evaluate …")
+    page = read(out / "empathy.html")
+    assert set(page.text_of("span", "tag")[:4:2]) == {"sad", "happy"}  # each emotion before any twice
+    assert len(page.sounds) == 6 and all(np.abs(samples).max() > 0.2 for samples, _ in page.sounds)
+    assert "user, annotated: sad words of t1 reply, scored I hear you, t1." in page.text
+    assert "NS 5 WA 3 EU 3 ES 3 mean 3.5 The judge: It meets t1." in page.text
+    assert page.titles == ["judged mean by the user's emotion"]
+    assert "diamonds their means: sad 3.25, happy 2.50." in page.text
+    assert "data/turns.jsonl sha256" in page.text and "rubric empathy-eval version" in page.text
+    assert "harken evaluate …" in page.text
+
+
 def test_of_a_dialogue_the_last_turn_with_an_emotion_is_asked(data: Path) -> None:
     turns = [("a", "happy"), ("b", "sad"), ("c", "neutral")]
     told = tuple(Turn(n, text, emotion, f"t{n}.wav") for n, (text, emotion) in enumerate(turns, 1))
@@ -164,3 +184,6 @@ def test_the_command_takes_a_file_and_predictions(data: Path, capsys: pytest.Cap
     assert main([*command, "--out", str(data.parent / "out"), "--json"]) == 0
     setting, *_ = map(json.loads, capsys.readouterr().out.splitlines())
     assert setting["unscored replies"] == {"no judge": 1, "no reply": 2}
+    page = read(data.parent / "out" / "empathy.html")
+    assert len(page.sounds) == 2 and page.titles == [] and page.text.count("reply none") == 2
+    assert "no sound: t2.wav: no such file" in page.text

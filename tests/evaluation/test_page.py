@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
-import io
 import json
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +17,12 @@ pytest.importorskip("jinja2", reason="the page needs harken[eval]")
 pytest.importorskip("matplotlib", reason="the page needs harken[eval]")
 pytest.importorskip("sklearn", reason="calibration needs harken[eval]")
 
+from pages import read
+
 from harken.errors import InputError, MissingExtra
 from harken.evaluation.asking.options import Asking
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
-from harken.evaluation.humdial.page import NAME, drawn
+from harken.evaluation.humdial.page import chosen
 from harken.evaluation.humdial.run import run_humdial
 from harken.evaluation.humdial.scores import TASKS
 from harken.evaluation.humdial.testset import Case, read_test_set
@@ -39,36 +37,6 @@ from harken.testing import FakeLLM
 
 EVIL = "<script>alert('x')</script><img src=http://evil.example/x.png>\"'&"
 TONE = (0.3 * np.sin(np.arange(16_000) / 10)).astype(np.float32)
-
-
-class Read(HTMLParser):
-    """A page's tags with their attributes, and its texts."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def sounds(self) -> list[tuple[Any, int]]:
-        """The samples of each player, and their rate."""
-        sources = [player["src"] or "" for player in self.all("audio")]
-        assert all(source.startswith("data:audio/ogg;base64,") for source in sources)
-        return [soundfile.read(io.BytesIO(base64.b64decode(s.split(",", 1)[1]))) for s in sources]
 
 
 def own(data: str, measure: str) -> dict[str, object]:
@@ -98,10 +66,6 @@ def recording(tmp_path: Path) -> Path:
     path = tmp_path / "said.wav"
     soundfile.write(path, TONE, 16_000)
     return path
-
-
-def read(path: Path) -> Read:
-    return Read(path.read_text(encoding="utf-8"))
 
 
 def test_ours_have_intervals_and_the_published_are_marked_and_apart(tmp_path: Path) -> None:
@@ -148,7 +112,10 @@ def test_dialogues_play_from_the_page_itself(tmp_path: Path, recording: Path) ->
         ExampleTurn("I failed.", "sad", recording, "Oh no.", recording, scored=True),
         ExampleTurn("Well.", None, tmp_path / "gone.wav"),
     )
-    example = Example("d1", "en", "empathy", turns, {"D1": 4.0, "D2": None}, {"D1": "It mirrors."}, "Warm.")
+    example = Example(
+        "d1", "en", "empathy", turns, {"D1": 4.0, "D2": None}, {"D1": "It mirrors."}, "Warm.",
+        facts={"gold answer": "sad, neutral"},
+    )  # fmt: skip
     write_page(tmp_path / "page.html", REPORT, examples=[example])
     page = read(tmp_path / "page.html")
     assert [(rate, abs(len(samples) / rate - 1) < 0.05) for samples, rate in page.sounds] == [
@@ -157,7 +124,7 @@ def test_dialogues_play_from_the_page_itself(tmp_path: Path, recording: Path) ->
     assert all(np.abs(samples).max() > 0.2 and samples.ndim == 1 for samples, _ in page.sounds)
     assert "user, annotated: sad I failed. reply, scored Oh no." in page.text
     assert "no sound: gone.wav: no such file" in page.text
-    assert "D1 4 It mirrors. D2 – The judge: Warm." in page.text
+    assert "gold answer sad, neutral D1 4 It mirrors. D2 – The judge: Warm." in page.text
 
 
 def test_it_shows_ten_dialogues_at_most(tmp_path: Path) -> None:
@@ -168,8 +135,14 @@ def test_it_shows_ten_dialogues_at_most(tmp_path: Path) -> None:
 
 def all_plots(label: str) -> Plots:
     return Plots(
-        Confusion((label, "愤怒"), ((8, 2), (1, 9))),
-        Scored((1, 1, 3, 3, 5, 5), (False, False, False, True, True, True)),
+        [
+            Confusion((label, "愤怒"), ((8, 2), (1, 9))),
+            Confusion((label,), ((1, 2, 3),), ("愤怒", "none"), label),
+        ],
+        [
+            Scored((1, 1, 3, 3, 5, 5), (False, False, False, True, True, True)),
+            Scored((2,), (True,), label, ("one group",)),
+        ],
         ByLabel(label, label, {label: [1, 3, 3], "悲伤": [5], "none": []}),
         {label: [0.5, 0.7], "never": []},
     )
@@ -178,9 +151,11 @@ def all_plots(label: str) -> Plots:
 def test_plots_are_drawn_where_there_is_something_to_draw(tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", REPORT, plots=all_plots("happy"))
     page, source = read(tmp_path / "page.html"), (tmp_path / "page.html").read_text()
-    assert len(page.all("svg")) == 4
+    assert len(page.all("svg")) == 6
     assert "17 of 20 emotions are answered as they are annotated" in page.text
     assert "P(correct | score) by an isotonic fit over 6 items: 1: 0.00, 3: 0.50, 5: 1.00." in page.text
+    assert "1 of 6 emotions are answered as they are annotated" in page.text
+    assert "What a score is worth: happy" in page.text and "over 1 items: 2: 1.00." in page.text
     assert "悲伤 5.00, happy 2.33" in page.text and "Medians: happy 0.60 s (n 2)." in page.text
     drawing = source[source.index("<svg") : source.rindex("</svg>")]
     assert "var(--ink)" in drawing and not re.search(r"#0([1-7])0\1", drawing), "colours are the page's"
@@ -193,7 +168,7 @@ def test_plots_are_drawn_where_there_is_something_to_draw(tmp_path: Path) -> Non
 def test_what_comes_from_outside_is_escaped_and_nothing_is_asked_for(tmp_path: Path, recording: Path) -> None:
     evil_row = {**own(EVIL, EVIL), "system": EVIL}
     turn = ExampleTurn(EVIL, EVIL, recording, EVIL, tmp_path / EVIL.replace("/", ""), scored=True)
-    example = Example(EVIL, EVIL, EVIL, (turn,), {EVIL: 3.0}, {EVIL: EVIL}, EVIL)
+    example = Example(EVIL, EVIL, EVIL, (turn,), {EVIL: 3.0}, {EVIL: EVIL}, EVIL, facts={EVIL: EVIL})
     write_page(
         tmp_path / "page.html",
         Report(EVIL, {"system": EVIL, EVIL: EVIL}, (evil_row, {EVIL: EVIL})),
@@ -245,14 +220,14 @@ def test_a_run_of_humdial_leaves_its_page(tmp_path: Path) -> None:
     cases, problems = read_test_set(data)
     asking = Asking(command="harken evaluate humdial")
     run_humdial(cases, problems, FakeSystem(), judge, asking, out)
-    withheld = read(out / NAME)  # a judge that scores everything alike
+    withheld = read(out / "humdial.html")  # a judge that scores everything alike
     assert "Judged rankings are withheld" in withheld.text and "happy 3.00" not in withheld.text
     run_humdial(cases, problems, FakeSystem(), judge, replace(asking, trial=0), out)
-    page = read(out / NAME)
+    page = read(out / "humdial.html")
     assert len(page.all("article")) == 3 and len(page.sounds) == 2 * 3 + 2
     assert "textual empathy insight 3 why textual_empathy_insight" in page.text
     assert "Accuracy Completeness 3 why Accuracy_Completeness" in page.text
-    assert "en/T1.jsonl sha256" in page.text and "6 recordings sha256" in page.text
+    assert "en/T1.jsonl sha256" in page.text and "recordings 1, sha256" in page.text
     assert "rubric humdial-task1 version" in page.text and "fake@1" in page.text
     assert "happy 3.00" in page.text and "Medians: en 0.50 s (n 2)." in page.text
 
@@ -264,9 +239,9 @@ def test_dialogues_are_drawn_from_every_task_whatever_their_order() -> None:
         for task in TASKS
         for n in range(30)
     ]
-    chosen = drawn(cases)
-    assert len(chosen) == EXAMPLES and chosen == drawn(cases[::-1])
-    assert {(case.language, case.task) for case in chosen[:6]} == {
+    shown = chosen(cases)
+    assert len(shown) == EXAMPLES and shown == chosen(cases[::-1])
+    assert {(case.language, case.task) for case in shown[:6]} == {
         (la, t) for la in ("en", "zh") for t in TASKS
     }
-    assert [case.task for case in chosen[:2]] == [3, 3]
+    assert [case.task for case in shown[:2]] == [3, 3]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from pages import read as read_page
 
 from harken.audio.io import Recording, read
 from harken.cli import main
@@ -169,6 +170,36 @@ def test_keywords_score_direct_questions_and_validate_the_judge(data: Path) -> N
     assert figures(report, "P(right by keyword | judged 40)") == {"E G": (0.0, 1, None)}
 
 
+def test_the_page_plays_questions_of_every_type_and_says_what_a_score_is_worth(data: Path) -> None:
+    items, problems = read_items(data, None)
+    out = data.parent / "out"
+    run_paralinguistic(items, problems, FakeSystem(), FakeLLM(grade), out, command="harken evaluate …")
+    page = read_page(out / "paralinguistic.html")
+    tags = page.text_of("span", "tag")[::2]
+    assert tags[:5] == ["type C", "type CE", "type CG", "type E", "type G"] and len(tags) == 7
+    assert len(page.sounds) == 7 and all(np.abs(samples).max() > 0.2 for samples, _ in page.sounds)
+    assert page.titles == ["What a score is worth: judged correctness against right by keyword"]
+    assert "isotonic fit over 4 items: 0: 0.00, 40: 0.00, 80: 1.00, 100: 1.00." in page.text
+    assert (
+        "reply, scored Happy or angry. asked How does it sound? reference Angry. label anger "
+        "label that the answer names none judged correctness 40 right by keyword 0 The judge: so so"
+    ) in page.text
+    assert "data/questions.jsonl sha256" in page.text and "recordings 2, sha256" in page.text
+    assert "rubric paralinguistic-qa version" in page.text and "harken evaluate …" in page.text
+
+
+def test_the_page_says_what_could_not_be_heard_answered_or_judged(data: Path) -> None:
+    def deaf(question: Question) -> Answer:
+        raise Unanswered("too quiet")
+
+    for name in ("1.wav", "2.wav"):
+        (data / name).write_bytes(b"no sound")
+    run(data, FakeSystem(deaf), None)
+    page = read_page(data.parent / "out none" / "paralinguistic.html")
+    assert page.all("audio") == page.titles == [] and page.text.count("answer none") == 7
+    assert page.text.count("no sound: ") == 7
+
+
 @pytest.mark.parametrize(
     ("text", "asked", "lang", "label"),
     [
@@ -181,7 +212,7 @@ def test_keywords_score_direct_questions_and_validate_the_judge(data: Path) -> N
     ],
 )
 def test_an_answer_stands_for_the_one_label_it_names(text: str, asked: str, lang: str, label: str) -> None:
-    item = Item("i", "?", "!", asked, lang, (Turn("user", ""),), (Path("a.wav"),))  # type: ignore[arg-type]
+    item = Item("i", "?", "!", asked, lang, (Turn("user", ""),), (Path("a.wav"),), Path())  # type: ignore[arg-type]
     assert label_named(text, item) == label
 
 

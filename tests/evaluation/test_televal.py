@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from pages import read as read_page
 
 from harken.audio.io import read
 from harken.cli import main
@@ -186,9 +187,35 @@ def test_predictions_are_televals_and_score_the_same_without_recordings(
     assert (setting["system"], setting["recipe"], setting["problems of files"]) == ("team_fake", "none", 0)
     assert measured(Report("televal", setting, tuple(rows))) == measured(first)
     assert not (tmp_path / "out" / "questions").exists()
+    page = read_page(tmp_path / "out" / "televal.html")
+    assert page.all("audio") == [] and page.text.count("no sound: a.wav: no such file") == 2
+    assert "recordings 0, sha256" in page.text and "; 6 cannot be read" in page.text
     assert [row["from"] for row in rows].count("published") == 24
     assert main([*command, "--out", str(tmp_path / "data" / "out")]) == 1
     assert "lies in the data" in capsys.readouterr().err
+
+
+def test_the_page_plays_questions_of_every_set_and_says_what_is_right(tmp_path: Path) -> None:
+    jsonl(tmp_path / "data", "llamaqa-en")
+    parquet(tmp_path / "data", "webq-zh")
+    sets = read_sets(tmp_path / "data", Columns(), tmp_path / "out" / "questions")
+
+    def but_one(question: Question) -> Answer:
+        if (question.dataset, question.key) == ("webq-zh", "b"):
+            raise Unanswered("too quiet")
+        return Answer(SAID[question.key], TONE, 16_000)
+
+    run_televal(sets, FakeSystem(but_one), tmp_path / "out", spoken=True, command="harken evaluate televal")
+    page = read_page(tmp_path / "out" / "televal.html")
+    tags = page.text_of("span", "tag")
+    assert sorted(tags[-12::2]) == ["llamaqa-en"] * 3 + ["webq-zh"] * 3 and tags[-12] != tags[-10]
+    assert len(page.sounds) == 6 + 5 and all(rate == 24_000 for _, rate in page.sounds)
+    assert "b? reply, scored In Berlin, I think. reference Bonn or Berlin scored as right" in page.text
+    assert "reference salt and pepper scored as wrong" in page.text
+    assert "reference Bonn or Berlin scored as no answer, which counts as wrong" in page.text
+    assert "GPT-4o Audio" in page.text and "harken evaluate televal" in page.text
+    assert "data/llamaqa-en.jsonl sha256" in page.text and "recordings 6, sha256" in page.text
+    assert "webq-zh/test-00000-of-00001.parquet sha256" in page.text and "answers.jsonl sha256" in page.text
 
 
 def test_bad_rows_are_named_and_the_rest_is_asked(tmp_path: Path) -> None:

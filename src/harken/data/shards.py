@@ -130,10 +130,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises DataError naming the file where it is missing, damaged, cut short, not one of Harken's, or of a
     schema version that this Harken does not read.
     """
-    paths = list(_numbered(path, "rows").values()) if path.is_dir() else [path]
-    if not paths:
-        raise DataError(f"{path}: holds no rows", "name a folder that `harken data build` made")
-    for one in paths:
+    for one in row_files(path):
         with _opened(one) as file:
             _check_schema(file, one)
             missing = file.metadata.num_rows
@@ -145,6 +142,17 @@ def read_rows(path: Path) -> Iterator[Row]:
                 raise DataError(f"{one}: is damaged: {_one_line(error)}", _REBUILD) from None
             if missing:  # damaged page headers may read as no rows
                 raise DataError(f"{one}: is damaged: {missing} rows cannot be read", _REBUILD)
+
+
+def row_files(path: Path) -> list[Path]:
+    """The Parquet file itself, or those of all shards in a folder in their order.
+
+    Raises DataError where a folder holds none.
+    """
+    paths = list(_numbered(path, "rows").values()) if path.is_dir() else [path]
+    if not paths:
+        raise DataError(f"{path}: holds no rows", "name a folder that `harken data build` made")
+    return paths
 
 
 def complete(folder: Path) -> set[int]:

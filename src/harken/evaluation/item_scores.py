@@ -46,6 +46,11 @@ class ItemScore:
         """What reports call the data that the item belongs to."""
         return f"{self.lang} {self.task}"
 
+    @property
+    def called(self) -> str:
+        """The measure, and what it is of where that is not the answer."""
+        return self.measure if self.by == ANSWER else f"{self.measure}, {self.by}"
+
 
 def write_scores(folder: Path, head: Mapping[str, object], scores: Iterable[ItemScore]) -> None:
     """Write scores, whole or not at all. Args: head: whose they are, and of what."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
 from harken.evaluation.compare import ratios
-from harken.evaluation.dialogue_sets.judged import JUDGED
+from harken.evaluation.dialogue_sets.judged import is_judged
 from harken.evaluation.dialogue_sets.sound import FIRST_AUDIO, Contrasted
 from harken.evaluation.item_scores import ANSWER, ItemScore
 from harken.evaluation.judges.trial import WITHHELD
@@ -37,8 +37,8 @@ def dialogues_report(
         withheld: languages in which the judge's scores are not shown.
     """
     measures = _by_measure(scores)
-    hidden = {of[0].data: len(of) for of in measures if of[0].lang in withheld and _is_judged(of[0])}
-    shown = [of for of in measures if of[0].lang not in withheld or not _is_judged(of[0])]
+    hidden = {of[0].data: len(of) for of in measures if of[0].lang in withheld and is_judged(of[0])}
+    shown = [of for of in measures if of[0].lang not in withheld or not is_judged(of[0])]
     rows = [row for of_measure in shown for row in _rows(system, of_measure, seed)]
     rows += [_row(data, system, WITHHELD, None, 0, count) for data, count in hidden.items()]
     for data, found in contrasts.items():
@@ -48,10 +48,6 @@ def dialogues_report(
     unscored = Counter(score.why for score in scores if score.score is None)
     about = {"system": system, **setting, "unscored scores": dict(unscored) or "none"}
     return Report("dialogues", {**about, "method": METHOD, "not measured": NOT_MEASURED}, tuple(rows))
-
-
-def _is_judged(score: ItemScore) -> bool:
-    return score.measure.startswith(JUDGED)
 
 
 def _by_measure(scores: Sequence[ItemScore]) -> list[list[ItemScore]]:

@@ -46,6 +46,8 @@ class JudgedScores:
     scores: list[ItemScore] = field(default_factory=list)
     written: list[Row] = field(default_factory=list)
     """Everything that the judge said, a row an answer."""
+    said: dict[str, Verdict] = field(default_factory=dict)
+    """Item id -> what the judge said, with its reasons."""
     usage: Usage = field(default_factory=Usage)
 
     def add(self, cases: Sequence[Case]) -> None:
@@ -70,9 +72,15 @@ class JudgedScores:
             done = judging.judge(self.llm, asked, items)
             self.usage += done.usage
             self.written += verdict_rows(done, task=task, lang=cases[0].item.lang)
+            self.said |= done.verdicts
             outcomes |= {judgement.id: _outcome(judgement.outcome) for judgement in done.judgements}
         for case in cases:
             self.scores += _scores(case, asked, outcomes[case.item.id])
+
+
+def is_judged(score: ItemScore) -> bool:
+    """Is it a judge's?"""
+    return score.measure.startswith(JUDGED)
 
 
 def _item(case: Case, reply: str) -> judging.Item:

@@ -49,6 +49,8 @@ class DialogueSet:
     problems: tuple[Problem, ...]
     fingerprint: str
     """Of the items: sets with another are not to be compared."""
+    files: tuple[Path, ...]
+    """That the items and their dialogues are from."""
 
 
 def read_set(folder: Path, limit: int | None = None) -> DialogueSet:
@@ -64,7 +66,8 @@ def read_set(folder: Path, limit: int | None = None) -> DialogueSet:
         raise DataError(
             f"{folder} is no finished set: {SET} is missing", "harken evaluate build-dialogues --out DIR"
         )
-    dialogues, problems = _dialogues(folder)
+    sources = _sources(folder)
+    dialogues, problems = _dialogues(sources)
     rows, broken = json_objects(folder / ITEMS)
     problems += broken
     cases: dict[str, Case] = {}
@@ -81,7 +84,7 @@ def read_set(folder: Path, limit: int | None = None) -> DialogueSet:
         raise DataError(f"{folder} holds no item that can be asked{first}", "build the set again")
     chosen = tuple(case for group in by_task(tuple(cases.values())).values() for case in group[:limit])
     fingerprint = hashlib.sha256((folder / ITEMS).read_bytes()).hexdigest()[:16]
-    return DialogueSet(chosen, tuple(problems), fingerprint)
+    return DialogueSet(chosen, tuple(problems), fingerprint, (folder / ITEMS, *sources))
 
 
 def by_task(cases: Sequence[Case]) -> dict[tuple[str, Task], list[Case]]:
@@ -92,16 +95,18 @@ def by_task(cases: Sequence[Case]) -> dict[tuple[str, Task], list[Case]]:
     return {key: group for key, group in found.items() if group}
 
 
-def _dialogues(folder: Path) -> tuple[dict[str, Dialogue], list[Problem]]:
+def _sources(folder: Path) -> list[Path]:
+    paths = [folder / f"{kind}-{lang}.jsonl" for kind in ("dialogues", "contrast") for lang in LANGUAGES]
+    return [path for path in paths if path.is_file()]
+
+
+def _dialogues(sources: Sequence[Path]) -> tuple[dict[str, Dialogue], list[Problem]]:
     found: dict[str, Dialogue] = {}
     problems: list[Problem] = []
-    for kind in ("dialogues", "contrast"):
-        for lang in LANGUAGES:
-            path = folder / f"{kind}-{lang}.jsonl"
-            if path.is_file():
-                dialogues, broken = read_dialogues(path)
-                problems += broken
-                found |= {dialogue.dialogue_id: dialogue for dialogue in dialogues}
+    for path in sources:
+        dialogues, broken = read_dialogues(path)
+        problems += broken
+        found |= {dialogue.dialogue_id: dialogue for dialogue in dialogues}
     return found, problems
 
 

@@ -6,6 +6,7 @@ OUT/verdicts.jsonl           what the judge said of each answer, and why
 OUT/item-scores.jsonl        each score of each item, for `harken evaluate compare`
 OUT/dialogues-problems.txt   everything that was wrong, a line each
 OUT/dialogues.{jsonl,md}     the report
+OUT/dialogues.html           the report with dialogues to listen to, as one page
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from harken.evaluation.dialogue_sets.ask import FORMS, Asker, Form, exchange_id
 from harken.evaluation.dialogue_sets.figures import dialogues_report
 from harken.evaluation.dialogue_sets.items import Task
 from harken.evaluation.dialogue_sets.judged import RUBRICS, JudgedScores
+from harken.evaluation.dialogue_sets.page import write_dialogues_page
 from harken.evaluation.dialogue_sets.read import Case, DialogueSet, by_task, read_set
 from harken.evaluation.dialogue_sets.sound import Contrasted, Ears, SoundScores
 from harken.evaluation.dialogue_sets.texts import RIGHT, TextScores
@@ -30,6 +32,7 @@ from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts
 from harken.evaluation.judges.trial import TRUST, described, trust_in
 from harken.evaluation.language import LANGUAGES, Language
+from harken.evaluation.page.runs import withheld
 from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System, ranks
@@ -56,7 +59,7 @@ def evaluate(
     found = read_set(data, limit)
     judge = asking.open_judge()
     system = asking.open_system(recipe, checkpoint)
-    report = run_dialogues(found, system, judge, out, seed, trial=asking.trial)
+    report = run_dialogues(found, system, judge, out, seed, trial=asking.trial, command=asking.command)
     return asking.described(report.with_setting(data=str(data)))
 
 
@@ -68,13 +71,15 @@ def run_dialogues(
     seed: int = 0,
     ears: Ears | None = None,
     trial: int = 0,
+    command: str | None = None,
 ) -> Report:
-    """Try the judge, ask for the answers that `out` lacks, score them; write problems, logs, scores of items.
+    """Try the judge, ask for the answers that `out` lacks, score them; write what the run leaves.
 
     Args:
         judge: of texts; None leaves them unjudged. seed: draws the bootstrap samples.
         ears: listens to spoken replies; None opens the real ones.
         trial: dialogues of each language in which replies are planted to try the judge; 0 does not try it.
+        command: as it was typed, for the page.
 
     Raises: DataError where `out` holds other answers, HarkenError where the system or the judge cannot answer
         at all, MissingExtra where what listens is not installed; what was answered before is kept.
@@ -101,14 +106,11 @@ def run_dialogues(
     if judged is not None:
         save_verdicts(out, judged.written)
     _score_logs(asked, groups, scores)
-    setting = _of_judge(judge, trust, judged) | {
-        "choice": asker.how,
-        "problems of the set": len(found.problems),
-        "unanswered questions": len(asked.failures),
-        "answers counted as wrong": {why: n for why, n in texts.unread.items() if n} or "none",
-    }
-    withheld = [lang for lang, of_judge in trust.items() if not of_judge.shown]
-    return dialogues_report(system.name, scores, contrasts, setting, withheld, seed)
+    setting = _of_judge(judge, trust, judged) | _of_answers(found, asked, texts)
+    report = dialogues_report(system.name, scores, contrasts, setting, withheld(trust), seed)
+    said = judged.said if judged is not None else {}
+    write_dialogues_page(out, found, texts, scores, said, report, trust, command, seed)
+    return report
 
 
 def _of_judge(
@@ -125,6 +127,16 @@ def _of_judge(
     }
 
 
+def _of_answers(found: DialogueSet, asked: Asked, texts: TextScores) -> dict[str, object]:
+    """What the report says of what was asked and answered."""
+    return {
+        "choice": texts.asker.how,
+        "problems of the set": len(found.problems),
+        "unanswered questions": len(asked.failures),
+        "answers counted as wrong": {why: n for why, n in texts.unread.items() if n} or "none",
+    }
+
+
 def _score_logs(
     asked: Asked, groups: Mapping[tuple[str, Task], Sequence[Case]], scores: Sequence[ItemScore]
 ) -> None:
@@ -135,7 +147,7 @@ def _score_logs(
     for key, cases in groups.items():
         found = {
             exchange_id(case, form): (
-                {_name(each): each.score for each in by_item[case.item.id] if _form(each) == form},
+                {each.called: each.score for each in by_item[case.item.id] if _form(each) == form},
                 "",
             )
             for case in cases
@@ -148,7 +160,3 @@ def _form(of: ItemScore) -> Form:
     if of.task == "empathy":
         return "reply"
     return "choice" if of.by != ANSWER or of.measure.startswith(RIGHT) else "free"
-
-
-def _name(of: ItemScore) -> str:
-    return of.measure if of.by == ANSWER else f"{of.measure}, {of.by}"

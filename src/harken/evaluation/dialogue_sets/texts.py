@@ -52,9 +52,28 @@ class TextScores:
         told = {score.by for score in found if score.score is not None} | {ANSWER}
         self.scores += [score for score in found if score.by in told]
 
+    def said(self, case: Case) -> dict[str, str | None]:
+        """What is chosen, by `ANSWER`, and the emotions that trace and readout tell where the system tells
+        them; None is a part that names nothing, and nothing is no answer."""
+        if (kept := self.kept(case, "choice")) is None:
+            return {}
+        found: dict[str, str | None] = {ANSWER: self._chosen(case, kept)}
+        if kept.felt is not None:
+            found |= {TRACE: _label(kept.felt.stated), READOUT: _label(kept.felt.heard)}
+        return found
+
+    def kept(self, case: Case, form: Form) -> Kept | None:
+        """An answer as it came, where there is one."""
+        return self.asker.answer(case, form, self.answers)
+
+    def felt(self, case: Case) -> Felt | None:
+        """What the system made of the user's feeling when it chose, where it tells."""
+        kept = self.kept(case, "choice")
+        return kept.felt if kept else None
+
     def _trajectory(self, case: Case) -> Iterator[ItemScore]:
         yield self._choice(case)
-        if (kept := self._kept(case, "free")) is None:
+        if (kept := self.kept(case, "free")) is None:
             yield from (item_score(case, measure, None, why=NO_ANSWER) for measure in (EXACT, EDITS))
             return
         named = emotions_named(kept.text)
@@ -65,34 +84,32 @@ class TextScores:
 
     def _reasoning(self, case: Case) -> Iterator[ItemScore]:
         yield self._choice(case)
-        kept = self._kept(case, "free")
+        kept = self.kept(case, "free")
         yield item_score(
             case, CAUSE, None if kept is None else cause_overlap(kept.text, case.item.gold), why=NO_ANSWER
         )
-        felt = self._felt(case)
+        felt = self.felt(case)
         score = None if felt is None else cause_overlap(felt.cause or "", case.item.gold)
         yield item_score(case, "cause F1", score, by=TRACE, why=NO_ANSWER)
 
     def _contrast(self, case: Case) -> Iterator[ItemScore]:
         yield self._choice(case)
-        felt = self._felt(case)
-        chance, gold = 1 / len(case.item.candidates), case.item.gold[0]
+        said, chance = self.said(case), 1 / len(case.item.candidates)
         for by in (TRACE, READOUT):
-            label = None if felt is None else felt.stated if by == TRACE else felt.heard
-            score = None if felt is None else float(label is not None and to_emotion(label) == gold)
+            score = float(said[by] == case.item.gold[0]) if by in said else None
             yield item_score(case, EMOTION, score, by=by, chance=chance, why=NO_ANSWER)
 
     def _empathy(self, case: Case) -> Iterator[ItemScore]:
-        kept = self._kept(case, "reply")
+        kept = self.kept(case, "reply")
         right = None if kept is None else float(written_in(kept.text) == case.item.lang)
         yield item_score(case, IN_LANGUAGE, right, why=NO_ANSWER)
 
     def _choice(self, case: Case) -> ItemScore:
-        item, kept = case.item, self._kept(case, "choice")
+        item, said = case.item, self.said(case)
         measure, chance = f"{RIGHT}, {self.asker.how}", 1 / len(item.candidates)
-        if kept is None:
+        if not said:
             return item_score(case, measure, None, chance=chance, why=NO_ANSWER)
-        choice = self._chosen(case, kept)
+        choice = said[ANSWER]
         self.unread[NO_CANDIDATE] += choice is None
         return item_score(case, measure, float(choice == item.answer), chance=chance)
 
@@ -101,12 +118,9 @@ class TextScores:
             return kept.text
         return chosen(kept.text, case.item.candidates, emotions=case.item.task != "reasoning")
 
-    def _kept(self, case: Case, form: Form) -> Kept | None:
-        return self.asker.answer(case, form, self.answers)
 
-    def _felt(self, case: Case) -> Felt | None:
-        kept = self._kept(case, "choice")
-        return kept.felt if kept else None
+def _label(emotion: str | None) -> str | None:
+    return None if emotion is None else to_emotion(emotion)
 
 
 def item_score(

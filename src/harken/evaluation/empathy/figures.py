@@ -12,6 +12,7 @@ from harken.evaluation.judges.judging import Judging
 from harken.evaluation.report import Report, Row, bootstrap, figure, per_item
 from harken.evaluation.statistics import Interval
 
+RUBRIC = "empathy-eval"
 MEAN = "mean"
 
 Ratings = Mapping[str, Mapping[str, float]]

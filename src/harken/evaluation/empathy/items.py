@@ -25,6 +25,8 @@ class Item:
     text: str
     emotion: str
     recording: Path
+    file: Path
+    """That the turn is from."""
 
     @property
     def told(self) -> str:
@@ -101,4 +103,4 @@ def _item(path: Path, root: Path, said: tuple[str, str, str], recording: str, he
     place = find(recording, path, root)
     if place is None and hears:
         return Problem(path, said[0], f"the recording {recording} is missing")
-    return Item(*said, place or Path(recording))
+    return Item(*said, place or Path(recording), path)

@@ -5,26 +5,27 @@ OUT/logs/*.eval             a log, for inspect-ai's viewer
 OUT/verdicts.jsonl          its description of each reply (`comment`), reasons and scores
 OUT/empathy-problems.txt    everything that was wrong, a line each
 OUT/empathy.{jsonl,md}      the report
+OUT/empathy.html            the report with replies to listen to, as one page
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harken.errors import DataError
-from harken.evaluation.asking.answers import Answers
+from harken.evaluation.asking.answers import Answers, Kept
 from harken.evaluation.asking.exchanges import Exchange, ask, score
 from harken.evaluation.asking.options import Asking
 from harken.evaluation.asking.problems import write_problems
-from harken.evaluation.empathy.figures import Ratings, empathy_report
+from harken.evaluation.empathy.figures import RUBRIC, Ratings, empathy_report
 from harken.evaluation.empathy.items import Item, read_turns
+from harken.evaluation.empathy.page import write_empathy_page
 from harken.evaluation.judges.judging import Item as JudgedItem
 from harken.evaluation.judges.judging import judge
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts, verdict_rows
-from harken.evaluation.judges.verdicts import Verdict
 from harken.evaluation.problems import Problem
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from harken.recipes import Recipe
 
 BENCHMARK = "empathy"
-RUBRIC = "empathy-eval"
 GROUP = "turns"
 
 
@@ -56,7 +56,17 @@ def evaluate(
     llm = asking.open_judge()
     system = asking.open_system(recipe, checkpoint)
     spoken = asking.voice is not None
-    report = run_empathy(items, problems, system, llm, out, ratings=ratings, spoken=spoken, seed=seed)
+    report = run_empathy(
+        items,
+        problems,
+        system,
+        llm,
+        out,
+        ratings=ratings,
+        spoken=spoken,
+        seed=seed,
+        command=asking.command,
+    )
     return asking.described(report)
 
 
@@ -82,13 +92,15 @@ def run_empathy(
     ratings: Ratings | None = None,
     spoken: bool = False,
     seed: int = 0,
+    command: str | None = None,
 ) -> Report:
-    """Ask for the replies that `out` lacks, have them judged, write verdicts and problems; gives the figures.
+    """Ask for the replies that `out` lacks, have them judged, write what the run leaves; gives the figures.
 
     Args:
         llm: the judge; None leaves replies unscored.
         ratings: people's, of this system's replies.
         spoken: are the replies to be spoken too? Only their text is judged.
+        command: as it was typed, for the page.
 
     Raises: DataError where `out` holds another system's replies, HarkenError where the system or the judge
         cannot answer at all; what was answered before is kept.
@@ -98,24 +110,29 @@ def run_empathy(
     asked = ask(system, {GROUP: exchanges}, answers, BENCHMARK)
     write_problems(out, BENCHMARK, problems, asked.failures)
     replies = {item: answers.get(item.asked(spoken)) for item in items}
-    given = [
-        JudgedItem(item.id, {"conversation": item.told, "reply": reply.text})
-        for item, reply in replies.items()
-        if reply is not None
-    ]
     used = rubric(RUBRIC)
-    judging = judge(llm, used, given) if llm is not None else None
+    judging = judge(llm, used, _given(replies)) if llm is not None else None
     if judging is not None:
         save_verdicts(out, verdict_rows(judging))
-        verdicts = {j.id: j.outcome for j in judging.judgements if isinstance(j.outcome, Verdict)}
-        score(asked.logs[GROUP], {id: (v.scores, v.comment) for id, v in verdicts.items()})
-    return empathy_report(
+        score(asked.logs[GROUP], {id: (v.scores, v.comment) for id, v in judging.verdicts.items()})
+    report = empathy_report(
         system.name,
         items,
-        len(given),
+        len(_given(replies)),
         judging,
         [dimension.name for dimension in used.dimensions],
         ratings,
         problems_of_files=len(problems),
         seed=seed,
     )
+    write_empathy_page(out, replies, judging, report, command)
+    return report
+
+
+def _given(replies: Mapping[Item, Kept | None]) -> list[JudgedItem]:
+    """What there is to judge."""
+    return [
+        JudgedItem(item.id, {"conversation": item.told, "reply": reply.text})
+        for item, reply in replies.items()
+        if reply is not None
+    ]

@@ -72,6 +72,11 @@ class Judging:
         return {id: sum(scores) / len(scores) for id, scores in self.scores(dimension).items() if scores}
 
     @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Id -> its verdict, the last of several; items without any are not in it."""
+        return {j.id: j.outcome for j in self.judgements if isinstance(j.outcome, Verdict)}
+
+    @property
     def unscored(self) -> tuple[Judgement, ...]:
         """Those whose outcome is a fault."""
         return tuple(j for j in self.judgements if isinstance(j.outcome, Fault))

@@ -40,6 +40,8 @@ class Example:
     about: str
     """What was asked of the system, in a word or two."""
     turns: tuple[ExampleTurn, ...]
+    facts: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """What else there is to read, such as the gold answer, by what it is."""
     scores: Mapping[str, float | None] = field(default_factory=dict)
     """By dimension; None where it is unscored."""
     reasons: Mapping[str, str] = field(default_factory=dict)

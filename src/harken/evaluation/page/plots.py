@@ -44,7 +44,10 @@ class Confusion:
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
-    """A row a true label, a column an answered one."""
+    """A row a true label, a column an answered one: those of `labels` first, then `others`."""
+    others: tuple[str, ...] = ()
+    """Answers that are no true label."""
+    title: str = "Emotions"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class Scored:
 
     scores: tuple[float, ...]
     correct: tuple[bool, ...]
+    what: str = ""
+    """What was scored, and what is right."""
+    groups: tuple[str, ...] | None = None
+    """What belongs together: the fit's error is that on other groups. None: each is its own."""
+    seed: int = 0
+    """Draws the groups that are fitted on."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,10 @@ class ByLabel:
 
 @dataclass(frozen=True)
 class Plots:
-    """What there is to draw; None is left out."""
+    """What there is to draw; None and nothing are left out."""
 
-    confusion: Confusion | None = None
-    """Of emotions along trajectories."""
-    calibration: Scored | None = None
+    confusions: Sequence[Confusion] = ()
+    calibrations: Sequence[Scored] = ()
     by_label: ByLabel | None = None
     first_audio_s: Mapping[str, Sequence[float]] | None = None
     """Times to first audio, by what is to be told apart."""
@@ -90,11 +98,8 @@ class Drawing:
 
 def draw(plots: Plots) -> list[Drawing]:
     """All that there is to draw. Raises MissingExtra where the calibration cannot be fitted."""
-    drawn = []
-    if plots.confusion is not None:
-        drawn.append(_confusion(plots.confusion))
-    if plots.calibration is not None:
-        drawn.append(_calibration(plots.calibration))
+    drawn = [_confusion(number, of) for number, of in enumerate(plots.confusions)]
+    drawn += [_calibration(number, of) for number, of in enumerate(plots.calibrations)]
     if plots.by_label is not None and plots.by_label.scores:
         drawn.append(_by_label(plots.by_label))
     if plots.first_audio_s:
@@ -102,7 +107,9 @@ def draw(plots: Plots) -> list[Drawing]:
     return drawn
 
 
-def _confusion(of: Confusion) -> Drawing:
+def _confusion(number: int, of: Confusion) -> Drawing:
+    answers = [_short(label) for label in (*of.labels, *of.others)]
+
     def fill(axes: Axes) -> None:
         for y, row in enumerate(of.counts):
             for x, count in enumerate(row):
@@ -114,9 +121,11 @@ def _confusion(of: Confusion) -> Drawing:
                     axes.text(x, y, str(count), ha="center", va="center", fontsize=_SMALL, color=INK)
         places = range(len(of.labels))
         labels = [_short(label) for label in of.labels]
-        axes.set_xticks(places, labels, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_xticks(
+            range(len(answers)), answers, rotation=35, ha="right", rotation_mode="anchor", parse_math=False
+        )
         axes.set_yticks(places, labels, parse_math=False)
-        axes.set_xlim(-0.5, len(of.labels) - 0.5)
+        axes.set_xlim(-0.5, len(answers) - 0.5)
         axes.set_ylim(len(of.labels) - 0.5, -0.5)
         axes.set_aspect("equal")
         _name(axes, "answered", "annotated")
@@ -124,14 +133,12 @@ def _confusion(of: Confusion) -> Drawing:
     right = sum(of.counts[n][n] for n in range(len(of.labels)))
     total = sum(map(sum, of.counts))
     about = f"{right} of {total} emotions are answered as they are annotated; shades are shares of a row."
-    return Drawing(
-        "Emotions along the trajectory", about, _svg("confusion", fill, 1.2 + 0.36 * len(of.labels))
-    )
+    return Drawing(of.title, about, _svg(f"confusion{number}", fill, 1.2 + 0.36 * len(of.labels)))
 
 
-def _calibration(of: Scored) -> Drawing:
+def _calibration(number: int, of: Scored) -> Drawing:
     scores, correct = np.array(of.scores, float), np.array(of.correct, float)
-    fitted = calibration(scores, correct)
+    fitted = calibration(scores, correct, of.groups, seed=of.seed)
 
     def fill(axes: Axes) -> None:
         levels, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
@@ -150,7 +157,8 @@ def _calibration(of: Scored) -> Drawing:
     told = ", ".join(f"{s:g}: {p:.2f}" for s, p in zip(fitted.scores, fitted.correct, strict=True))
     error = "" if fitted.error is None else f" Calibration error {fitted.error:.3f}, on items not fitted on."
     about = f"P(correct | score) by an isotonic fit over {fitted.n} items: {told}.{error}"
-    return Drawing("What a score is worth", about, _svg("calibration", fill, 3.0))
+    title = f"What a score is worth: {of.what}" if of.what else "What a score is worth"
+    return Drawing(title, about, _svg(f"calibration{number}", fill, 3.0))
 
 
 def _by_label(of: ByLabel) -> Drawing:

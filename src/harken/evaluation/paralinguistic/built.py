@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from harken.data.rows import Row, Turn
-from harken.data.shards import read_rows
+from harken.data.shards import read_rows, row_files
 from harken.data.steps.paralinguistic import Paralinguistic
 from harken.data.steps.paralinguistic_clip import clip_of
 from harken.data.workspace import Workspace
@@ -34,18 +34,19 @@ def read_built(data: Path, heard: Path | None) -> tuple[list[Item], list[Problem
     root = data if data.is_dir() else data.parent
     items: list[Item] = []
     problems: list[Problem] = []
-    for row in read_rows(data):
-        plain = row.qa is not None and (row.instruction is None or row.instruction.text == row.qa.text)
-        if row.task != "paralinguistic" or row.split != "dev" or not plain:
-            continue
-        try:
-            items.append(_item(row, root, heard))
-        except DataError as error:
-            problems.append(Problem(data, row.id, error.message))
+    for shard in row_files(data):
+        for row in read_rows(shard):
+            plain = row.qa is not None and (row.instruction is None or row.instruction.text == row.qa.text)
+            if row.task != "paralinguistic" or row.split != "dev" or not plain:
+                continue
+            try:
+                items.append(_item(shard, row, root, heard))
+            except DataError as error:
+                problems.append(Problem(data, row.id, error.message))
     return items, problems
 
 
-def _item(row: Row, root: Path, heard: Path | None) -> Item:
+def _item(shard: Path, row: Row, root: Path, heard: Path | None) -> Item:
     """Raises DataError where the row cannot be asked about."""
     clip = clip_of(row, _SURE) or clip_of(row, 0.0)
     if clip is None or row.qa is None or row.target is None:
@@ -66,6 +67,7 @@ def _item(row: Row, root: Path, heard: Path | None) -> Item:
         row.lang,
         (*clip.turns[:-1], replace(clip.turn, affect=clip.labels)),
         tuple(recordings),
+        shard,
         tuple(replies[:-1]),
     )
 

@@ -13,12 +13,13 @@ from harken.evaluation.paralinguistic.objective import (
     Labelled,
     accuracy,
     f1,
-    label_named,
+    labelled,
     validation,
 )
 from harken.evaluation.report import Report, Row, bootstrap, figure, per_item
 from harken.evaluation.statistics import Interval
 
+RUBRIC = "paralinguistic-qa"
 DIMENSION = "correctness"
 JUDGED = "judged correctness"
 _ALL, _CONTEXTUAL, _DIRECT = "all types", " ".join(CONTEXTUAL), " ".join(DIRECT)
@@ -46,11 +47,7 @@ def paralinguistic_report(
         about: what else to say of the run.
     """
     judged = judging.means(DIMENSION) if judging else {}
-    labelled = [
-        Labelled(item, item.label, label_named(answers[item.id], item), judged.get(item.id))
-        for item in items
-        if item.label is not None and item.id in answers
-    ]
+    direct = labelled(items, answers, judged)
     groups: list[tuple[str, Sequence[Type]]] = [(each, (each,)) for each in TYPES]
     groups += [(_CONTEXTUAL, CONTEXTUAL), (_DIRECT, DIRECT)]
     if told is None:
@@ -60,7 +57,7 @@ def paralinguistic_report(
         for name, types in groups
         if any(item.type in types for item in items)
     ]
-    rows += _objective_rows(items, labelled, system, seed) + _validation_rows(labelled, system, seed)
+    rows += _objective_rows(items, direct, system, seed) + _validation_rows(direct, system, seed)
     faults = Counter(judging.faults if judging else {"no judge": len(answers)})
     faults["no answer of the system's"] += len(items) - len(answers)
     setting = {
@@ -73,7 +70,7 @@ def paralinguistic_report(
         "means": "over questions; questions about one recording are resampled together",
         "unscored questions": {reason: n for reason, n in faults.items() if n} or "none",
         "labels of answers": _KEYWORD,
-        "direct answers without one label": sum(each.answered == UNNAMED for each in labelled),
+        "direct answers without one label": sum(each.answered == UNNAMED for each in direct),
         **about,
     }
     return Report("paralinguistic", setting, tuple(rows))
@@ -88,10 +85,10 @@ def _judged_row(name: str, items: Sequence[Item], judged: Mapping[str, float], s
     return _row(name, system, JUDGED, value, len(scored), len(items) - len(scored))
 
 
-def _objective_rows(items: Sequence[Item], labelled: Sequence[Labelled], system: str, seed: int) -> list[Row]:
+def _objective_rows(items: Sequence[Item], direct: Sequence[Labelled], system: str, seed: int) -> list[Row]:
     rows = []
     for asked in DIRECT:
-        of_type = [each for each in labelled if each.item.type == asked]
+        of_type = [each for each in direct if each.item.type == asked]
         if not of_type:
             continue
         unscored = sum(item.type == asked for item in items) - len(of_type)
@@ -102,14 +99,14 @@ def _objective_rows(items: Sequence[Item], labelled: Sequence[Labelled], system:
     return rows
 
 
-def _validation_rows(labelled: Sequence[Labelled], system: str, seed: int) -> list[Row]:
+def _validation_rows(direct: Sequence[Labelled], system: str, seed: int) -> list[Row]:
     """Of the judge, against the keywords."""
-    found = validation(labelled, seed)
+    found = validation(direct, seed)
     if found.correct is None:
         return []
     rows = [_row(_DIRECT, system, "Spearman of judged and right by keyword", found.rank, found.n)]
     for score, probability in zip(found.correct.scores, found.correct.correct, strict=True):
-        n = sum(each.judged == score for each in labelled)
+        n = sum(each.judged == score for each in direct)
         rows.append(_row(_DIRECT, system, f"P(right by keyword | judged {score:g})", probability, n))
     error = found.correct.error
     return [*rows, _row(_DIRECT, system, "error of these P, on unseen recordings", error, found.n)]

@@ -43,6 +43,8 @@ class Item:
     turns: tuple[Turn, ...]
     recordings: tuple[Path, ...]
     """Of each user's turn."""
+    file: Path
+    """That the question is from."""
     replies: tuple[str | None, ...] = ()
     """To each recording but the last."""
 
@@ -108,7 +110,7 @@ def _item(path: Path, root: Path, name: str, row: Mapping[str, Any], hears: bool
     asked = cast(Type, row["type"])
     turn = Turn("user", "", speaker=Speaker(gender=_gender(row, asked)), affect=_affect(row, asked))
     place = recording or Path(row["audio"])
-    return Item(name, row["question"], row["answer"], asked, row["lang"], (turn,), (place,))
+    return Item(name, row["question"], row["answer"], asked, row["lang"], (turn,), (place,), path)
 
 
 def _affect(row: Mapping[str, Any], asked: Type) -> tuple[Affect, ...]:

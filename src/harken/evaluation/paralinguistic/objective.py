@@ -6,7 +6,7 @@ label and is wrong; negation and irony are not told apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,17 @@ class Validation:
     rank: Interval | None
     correct: Calibration | None
     n: int
+
+
+def labelled(
+    items: Sequence[Item], answers: Mapping[str, str], judged: Mapping[str, float]
+) -> list[Labelled]:
+    """The answers to direct questions whose label is known. Args: answers, judged: by item id."""
+    return [
+        Labelled(item, item.label, label_named(answers[item.id], item), judged.get(item.id))
+        for item in items
+        if item.label is not None and item.id in answers
+    ]
 
 
 def label_named(text: str, item: Item) -> str:

@@ -6,6 +6,7 @@ OUT/logs/*.eval                   a log of each type of question, for inspect-ai
 OUT/verdicts.jsonl                what the judge said
 OUT/paralinguistic-problems.txt   everything that was wrong, a line each
 OUT/paralinguistic.{jsonl,md}     the report
+OUT/paralinguistic.html           the report with questions to listen to, as one page
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from harken.evaluation.judges.judging import Judging, judge
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts, verdict_rows
 from harken.evaluation.paralinguistic.built import is_built, read_built
-from harken.evaluation.paralinguistic.figures import DIMENSION, paralinguistic_report
+from harken.evaluation.paralinguistic.figures import DIMENSION, RUBRIC, paralinguistic_report
 from harken.evaluation.paralinguistic.items import TYPES, Item, Metadata, read_lines
 from harken.evaluation.paralinguistic.metadata import as_heard, told
+from harken.evaluation.paralinguistic.page import write_paralinguistic_page
 from harken.evaluation.problems import Problem
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from harken.recipes import Recipe
 
 BENCHMARK = "paralinguistic"
-RUBRIC = "paralinguistic-qa"
 
 
 def evaluate(
@@ -60,7 +61,16 @@ def evaluate(
     system = asking.open_system(recipe, checkpoint)
     spoken = asking.voice is not None
     report = run_paralinguistic(
-        items, problems, system, llm, out, metadata=asking.metadata, labeler=labeler, spoken=spoken, seed=seed
+        items,
+        problems,
+        system,
+        llm,
+        out,
+        metadata=asking.metadata,
+        labeler=labeler,
+        spoken=spoken,
+        seed=seed,
+        command=asking.command,
     )
     return asking.described(report)
 
@@ -101,13 +111,15 @@ def run_paralinguistic(
     labeler: Labeler | None = None,
     spoken: bool = False,
     seed: int = 0,
+    command: str | None = None,
 ) -> Report:
-    """Ask for the answers that `out` lacks, have them judged, write verdicts and problems; gives the figures.
+    """Ask for the answers that `out` lacks, have them judged, write what the run leaves; gives the figures.
 
     Args:
         llm: the judge; None leaves answers unscored but by keyword.
         metadata: what the system is told of the voice; "heard" takes a `labeler`.
         spoken: are the answers to be spoken too? Only their text is scored.
+        command: as it was typed, for the page.
 
     Raises: DataError where `out` holds another system's answers or those of another condition, HarkenError
         where the system or the judge cannot answer at all; what was answered before is kept.
@@ -132,7 +144,9 @@ def run_paralinguistic(
         save_verdicts(out, verdict_rows(judging))
         _score_logs(asked, items, judging.means(DIMENSION))
     about = _about(items, instructions, problems, whose)
-    return paralinguistic_report(system.name, items, texts, judging, told=whose, about=about, seed=seed)
+    report = paralinguistic_report(system.name, items, texts, judging, told=whose, about=about, seed=seed)
+    write_paralinguistic_page(out, items, instructions, kept, judging, report, command, seed)
+    return report
 
 
 def _whose(metadata: Metadata, labeler: Labeler | None) -> str | None:

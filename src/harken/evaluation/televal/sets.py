@@ -27,6 +27,8 @@ class Item:
     answer: Reference
     recording: Path
     """Need not be there where nobody hears it."""
+    file: Path
+    """That the question is from."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,17 @@ def _item(
         return Problem(path, key, f"{columns.answer} is missing, empty, or no text, list or tuple")
     query = line.query if isinstance(line.query, str) else ""
     if heard is None:
-        return Item(key, query, answer, Path(f"{key}.wav"))
+        named = line.audio if isinstance(line.audio, str) else f"{file_name(key)}.wav"
+        return Item(key, query, answer, find(named, path, root) or Path(named), path)
     if isinstance(line.audio, bytes):
         place = heard / name / f"{file_name(key)}.wav"  # whatever is in it: readers look at the bytes
-        return Item(key, query, answer, write_out(line.audio, place))
+        return Item(key, query, answer, write_out(line.audio, place), path)
     if line.audio is None:
         return Problem(path, key, f"has no {columns.audio}")
     recording = find(line.audio, path, root)
     if recording is None:
         return Problem(path, key, f"the recording {line.audio} is missing")
-    return Item(key, query, answer, recording)
+    return Item(key, query, answer, recording, path)
 
 
 def _in_texts(answer: object) -> object:
