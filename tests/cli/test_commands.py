@@ -166,10 +166,13 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     assert run(capsys, *humdial, *served)[0] == 0
     assert run(capsys, *humdial, "--checkpoint", "c", "--voice", "none")[0] == 0
     assert run(capsys, *humdial, "--judge", "local", "--trial", "0")[0] == 0
+    heard = ("--ears", "http://e/v1", "--ears-model", "e", "--ears-key-env", "K", "--trial", "4")
+    assert run(capsys, *humdial, *heard)[0] == 0
     assert [options["asking"] for _, options in evaluated] == [
         Asking("http://here/v1", "m", judge="local", reading="last", ask=True, command=typed),
         Asking(voice="none", command=typed),
         Asking(judge="local", trial=0, command=typed),
+        Asking(ears="http://e/v1", ears_model="e", ears_key_env="K", trial=4, command=typed),
     ]
     dialogues = ("evaluate", "dialogues", "--data", "d", "--out", "o")
     assert run(capsys, *dialogues, "--system", "p", "--judge", "local")[0] == 0
@@ -185,6 +188,8 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         (*humdial, "--model", "m"),
         (*humdial, "--judge-model", "m"),
         (*humdial, "--trial", "4"),
+        (*humdial, "--ears-model", "e"),
+        ("evaluate", "empathy", "--data", "d", "--out", "o", "--ears", "http://e/v1"),
         (*humdial, "--judge", "local", "--trial", "1"),
         (*humdial, "--system", "p", "--checkpoint", "c"),
         (*humdial, "--system", "cascade", "--model", "m"),
@@ -197,12 +202,12 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     for arguments in unfit:
         code, _, err = run(capsys, *arguments)
         assert code == 2 and err
-    assert len(evaluated) == 3
+    assert len(evaluated) == 4
     asked = ("--data", "d.jsonl", "--out", "o")
     assert run(capsys, "evaluate", "televal", *asked, "--columns", "c.toml")[0] == 0
     assert run(capsys, "evaluate", "paralinguistic", *asked, "--metadata", "heard")[0] == 0
     assert run(capsys, "evaluate", "empathy", *asked, "--ratings", "r.csv")[0] == 0
-    assert [options["asking"] for _, options in evaluated[3:]] == [
+    assert [options["asking"] for _, options in evaluated[4:]] == [
         Asking(columns=Path("c.toml"), command=typed),
         Asking(metadata="heard", command=typed),
         Asking(ratings=Path("r.csv"), command=typed),

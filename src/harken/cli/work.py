@@ -123,9 +123,17 @@ class Evaluate(Command):
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
     """The environment variable with the key of the judge's server."""
+    ears: str | None = None
+    """Of humdial and dialogues, who judges how the replies of the task empathy sound: the URL of a server of
+    OpenAI's chat completions whose model hears. People's --ratings stand over its scores."""
+    ears_model: str | None = None
+    """The name of that model at its server."""
+    ears_key_env: str | None = None
+    """The environment variable with the key of that server."""
     trial: int | None = None
     """Of humdial and dialogues, try the judge first on replies planted in so many dialogues of each language,
-    instead of 12; what it scores is withheld where it cannot tell them apart. 0 shows its scores untried."""
+    instead of 12; what it scores is withheld where it cannot tell them apart. --ears is tried on the run's
+    first six spoken replies. 0 shows the scores of both untried."""
     columns: Path | None = None
     """Of televal, a TOML file that says what the files call their columns (key, audio, query, answer) and
     sets."""
@@ -175,11 +183,12 @@ class Evaluate(Command):
             "--judge-model": self.judge_model,
             "--judge-key-env": self.judge_key_env,
         }
+        of_ears: dict[str, object] = {"--ears-model": self.ears_model, "--ears-key-env": self.ears_key_env}
         of_trial: dict[str, object] = {"--trial": self.trial is not None}
         options: tuple[tuple[Collection[str], dict[str, object]], ...] = (
             (ASKED, {"--system": self.system, "--voice": self.voice, **of_system}),
             (JUDGED, {"--judge": self.judge != "none", **of_judge}),
-            (TRIED, of_trial),
+            (TRIED, {"--ears": self.ears, **of_ears, **of_trial}),
             (("humdial",), {"--reading": self.reading != "second", "--ask": self.ask}),
             (("humdial", "empathy"), {"--ratings": self.ratings}),
             (("televal",), {"--columns": self.columns}),
@@ -199,7 +208,9 @@ class Evaluate(Command):
                 check_unused(f"{command} --system cascade", of_system)
             check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
         if self.judge == "none":
-            check_unused(f"{command} without --judge", of_judge | of_trial)
+            check_unused(f"{command} without --judge", of_judge | ({} if self.ears else of_trial))
+        if self.ears is None:
+            check_unused(f"{command} without --ears", of_ears)
         if self.trial is not None and (self.trial < 0 or self.trial == 1):
             raise WrongUse(f"--trial {self.trial} is neither 0 nor 2 or more", "--trial 12, for example")
 
@@ -215,6 +226,9 @@ class Evaluate(Command):
             judge=None if self.judge == "none" else self.judge,
             judge_model=self.judge_model,
             judge_key_env=self.judge_key_env,
+            ears=self.ears,
+            ears_model=self.ears_model,
+            ears_key_env=self.ears_key_env,
             columns=self.columns,
             metadata=self.metadata,
             ratings=self.ratings,

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 CHUNKS = (14, 18, 26)
 """Units in each chunk of sound; the last number goes on. With what the vocoder reads around them they fill
-its lengths; even, since steps say two. Each leaves time for the next on a machine half again as slow as the one
-they were tuned on; shorter ones would be heard sooner, and then run out."""
+its lengths; even, since steps say two. Each leaves time for the next on a machine half again as slow as the
+one they were tuned on; shorter ones would be heard sooner, and then run out."""
 UNITS_A_TOKEN = 10
 """Said with each token that is written; a token takes about six to be heard."""
 

@@ -123,30 +123,33 @@ def separation(
     for each in planted:
         scores[each.quality][dialogues.index(each.dialogue)] = means.get(each.item.id, np.nan)
     unscored = Counter(each.quality for each in planted if each.item.id not in means)
-    auc = {
-        (better, worse): _auc(scores[better], scores[worse], seed)
+    found = {
+        (better, worse): auc(scores[better], scores[worse], seed)
         for better, worse in combinations(QUALITIES, 2)
     }
-    return Separation(auc, len(dialogues), len(planted), dict(unscored))
+    return Separation(found, len(dialogues), len(planted), dict(unscored))
 
 
 def trusted(found: Separation, least: float = LEAST_AUC) -> Trust:
     """Judged rankings are withheld where the AUC of gold over generic replies is below `least`."""
-    auc = found.auc[GOLD, GENERIC]
-    shown = auc.value >= least
+    gold = found.auc[GOLD, GENERIC]
+    shown = gold.value >= least
     done = "shown" if shown else "withheld"
     unscored = sum(found.unscored.values())
     left = f", with {unscored} of {found.replies} replies unscored" if unscored else ""
     return Trust(
         shown,
         f"Judged rankings are {done}: this judge tells gold replies from generic ones with an AUC of "
-        f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}] over {found.dialogues} dialogues{left}, "
+        f"{gold.value:.2f} [{gold.low:.2f}, {gold.high:.2f}] over {found.dialogues} dialogues{left}, "
         f"and {least:.2f} is asked for.",
     )
 
 
-def _auc(better: Floats, worse: Floats, seed: int) -> Interval:
-    """Of (G,) and (G,) scores, dialogues resampled; a pair of which one is unscored counts half."""
+def auc(better: Floats, worse: Floats, seed: int = 0) -> Interval:
+    """How often the better of two is scored above the worse, of (G,) and (G,) scores that belong together.
+
+    The G are resampled; a pair of which one is unscored (not a number) counts half.
+    """
     difference = better[:, None] - worse[None]  # (G, G)
     wins = np.where(np.isnan(difference), 0.5, 0.5 + 0.5 * np.sign(difference))
     n = len(better)

@@ -107,7 +107,7 @@ class ServedLLM(Asker):
             answer = self._answer(client, prompt, sampling)
         except (openai.OpenAIError, ValueError, RuntimeError) as error:  # RuntimeError: closed meanwhile
             return LLMError(f"{self.name}: {one_line(error, self._key)}")
-        return _completion(answer) or LLMError(f"{self.name}: the server's answer is not a completion")
+        return self._completion(answer) or LLMError(f"{self.name}: the server's answer is not a completion")
 
     def _answer(self, client: openai.OpenAI, prompt: str, sampling: Sampling) -> Any:
         """Held to the sampling's schema, unless the server refuses that and answers without."""
@@ -138,6 +138,23 @@ class ServedLLM(Asker):
             seed=sampling.seed,
             extra_body=more,
         )
+
+    def _completion(self, answer: Any) -> Completion | None:
+        """The first choice of an answer, or None where it has another form (the client does not check)."""
+        choices = getattr(answer, "choices", None)
+        text = self._text(choices[0]) if isinstance(choices, list) and choices else None
+        if not isinstance(choices, list) or not isinstance(text, str):
+            return None
+        if choices[0].finish_reason not in ("stop", "length"):  # aborted, or a filter cut it
+            return None
+        usage = getattr(answer, "usage", None)
+        read, written = (getattr(usage, f"{which}_tokens", None) for which in ("prompt", "completion"))
+        whole = text.encode(errors="replace").decode()  # half a character, escaped, is no text anywhere else
+        return Completion(whole, choices[0].finish_reason, read or 0, written or 0)
+
+    def _text(self, choice: Any) -> Any:
+        """What was written, where the choice has the route's form."""
+        return getattr(choice, "text", None)
 
     def _served(self, client: openai.OpenAI) -> dict[str, Any]:
         """What the server says of each of its models; nothing where it has no such list."""
@@ -189,20 +206,6 @@ def one_line(error: Exception, key: str) -> str:
     """The error on one line, without the key, which some servers repeat."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text.replace(key, "…") if key else text)[:300]
-
-
-def _completion(answer: Any) -> Completion | None:
-    """The first choice of an answer, or None where it has another form (the client does not check)."""
-    choices = getattr(answer, "choices", None)
-    text = getattr(choices[0], "text", None) if isinstance(choices, list) and choices else None
-    if not isinstance(choices, list) or not isinstance(text, str):
-        return None
-    if choices[0].finish_reason not in ("stop", "length"):  # aborted, or a filter cut it
-        return None
-    usage = getattr(answer, "usage", None)
-    read, written = (getattr(usage, f"{which}_tokens", None) for which in ("prompt", "completion"))
-    whole = text.encode(errors="replace").decode()  # half a character, escaped, is no text anywhere else
-    return Completion(whole, choices[0].finish_reason, read or 0, written or 0)
 
 
 def _response_format(schema: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from harken.evaluation.systems.select import CASCADE
 
 if TYPE_CHECKING:
     from harken.evaluation.humdial.dialogues import Reading
+    from harken.evaluation.judges.hearing import HearingJudge
     from harken.evaluation.paralinguistic.items import Metadata
     from harken.evaluation.report import Report
     from harken.evaluation.systems.base import System
@@ -35,6 +36,10 @@ class Asking:
     """None leaves texts unscored."""
     judge_model: str | None = None
     judge_key_env: str | None = None
+    ears: str | None = None
+    """Of humdial and dialogues, the server that judges how replies sound; None leaves that to people."""
+    ears_model: str | None = None
+    ears_key_env: str | None = None
     columns: Path | None = None
     """Of televal, what its files call their columns and sets."""
     metadata: Metadata = "none"
@@ -46,7 +51,8 @@ class Asking:
     ask: bool = False
     """Of humdial, put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
     trial: int = DIALOGUES
-    """Dialogues of each language in which replies are planted to try the judge first; 0 shows it untried."""
+    """Dialogues of each language in which replies are planted to try the judge first; 0 shows it, and the one
+    that hears, untried."""
     command: str | None = None
     """As it was typed, for the page."""
 
@@ -85,6 +91,14 @@ class Asking:
         if self.judge is None:
             return None
         return open_judge(self.judge, self.judge_model, self.judge_key_env)
+
+    def open_hearing_judge(self) -> HearingJudge | None:
+        """The judge that hears; None where there is none."""
+        from harken.evaluation.judges.select import open_hearing_judge
+
+        if self.ears is None:
+            return None
+        return open_hearing_judge(self.ears, self.ears_model, self.ears_key_env)
 
     def described(self, report: Report) -> Report:
         """The report without the recipe that the command names, where that was not asked: a setting of the

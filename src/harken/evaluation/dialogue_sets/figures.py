@@ -4,14 +4,18 @@ what was counted."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean, median
 
 from harken.evaluation.compare import ratios
 from harken.evaluation.dialogue_sets.judged import is_judged
 from harken.evaluation.dialogue_sets.sound import FIRST_AUDIO, Contrasted
+from harken.evaluation.dialogue_sets.voices import HEARD, VoiceScores
 from harken.evaluation.item_scores import ANSWER, ItemScore
-from harken.evaluation.judges.trial import WITHHELD
+from harken.evaluation.judges.by_ear import WITHHELD_BY_EAR
+from harken.evaluation.judges.trial import WITHHELD, withheld
+from harken.evaluation.language import Language
+from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report, Row, bootstrap
 from harken.evaluation.statistics import Interval
 
@@ -27,20 +31,23 @@ def dialogues_report(
     scores: Sequence[ItemScore],
     contrasts: Mapping[str, Sequence[Contrasted]],
     setting: Mapping[str, object],
-    withheld: Sequence[str] = (),
+    trust: Mapping[Language, Trust],
+    voices: VoiceScores | None = None,
     seed: int = 0,
 ) -> Report:
     """The report.
 
     Args:
         contrasts: data -> how replies to sad turns differ from those to happy ones.
-        withheld: languages in which the judge's scores are not shown.
+        trust: in the judge; its scores are shown only where it is, or was not tried.
+        voices: of the judge that hears, which are not shown where it heard too little.
     """
-    measures = _by_measure(scores)
-    hidden = {of[0].data: len(of) for of in measures if of[0].lang in withheld and is_judged(of[0])}
-    shown = [of for of in measures if of[0].lang not in withheld or not is_judged(of[0])]
+    measures, deaf = _by_measure(scores), voices is not None and voices.ear.withheld
+    untrusted = withheld(trust)
+    hidden = {(of[0].data, name): len(of) for of in measures if (name := _hidden(of[0], untrusted, deaf))}
+    shown = [of for of in measures if _hidden(of[0], untrusted, deaf) is None]
     rows = [row for of_measure in shown for row in _rows(system, of_measure, seed)]
-    rows += [_row(data, system, WITHHELD, None, 0, count) for data, count in hidden.items()]
+    rows += [_row(data, system, name, None, 0, count) for (data, name), count in hidden.items()]
     for data, found in contrasts.items():
         rows += [_row(data, system, each.measure, each.value, each.n, each.unscored) for each in found]
     order = list(dict.fromkeys(score.data for score in scores))
@@ -48,6 +55,13 @@ def dialogues_report(
     unscored = Counter(score.why for score in scores if score.score is None)
     about = {"system": system, **setting, "unscored scores": dict(unscored) or "none"}
     return Report("dialogues", {**about, "method": METHOD, "not measured": NOT_MEASURED}, tuple(rows))
+
+
+def _hidden(score: ItemScore, untrusted: Collection[str], deaf: bool) -> str | None:
+    """What stands in the place of a measure that is not shown; None for one that is."""
+    if is_judged(score) and score.lang in untrusted:
+        return WITHHELD
+    return f"{HEARD}scores: {WITHHELD_BY_EAR}" if deaf and score.measure.startswith(HEARD) else None
 
 
 def _by_measure(scores: Sequence[ItemScore]) -> list[list[ItemScore]]:

@@ -30,7 +30,7 @@ RUBRICS: dict[Task, str] = {
 }
 MEAN = "mean"
 JUDGED = "judged "
-"""How the names of judged measures begin."""
+"""How the names of measures begin that a judge of texts scored."""
 
 Outcome = Mapping[str, float] | str
 """Scores by dimension, or why there are none."""
@@ -64,8 +64,8 @@ class JudgedScores:
             kept = self.asker.answer(case, FORMS[task][0], self.answers)
             if kept is None:
                 outcomes[case.item.id] = NO_ANSWER
-            elif wrong_language(kept.text, "zh" if case.item.lang == "zh" else "en"):
-                outcomes[case.item.id] = {dimension.name: 1.0 for dimension in asked.dimensions}
+            elif in_other_language(case, kept.text):
+                outcomes[case.item.id] = lowest(asked)
             else:
                 items.append(_item(case, kept.text))
         if items:
@@ -73,9 +73,9 @@ class JudgedScores:
             self.usage += done.usage
             self.written += verdict_rows(done, task=task, lang=cases[0].item.lang)
             self.said |= done.verdicts
-            outcomes |= {judgement.id: _outcome(judgement.outcome) for judgement in done.judgements}
+            outcomes |= outcomes_of(done, "judge")
         for case in cases:
-            self.scores += _scores(case, asked, outcomes[case.item.id])
+            self.scores += judged_scores(case, asked, outcomes[case.item.id], JUDGED)
 
 
 def is_judged(score: ItemScore) -> bool:
@@ -89,14 +89,29 @@ def _item(case: Case, reply: str) -> judging.Item:
     return judging.Item(case.item.id, {"conversation": said, "reply": reply})
 
 
-def _outcome(found: Verdict | Fault) -> Outcome:
+def in_other_language(case: Case, reply: str) -> bool:
+    """Is a reply in another language than its dialogue?"""
+    return wrong_language(reply, "zh" if case.item.lang == "zh" else "en")
+
+
+def lowest(asked: Rubric) -> Outcome:
+    """What a reply in the other language is worth: 1 in every dimension."""
+    return {dimension.name: 1.0 for dimension in asked.dimensions}
+
+
+def outcomes_of(done: judging.Judging, who: str) -> dict[str, Outcome]:
+    """Item id -> what came of it. Args: who: judged, as reasons name it."""
+    return {judgement.id: _outcome(judgement.outcome, who) for judgement in done.judgements}
+
+
+def _outcome(found: Verdict | Fault, who: str) -> Outcome:
     if isinstance(found, Fault):
-        return f"judge: {found.reason}"
+        return f"{who}: {found.reason}"
     return {name: float(score) for name, score in found.scores.items()}
 
 
-def _scores(case: Case, asked: Rubric, outcome: Outcome) -> list[ItemScore]:
-    """One a dimension, and their mean where there are several."""
+def judged_scores(case: Case, asked: Rubric, outcome: Outcome, prefix: str) -> list[ItemScore]:
+    """One a dimension, and their mean where there are several. Args: prefix: of the measures' names."""
     names = [dimension.name for dimension in asked.dimensions]
     if isinstance(outcome, str):
         values: dict[str, float | None] = dict.fromkeys((*names, MEAN))
@@ -104,4 +119,4 @@ def _scores(case: Case, asked: Rubric, outcome: Outcome) -> list[ItemScore]:
         values = {**outcome, MEAN: sum(outcome.values()) / len(outcome)}
     shown = names if len(names) == 1 else [*names, MEAN]
     why = outcome if isinstance(outcome, str) else None
-    return [item_score(case, f"{JUDGED}{name}", values[name], why=why) for name in shown]
+    return [item_score(case, f"{prefix}{name}", values[name], why=why) for name in shown]

@@ -26,11 +26,12 @@ from harken.evaluation.dialogue_sets.texts import (
 )
 from harken.evaluation.humdial.scores import D1
 from harken.evaluation.item_scores import ANSWER, ItemScore
+from harken.evaluation.judges.trial import withheld
 from harken.evaluation.judges.verdicts import Verdict
 from harken.evaluation.language import Language
 from harken.evaluation.page.examples import Example, ExampleTurn
 from harken.evaluation.page.plots import ByLabel, Confusion, Plots, Scored
-from harken.evaluation.page.runs import by_label, drawn, hashed, sound_of, withheld, write_run_page
+from harken.evaluation.page.runs import by_label, drawn, hashed, sound_of, write_run_page
 from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report
 

@@ -27,17 +27,19 @@ from harken.evaluation.dialogue_sets.page import write_dialogues_page
 from harken.evaluation.dialogue_sets.read import Case, DialogueSet, by_task, read_set
 from harken.evaluation.dialogue_sets.sound import Contrasted, Ears, SoundScores
 from harken.evaluation.dialogue_sets.texts import RIGHT, TextScores
+from harken.evaluation.dialogue_sets.voices import SPOKEN, VoiceScores, voice_scores
 from harken.evaluation.item_scores import ANSWER, ItemScore, write_scores
+from harken.evaluation.judges.by_ear import BY_EAR
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts
 from harken.evaluation.judges.trial import TRUST, described, trust_in
 from harken.evaluation.language import LANGUAGES, Language
-from harken.evaluation.page.runs import withheld
 from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System, ranks
 
 if TYPE_CHECKING:
+    from harken.evaluation.judges.hearing import HearingJudge
     from harken.llm.base import LLM
     from harken.recipes import Recipe
 
@@ -57,9 +59,11 @@ def evaluate(
     """Open what `asking` names, and run. Args and errors: as `read_set` and `run_dialogues`."""
     asking.check(out, data)
     found = read_set(data, limit)
-    judge = asking.open_judge()
+    judge, hearing = asking.open_judge(), asking.open_hearing_judge()
     system = asking.open_system(recipe, checkpoint)
-    report = run_dialogues(found, system, judge, out, seed, trial=asking.trial, command=asking.command)
+    report = run_dialogues(
+        found, system, judge, out, seed, trial=asking.trial, hearing=hearing, command=asking.command
+    )
     return asking.described(report.with_setting(data=str(data)))
 
 
@@ -71,6 +75,7 @@ def run_dialogues(
     seed: int = 0,
     ears: Ears | None = None,
     trial: int = 0,
+    hearing: HearingJudge | None = None,
     command: str | None = None,
 ) -> Report:
     """Try the judge, ask for the answers that `out` lacks, score them; write what the run leaves.
@@ -78,7 +83,8 @@ def run_dialogues(
     Args:
         judge: of texts; None leaves them unjudged. seed: draws the bootstrap samples.
         ears: listens to spoken replies; None opens the real ones.
-        trial: dialogues of each language in which replies are planted to try the judge; 0 does not try it.
+        trial: dialogues of each language in which replies are planted to try the judge; 0 tries neither.
+        hearing: judges the sound of spoken replies; None leaves that unjudged.
         command: as it was typed, for the page.
 
     Raises: DataError where `out` holds other answers, HarkenError where the system or the judge cannot answer
@@ -101,29 +107,41 @@ def run_dialogues(
             contrasts[f"{lang} {task}"] = sounds.add(cases, seed)
         if judged is not None:
             judged.add(cases)
-    scores = [*texts.scores, *sounds.scores, *(judged.scores if judged else ())]
+    voices = voice_scores(groups, asker, answers, hearing, trial > 0, seed) if hearing else None
+    scores = [*texts.scores, *sounds.scores, *_judged(out, judged, voices)]
     write_scores(out, head, scores)
-    if judged is not None:
-        save_verdicts(out, judged.written)
     _score_logs(asked, groups, scores)
-    setting = _of_judge(judge, trust, judged) | _of_answers(found, asked, texts)
-    report = dialogues_report(system.name, scores, contrasts, setting, withheld(trust), seed)
+    setting = _of_judges(judge, trust, judged, voices) | _of_answers(found, asked, texts)
+    report = dialogues_report(system.name, scores, contrasts, setting, trust, voices, seed)
     said = judged.said if judged is not None else {}
     write_dialogues_page(out, found, texts, scores, said, report, trust, command, seed)
     return report
 
 
-def _of_judge(
-    judge: LLM | None, trust: Mapping[Language, Trust], judged: JudgedScores | None
+def _judged(out: Path, judged: JudgedScores | None, voices: VoiceScores | None) -> list[ItemScore]:
+    """What the judges scored; everything that they said is written."""
+    if judged is not None or voices is not None:
+        of_texts, of_sound = judged.written if judged else (), voices.ear.rows(SPOKEN) if voices else ()
+        save_verdicts(out, [*of_texts, *of_sound])
+    return [*(judged.scores if judged else ()), *(voices.scores if voices else ())]
+
+
+def _of_judges(
+    judge: LLM | None,
+    trust: Mapping[Language, Trust],
+    judged: JudgedScores | None,
+    voices: VoiceScores | None,
 ) -> dict[str, object]:
-    """What the report says of the judge."""
+    """What the report says of the judges."""
+    by_ear = voices.ear.setting() if voices is not None else {BY_EAR: "none"}
     if judge is None or judged is None:
-        return {"judge": "none"}
+        return {"judge": "none", **by_ear}
     return {
         "judge": f"{judge.name}@{judge.revision}",
         TRUST: described(judge, trust),
         "rubrics": [rubric(name).label for name in RUBRICS.values()],
         "judge's seconds": judged.usage.seconds,
+        **by_ear,
     }
 
 

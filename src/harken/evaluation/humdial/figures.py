@@ -10,6 +10,8 @@ from statistics import median
 from harken.evaluation.humdial.dialogues import Reading
 from harken.evaluation.humdial.scores import MEAN, TASKS, Verdict, final_interval, task_means
 from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, scored_dimensions
+from harken.evaluation.humdial.voices import Voices
+from harken.evaluation.judges.by_ear import BY_EAR, TRUST_BY_EAR, WITHHELD_BY_EAR
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.trial import TRUST, WITHHELD, described
 from harken.evaluation.language import Language
@@ -38,7 +40,7 @@ def humdial_report(
     *,
     judge: str | None,
     reading: Reading,
-    rated: bool,
+    voices: Voices,
     delays_s: Mapping[tuple[Language, int], Sequence[float]],
     trust: Mapping[Language, Trust],
     seed: int = 0,
@@ -46,7 +48,7 @@ def humdial_report(
     """The report.
 
     Args:
-        judge: who judged the texts; None for nobody. rated: did people rate the sound?
+        judge: who judged the texts; None for nobody. voices: who scored the sound.
         delays_s: times to first audio.
         trust: in the judge; what it scored is withheld where it is not shown. Empty for one not tried.
     """
@@ -55,13 +57,13 @@ def humdial_report(
     for language, by_task in judged.verdicts.items():
         for task, verdicts in by_task.items():
             data = f"{language} task {task} {TASKS[task].name}"
-            scored = scored_dimensions(task, judge is not None, rated)
+            scored = scored_dimensions(task, judge is not None, voices.scores is not None)
             means = _means(data, system, task, verdicts, scored, seed)
-            rows += _without_judged(means, len(verdicts)) if language in withheld else means
+            rows += _shown_means(means, len(verdicts), language in withheld, voices.withheld)
             if delays := delays_s.get((language, task)):
                 row = figure(data, system, "first audio, median s", median(delays), len(delays))
                 rows.append({**row, "unscored": None, "from": MEASURED})
-    missing = _why_no_final(judged, judge, rated, withheld)
+    missing = _why_no_final(judged, judge, voices, withheld)
     if missing is None:
         rows += _finals(system, judged, withheld, seed)
     setting = {
@@ -75,7 +77,8 @@ def humdial_report(
         "unscored dialogues": dict(judged.faults) or "none",
         "judge's tokens": f"{judged.usage.prompt_tokens} read, {judged.usage.completion_tokens} written",
         "judge's seconds": judged.usage.seconds,
-        "final score": missing or FINAL + (f"; withheld in {withheld[0]}" if withheld else ""),
+        **voices.setting(),
+        "final score": missing or _final(voices, withheld),
         "published figures": f"{IEAT_PAPER}, Tables 1 and 2; judged by the challenge's own judge and people",
     }
     return Report("humdial", setting, (*rows, *published_rows()))
@@ -110,10 +113,31 @@ def _means(
     ]  # fmt: skip
 
 
+def _shown_means(means: Sequence[Row], n: int, unread: bool, unheard: bool) -> Sequence[Row]:
+    """Args: n: dialogues. unread, unheard: is what the judge of texts, and of sound, scored withheld?"""
+    means = _without_judged(means, n) if unread else means
+    return _without_ears(means) if unheard else means
+
+
 def _without_judged(means: Sequence[Row], n: int) -> list[Row]:
     """What people rated, and a row without a value in the place of what the judge scored."""
     rated = [row for row in means if row["measure"] in HEARD]
     return [{**means[0], "measure": WITHHELD, "value": None, "n": n, "unscored": None}, *rated]
+
+
+def _without_ears(means: Sequence[Row]) -> list[Row]:
+    """With what a judge that hears scored alone named as withheld; what people rated stays."""
+    return [
+        {**row, "measure": f"{row['measure']}: {WITHHELD_BY_EAR}"}
+        if row["measure"] in HEARD and not row["n"]
+        else row
+        for row in means
+    ]
+
+
+def _final(voices: Voices, withheld: Sequence[Language]) -> str:
+    """How the final score is made, and who scored the sound in it."""
+    return f"{FINAL}; D2 and D3 by {voices.who()}" + (f"; withheld in {withheld[0]}" if withheld else "")
 
 
 def _finals(system: str, judged: Judged, withheld: Sequence[Language], seed: int) -> list[Row]:
@@ -128,14 +152,18 @@ def _finals(system: str, judged: Judged, withheld: Sequence[Language], seed: int
     return rows
 
 
-def _why_no_final(judged: Judged, judge: str | None, rated: bool, withheld: Sequence[Language]) -> str | None:
+def _why_no_final(
+    judged: Judged, judge: str | None, voices: Voices, withheld: Sequence[Language]
+) -> str | None:
     """None where there is a final score."""
     if judge is None:
         return "none: there is no judge of the texts"
     if set(withheld) >= set(judged.verdicts):
         return f"withheld: see {TRUST}"
-    if not rated:
-        return f"none: {' and '.join(HEARD)} take people's ratings (--ratings) or a judge that hears"
+    if voices.scores is None and voices.withheld:
+        return f"withheld: see {TRUST_BY_EAR}"
+    if voices.scores is None:
+        return f"none: {' and '.join(HEARD)} take people's ratings (--ratings) or a {BY_EAR} (--ears)"
     for language, by_task in judged.verdicts.items():
         if lacking := [task for task in TASKS if task not in by_task]:
             return f"none: {language} has no dialogue of task {', '.join(map(str, lacking))}"

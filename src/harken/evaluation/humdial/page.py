@@ -14,10 +14,11 @@ from harken.evaluation.humdial.scores import D1, TASKS, Verdict
 from harken.evaluation.humdial.submission import reply_file
 from harken.evaluation.humdial.testset import Case, by_task
 from harken.evaluation.humdial.verdicts import RUBRICS, Judged, judged_turn
+from harken.evaluation.judges.trial import withheld
 from harken.evaluation.language import Language
 from harken.evaluation.page.examples import Example, ExampleTurn
 from harken.evaluation.page.plots import ByLabel, Plots
-from harken.evaluation.page.runs import by_label, drawn, hashed, withheld, write_run_page
+from harken.evaluation.page.runs import by_label, drawn, hashed, write_run_page
 from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report
 

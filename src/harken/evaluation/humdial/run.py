@@ -26,6 +26,8 @@ from harken.evaluation.humdial.replies import QUESTIONS, SPOKEN_TASK, Replies
 from harken.evaluation.humdial.submission import check, task_file, write_task
 from harken.evaluation.humdial.testset import Case, by_task, read_test_set
 from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, Ratings, judge_replies
+from harken.evaluation.humdial.voices import Voices, spoken_replies, voices
+from harken.evaluation.judges.by_ear import listen
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts
 from harken.evaluation.judges.trial import trust_in
@@ -37,6 +39,7 @@ from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System
 
 if TYPE_CHECKING:
+    from harken.evaluation.judges.hearing import HearingJudge
     from harken.llm.base import LLM
     from harken.recipes import Recipe
 
@@ -56,9 +59,9 @@ def evaluate(
     """Open what `asking` names, and run. Args and errors: as `run_humdial`."""
     asking.check(out, data)
     cases, problems = read_test_set(data, limit)
-    judge = asking.open_judge()
+    judge, hearing = asking.open_judge(), asking.open_hearing_judge()
     system = asking.open_system(recipe, checkpoint)
-    return asking.described(run_humdial(cases, problems, system, judge, asking, out, seed))
+    return asking.described(run_humdial(cases, problems, system, judge, asking, out, seed, hearing))
 
 
 def run_humdial(
@@ -69,12 +72,14 @@ def run_humdial(
     asking: Asking,
     out: Path,
     seed: int = 0,
+    hearing: HearingJudge | None = None,
 ) -> Report:
     """Try the judge, ask for the replies that `out` lacks, write the submission and the problems, and judge.
 
     Args:
         problems: of the test set's files. judge: of texts; None leaves them unscored.
         asking: its `ratings`, `reading`, `ask` and `trial` are used. seed: draws the bootstrap samples.
+        hearing: judges the sound that people did not rate; None leaves that unscored.
 
     Raises: DataError where `out` holds another system's replies, HarkenError where the system or the judge
         cannot answer at all; what was answered before is kept.
@@ -89,15 +94,16 @@ def run_humdial(
     held = {group: [replies.dialogue(case) for case in chosen] for group, chosen in groups.items()}
     faults = _hand_in(out, held)
     _write_problems(out, problems, asked.failures, faults)
-    judged = judge_replies(held, asking.reading, judge, ratings, QUESTIONS if asking.ask else None)
-    _keep(judged, asked, out)
+    sound = _listened(cases, replies, hearing, ratings, asking, seed)
+    judged = judge_replies(held, asking.reading, judge, sound.scores, QUESTIONS if asking.ask else None)
+    _keep(judged, sound, asked, out)
     report = humdial_report(
         system.name,
         judged,
         Counts(len(problems), len(asked.failures), len(faults)),
         judge=f"{judge.name}@{judge.revision}" if judge else None,
         reading=asking.reading,
-        rated=ratings is not None,
+        voices=sound,
         delays_s={group: _delays(replies, chosen) for group, chosen in groups.items()},
         trust=trust,
         seed=seed,
@@ -112,10 +118,25 @@ def _group(group: tuple[Language, int]) -> str:
     return f"{language} task {task}"
 
 
-def _keep(judged: Judged, asked: Asked, out: Path) -> None:
-    """What the judge said, as a file, and the scores in the logs."""
-    if judged.written:
-        save_verdicts(out, judged.written)
+def _listened(
+    cases: Sequence[Case],
+    replies: Replies,
+    hearing: HearingJudge | None,
+    ratings: Ratings | None,
+    asking: Asking,
+    seed: int,
+) -> Voices:
+    """What people and the judge that hears make of the replies' sound."""
+    heard = spoken_replies(cases, replies, asking.reading)
+    ear = listen(hearing, heard, asking.trial > 0, seed) if hearing is not None else None
+    return voices(heard, ratings, ear)
+
+
+def _keep(judged: Judged, sound: Voices, asked: Asked, out: Path) -> None:
+    """What the judges said, as a file, and the scores in the logs."""
+    written = [*judged.written, *(sound.ear.rows(SPOKEN_TASK) if sound.ear else ())]
+    if written:
+        save_verdicts(out, written)
     for language, by_number in judged.verdicts.items():
         for task, verdicts in by_number.items():
             scores = {verdict.dialogue_id: (verdict.scores or {}, "") for verdict in verdicts}

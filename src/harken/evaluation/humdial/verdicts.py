@@ -1,4 +1,4 @@
-"""Verdicts on a system's replies to HumDial: a judge's on their texts, people's on their sound.
+"""Verdicts on a system's replies to HumDial: a judge's on their texts, with what their sound was scored.
 
 Tasks 1 and 2 score the reply to the last turn, task 3 that to the target turn. A reply in the other language
 is a 1 that no judge is asked for. A reply or a verdict that is missing leaves its dialogue unscored, and the
@@ -32,7 +32,7 @@ NO_REPLY = "no reply"
 NO_TARGET = "no target turn"
 
 Ratings = Mapping[str, Mapping[str, float]]
-"""Dimension -> dialogue id -> the mean of people's ratings, from 1 to 5."""
+"""Dimension -> dialogue id -> the mean of people's ratings, or a score of a judge that hears, from 1 to 5."""
 
 
 @dataclass
@@ -55,15 +55,15 @@ def judge_replies(
     held: Mapping[tuple[Language, int], Sequence[Dialogue]],
     reading: Reading,
     llm: LLM | None,
-    ratings: Ratings | None = None,
+    sound: Mapping[Language, Ratings] | None = None,
     questions: Mapping[tuple[Language, int], str] | None = None,
 ) -> Judged:
-    """One verdict a dialogue, on the dimensions that the judge or the ratings score.
+    """One verdict a dialogue, on the dimensions that the judge scores, and those of its sound.
 
     Args:
         held: (language, task number) -> dialogues with the system's replies.
         llm: judges texts; None leaves them unscored.
-        ratings: of the replies' sound; None leaves D2 and D3 unscored.
+        sound: scores of the replies' sound; None leaves D2 and D3 unscored.
         questions: what was asked beside the last turn, where it was.
 
     Raises: HarkenError where the judge cannot start at all.
@@ -78,10 +78,10 @@ def judge_replies(
             found.written += verdict_rows(done, task=task, lang=language)
             _add(done, language, task, scores, found)
         if task == 3:
-            for dimension, rated in (ratings or {}).items():
+            for dimension, rated in (sound or {}).get(language, {}).items():
                 for name in scores.keys() & rated.keys():
                     scores[name][dimension] = rated[name]
-        dimensions = scored_dimensions(task, llm is not None, ratings is not None)
+        dimensions = scored_dimensions(task, llm is not None, sound is not None)
         by_language = found.verdicts.setdefault(language, {})
         by_language[task] = [
             _verdict(name, task, target, language, scores.get(name), dimensions, found)
@@ -90,9 +90,9 @@ def judge_replies(
     return found
 
 
-def scored_dimensions(task: int, by_judge: bool, by_people: bool) -> tuple[str, ...]:
-    """The dimensions of a task that are scored, by who scores."""
-    return tuple(name for name in TASKS[task].dimensions if (by_people if name in HEARD else by_judge))
+def scored_dimensions(task: int, words: bool, sound: bool) -> tuple[str, ...]:
+    """The dimensions of a task that are scored. Args: words, sound: are they scored by anybody?"""
+    return tuple(name for name in TASKS[task].dimensions if (sound if name in HEARD else words))
 
 
 def judged_turn(dialogue: Dialogue, task: int, reading: Reading) -> Turn | None:

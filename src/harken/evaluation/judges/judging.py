@@ -114,9 +114,24 @@ def judge(
     """
     if rubric.hears:
         raise RecipeError(f"rubric {rubric.name} takes a judge that hears", "choose a rubric for text")
+    texts = filled(rubric, items)
+    prompts = {id: render(llm.template, [Message("user", text)]) for id, text in texts.items()}
+    return judge_prompts(llm, rubric, prompts, sampling, tries=tries, repeats=repeats)
+
+
+def judge_prompts(
+    llm: LLM,
+    rubric: Rubric,
+    prompts: Mapping[str, str],
+    sampling: Sampling = SAMPLING,
+    *,
+    tries: int = 3,
+    repeats: int = 1,
+) -> Judging:
+    """As `judge`, of items that are prompts already. Args: prompts: id -> prompt, as `llm` takes it."""
     if tries < 1 or repeats < 1:
         raise InputError(f"tries and repeats are at least 1, got {tries} and {repeats}")
-    name, prompts = f"{llm.name}@{llm.revision}", _prompts(llm, rubric, items)
+    name = f"{llm.name}@{llm.revision}"
     sampling = replace(sampling, json_schema=schema_text(json_schema(rubric)))
     by_repeat, usage = [], Usage()
     for repeat in range(repeats):
@@ -129,18 +144,17 @@ def judge(
     return Judging(name, rubric.label, sampling, in_order, usage)
 
 
-def _prompts(llm: LLM, rubric: Rubric, items: Sequence[Item]) -> dict[str, str]:
-    """Id -> prompt."""
-    prompts: dict[str, str] = {}
+def filled(rubric: Rubric, items: Sequence[Item]) -> dict[str, str]:
+    """Id -> what is asked. Raises: InputError as `judge`."""
+    texts: dict[str, str] = {}
     for item in items:
-        if item.id in prompts:
+        if item.id in texts:
             raise InputError(f"two items have the id {item.id!r}", "give each item an id of its own")
         try:
-            asked = rubric.filled(item.fields)
+            texts[item.id] = rubric.filled(item.fields)
         except InputError as error:
             raise InputError(f"item {item.id}: {error.message}", error.hint) from None
-        prompts[item.id] = render(llm.template, [Message("user", asked)])
-    return prompts
+    return texts
 
 
 def _judge_once(

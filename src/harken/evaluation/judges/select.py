@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 
 from harken.errors import InputError
+from harken.evaluation.judges.hearing import HearingJudge
 from harken.llm.base import LLM
 from harken.llm.cache import CachedLLM
+from harken.llm.hearing import HearingLLM, Sounds
 from harken.llm.select import LLMConfig, open_llm
 
 LOCAL = "local"
@@ -39,6 +41,26 @@ def open_judge(named: str, model: str | None, api_key_env: str | None) -> LLM:
     else:
         llm = open_llm(LLMConfig(kind="server", url=named, model=model, api_key_env=api_key_env))
     return CachedLLM(llm, answers_of(llm))
+
+
+def open_hearing_judge(url: str, model: str | None, api_key_env: str | None) -> HearingJudge:
+    """The judge of sound: a model that hears.
+
+    Args:
+        url: a server of OpenAI's chat completions that takes recordings.
+        model: its name there.
+        api_key_env: the environment variable that holds the server's key.
+
+    Raises: InputError for another address or no model, HarkenError where no server answers.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url} is no judge that hears", "name a server: --ears http://…/v1")
+    if model is None:
+        raise InputError(f"the judge that hears at {url} has no model", "name it with --ears-model")
+    sounds = Sounds()
+    llm = HearingLLM(url, model, sounds, api_key_env=api_key_env)
+    llm.start()
+    return HearingJudge(CachedLLM(llm, answers_of(llm)), sounds)
 
 
 def answers_of(llm: LLM) -> Path:

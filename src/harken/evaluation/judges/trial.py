@@ -133,6 +133,11 @@ def trust_in(
     return {lang: try_planted(llm, rubric, lang, dialogues, seed).trust for lang in dict.fromkeys(languages)}
 
 
+def withheld(trust: Mapping[Language, Trust]) -> list[str]:
+    """Languages whose judged scores are not shown: the judge was tried, and is not to be trusted."""
+    return [language for language, found in trust.items() if not found.shown]
+
+
 def described(judge: object | None, trust: Mapping[Language, Trust]) -> object:
     """What a report's setting says under `TRUST`."""
     return {lang: each.why for lang, each in trust.items()} or ("not tried" if judge else "no judge")

@@ -84,11 +84,6 @@ def hashed(
     }
 
 
-def withheld(trust: Mapping[Language, Trust]) -> list[str]:
-    """Languages whose judged scores are not shown: the judge was tried, and is not to be trusted."""
-    return [language for language, found in trust.items() if not found.shown]
-
-
 def by_label(scores: Iterable[tuple[str, float | None]]) -> dict[str, list[float]]:
     """Label -> its scores; what has no score is left out."""
     found: dict[str, list[float]] = {}
