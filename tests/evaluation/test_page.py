@@ -222,6 +222,7 @@ def test_a_run_of_humdial_leaves_its_page(tmp_path: Path) -> None:
     run_humdial(cases, problems, FakeSystem(), judge, asking, out)
     withheld = read(out / "humdial.html")  # a judge that scores everything alike
     assert "Judged rankings are withheld" in withheld.text and "happy 3.00" not in withheld.text
+    assert "insight 3" not in withheld.text and "why textual_empathy_insight" not in withheld.text
     run_humdial(cases, problems, FakeSystem(), judge, replace(asking, trial=0), out)
     page = read(out / "humdial.html")
     assert len(page.all("article")) == 3 and len(page.sounds) == 2 * 3 + 2

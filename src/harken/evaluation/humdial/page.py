@@ -5,16 +5,17 @@ The page itself is `harken.evaluation.page`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from harken.evaluation.humdial.dialogues import Dialogue, Reading
 from harken.evaluation.humdial.replies import Replies
-from harken.evaluation.humdial.scores import D1, TASKS, Verdict
+from harken.evaluation.humdial.scores import D1, TASKS, Scores
 from harken.evaluation.humdial.submission import reply_file
 from harken.evaluation.humdial.testset import Case, by_task
-from harken.evaluation.humdial.verdicts import RUBRICS, Judged, judged_turn
+from harken.evaluation.humdial.verdicts import HEARD, RUBRICS, Judged, judged_turn
 from harken.evaluation.judges.trial import withheld
+from harken.evaluation.judges.verdicts import Verdict as Said
 from harken.evaluation.language import Language
 from harken.evaluation.page.examples import Example, ExampleTurn
 from harken.evaluation.page.plots import ByLabel, Plots
@@ -22,8 +23,9 @@ from harken.evaluation.page.runs import by_label, drawn, hashed, write_run_page
 from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report
 
-Verdicts = Mapping[tuple[Language, int, str], Verdict]
-"""Language, task number and dialogue id -> verdict."""
+Key = tuple[Language, int, str]
+"""Language, task number and dialogue id."""
+Shown = Mapping[Key, Scores]
 
 
 def write_humdial_page(
@@ -43,23 +45,16 @@ def write_humdial_page(
         command: as it was typed.
         trust: of the judge, where it was tried; its scores are drawn only where they are shown.
     """
-    verdicts = {
-        (language, task, verdict.dialogue_id): verdict
-        for language, tasks in judged.verdicts.items()
-        for task, of_task in tasks.items()
-        for verdict in of_task
-    }
-    held = {_key(case): replies.dialogue(case) for case in cases}
     tried = trust or {}
-    shown = [case for case in cases if case.language not in withheld(tried)]
+    scores = _shown_scores(judged, withheld(tried))
+    said = {key: found for key, found in judged.said.items() if key[0] not in withheld(tried)}
+    held = {_key(case): replies.dialogue(case) for case in cases}
     write_run_page(
         out,
         report,
         groups="task and language",
-        examples=[_example(out, case, held[_key(case)], judged, verdicts, reading) for case in chosen(cases)],
-        plots=Plots(
-            by_label=_by_emotion(shown, verdicts, reading), first_audio_s=_first_audio(cases, replies)
-        ),
+        examples=[_example(out, case, held[_key(case)], scores, said, reading) for case in chosen(cases)],
+        plots=Plots(by_label=_by_emotion(cases, scores, reading), first_audio_s=_first_audio(cases, replies)),
         trust=tried,
         command=command,
         hashes=hashed(
@@ -71,6 +66,20 @@ def write_humdial_page(
     )
 
 
+def _shown_scores(judged: Judged, hidden: Collection[str]) -> dict[Key, Scores]:
+    """Of a language in `hidden`, what was heard alone: the text judge's scores are withheld."""
+    return {
+        (language, task, verdict.dialogue_id): {
+            name: score
+            for name, score in (verdict.scores or {}).items()
+            if name in HEARD or language not in hidden
+        }
+        for language, tasks in judged.verdicts.items()
+        for task, of_task in tasks.items()
+        for verdict in of_task
+    }
+
+
 def chosen(cases: Sequence[Case]) -> list[Case]:
     """The cases that are shown, spoken tasks first."""
     groups = sorted(by_task(cases).items(), key=lambda group: -group[0][1])
@@ -78,7 +87,12 @@ def chosen(cases: Sequence[Case]) -> list[Case]:
 
 
 def _example(
-    out: Path, case: Case, dialogue: Dialogue, judged: Judged, verdicts: Verdicts, reading: Reading
+    out: Path,
+    case: Case,
+    dialogue: Dialogue,
+    scores: Shown,
+    said: Mapping[Key, Said],
+    reading: Reading,
 ) -> Example:
     target, name = judged_turn(case.dialogue, case.task, reading), dialogue.dialogue_id
     turns = tuple(
@@ -92,27 +106,27 @@ def _example(
         )
         for turn, recording in zip(dialogue.turns, case.recordings, strict=True)
     )
-    verdict, said = verdicts[_key(case)], judged.said.get(_key(case))
+    why = said.get(_key(case))
     return Example(
         name,
         case.language,
         f"task {case.task}, {TASKS[case.task].name}",
         turns,
-        verdict.scores or {},
-        said.reasons if said else {},
-        said.comment if said else "",
+        scores[_key(case)],
+        why.reasons if why else {},
+        why.comment if why else "",
     )
 
 
-def _by_emotion(cases: Sequence[Case], verdicts: Verdicts, reading: Reading) -> ByLabel | None:
+def _by_emotion(cases: Sequence[Case], scores: Shown, reading: Reading) -> ByLabel | None:
     """The empathy in the replies' words, by the emotion that they answer."""
     targets = ((case, judged_turn(case.dialogue, case.task, reading)) for case in cases)
-    scores = by_label(
-        (target.emotion, (verdicts[_key(case)].scores or {}).get(D1))
+    found = by_label(
+        (target.emotion, scores[_key(case)].get(D1))
         for case, target in targets
         if target is not None and target.emotion is not None
     )
-    return ByLabel("the user's emotion", D1.replace("_", " "), scores) if scores else None
+    return ByLabel("the user's emotion", D1.replace("_", " "), found) if found else None
 
 
 def _first_audio(cases: Sequence[Case], replies: Replies) -> dict[str, list[float]]:
@@ -121,5 +135,5 @@ def _first_audio(cases: Sequence[Case], replies: Replies) -> dict[str, list[floa
     )
 
 
-def _key(case: Case) -> tuple[Language, int, str]:
+def _key(case: Case) -> Key:
     return case.language, case.task, case.dialogue.dialogue_id
