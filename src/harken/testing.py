@@ -252,8 +252,9 @@ class FakeUnitDecoder:
         late = self.lookahead_units
         return [self._sound(row[: max(0, len(row) - late)]) for row in held], [row[-late:] for row in held]
 
-    def flush(self, state: list[Tensor]) -> list[Tensor]:
-        return [self._sound(row) for row in state]
+    def flush(self, state: list[Tensor], units: Tensor, lengths: Tensor) -> list[Tensor]:
+        settled, held = self.step(state, units, lengths)
+        return [torch.cat([sound, self._sound(row)]) for sound, row in zip(settled, held, strict=True)]
 
     def _sound(self, units: Tensor) -> Tensor:
         return units.float().repeat_interleave(self.unit_samples) / 15

@@ -98,11 +98,11 @@ class OwnSpeech:
         """The next chunk."""
         units = torch.tensor(self._utterance.units[self._decoded :], dtype=torch.long)
         self._decoded += len(units)
-        (wave,), self._decoder = self._voice.decoder.step(
-            self._decoder, units[None], torch.tensor([len(units)])
-        )
+        decoder, count = self._voice.decoder, torch.tensor([len(units)])
         if last:
-            wave = torch.cat([wave, self._voice.decoder.flush(self._decoder)[0]])
+            (wave,) = decoder.flush(self._decoder, units[None], count)
+        else:
+            (wave,), self._decoder = decoder.step(self._decoder, units[None], count)
         if len(wave):
             yield self._as_chunk(wave, last)
 

@@ -163,5 +163,5 @@ def _sound(voice: OwnVoice, utterance: Utterance) -> Tensor:
     """All of it, (N,). Each by itself: side by side, all would be made as long as the longest."""
     units = torch.tensor([utterance.units], dtype=torch.long)
     state = voice.decoder.init_state([voice.speaker])
-    (wave,), state = voice.decoder.step(state, units, torch.tensor([units.shape[1]]))
-    return torch.cat([wave, *voice.decoder.flush(state)])
+    (wave,) = voice.decoder.flush(state, units, torch.tensor([units.shape[1]]))
+    return wave

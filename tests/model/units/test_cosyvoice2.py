@@ -75,10 +75,11 @@ def decoder(model: SmallModel) -> CosyVoice2Decoder:
 
 def decoded(decoder: UnitDecoder, units: Tensor, pieces: list[int]) -> Tensor:
     state, sounds = decoder.init_state(["ann"]), []
-    for piece in units.split(pieces):
+    *before, last = units.split(pieces)
+    for piece in before:
         (sound,), state = decoder.step(state, piece[None], torch.tensor([len(piece)]))
         sounds.append(sound)
-    return torch.cat([*sounds, *decoder.flush(state)])
+    return torch.cat([*sounds, *decoder.flush(state, last[None], torch.tensor([len(last)]))])
 
 
 @pytest.mark.parametrize("pieces", [[100], [1] * 100, [30, 3, 60, 7], [99, 1]])
@@ -102,8 +103,10 @@ def test_rows_of_unequal_length_and_an_empty_one(decoder: CosyVoice2Decoder) -> 
     units = torch.arange(120).reshape(2, 60)
     sounds, state = decoder.step(state, units, torch.tensor([60, 5]))
     assert [len(sound) for sound in sounds] == [45 * 960 - CACHED, 0]
-    assert [len(sound) for sound in decoder.flush(state)] == [15 * 960 + CACHED, 5 * 960]
-    assert [len(sound) for sound in decoder.flush(decoder.init_state(["ann"]))] == [0]
+    none = torch.zeros(2, 0, dtype=torch.long), torch.tensor([0, 0])
+    assert [len(sound) for sound in decoder.flush(state, *none)] == [15 * 960 + CACHED, 5 * 960]
+    alone = torch.zeros(1, 0, dtype=torch.long), torch.tensor([0])
+    assert [len(sound) for sound in decoder.flush(decoder.init_state(["ann"]), *alone)] == [0]
 
 
 def test_a_voice_or_a_unit_that_is_not_there_is_said(decoder: CosyVoice2Decoder) -> None:

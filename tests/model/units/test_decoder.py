@@ -52,13 +52,16 @@ def streamed(decoder: HarkenUnitDecoder, rows: list[torch.Tensor], cuts: list[in
         pieces = [row[at : at + cut] for row in rows]
         at += cut
         lengths = torch.tensor([len(piece) for piece in pieces])
-        waves, state = decoder.step(state, torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True), lengths)
+        given = torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True), lengths
+        last = at >= max(map(len, rows))
+        if last:
+            waves = decoder.flush(state, *given)
+        else:
+            waves, state = decoder.step(state, *given)
         for kept, wave in zip(sound, waves, strict=True):
             kept.append(wave)
-        if at >= max(map(len, rows)):
+        if last:
             break
-    for kept, wave in zip(sound, decoder.flush(state), strict=True):
-        kept.append(wave)
     return [torch.cat(kept) for kept in sound]
 
 
@@ -84,7 +87,8 @@ def test_a_row_begins_as_if_after_silence(decoder: HarkenUnitDecoder) -> None:
     (after,) = decoder.decode([torch.cat([silence, row])], ["anna"])
     assert len(alone) == 20 * decoder.unit_samples
     rest = after[QUIET_UNITS * decoder.unit_samples :]
-    (cold,) = decoder.flush(DecoderState(torch.tensor([0]), (row,), (0,)))
+    none = torch.zeros(1, 0, dtype=torch.long), torch.tensor([0])
+    (cold,) = decoder.flush(DecoderState(torch.tensor([0]), (row,), (0,)), *none)
     first = 4 * decoder.unit_samples
     assert (alone - rest)[:first].abs().mean() < 0.2 * (cold - rest)[:first].abs().mean()
 

@@ -78,6 +78,9 @@ class UnitDecoder(Protocol):
         """
         ...
 
-    def flush(self, state: Any) -> list[Tensor]:
-        """The sound of the units that were held back, when nothing more comes."""
+    def flush(self, state: Any, units: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Take the last units, if there are more, and give all the sound that is not out yet.
+
+        Args, returns and errors: as of `step`.
+        """
         ...

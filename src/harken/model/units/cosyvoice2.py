@@ -110,12 +110,13 @@ class CosyVoice2Decoder:
             sounds.append(torch.cat([torch.zeros(0), *pieces]))
         return sounds, state
 
-    def flush(self, state: tuple[_Row, ...]) -> list[Tensor]:
-        """The rest of each row; what the model remembers of it is let go."""
-        sounds = []
-        for row in state:
-            more = row.settled < len(row.units)
-            sounds.append(self._sound(row, len(row.units), final=True) if more else torch.zeros(0))
+    def flush(self, state: tuple[_Row, ...], units: Tensor, lengths: Tensor) -> list[Tensor]:
+        """See `base.UnitDecoder.flush`; what the model remembers of each row is let go."""
+        sounds, _ = self.step(state, units, lengths)
+        for number, row in enumerate(state):
+            if row.settled < len(row.units):
+                rest = self._sound(row, len(row.units), final=True)
+                sounds[number] = torch.cat([sounds[number], rest])
             self._model.hift_cache_dict.pop(row.name, None)
         return sounds
 

@@ -98,27 +98,30 @@ class HarkenUnitDecoder(nn.Module):
         return DecoderState(rows, silence, (QUIET_UNITS,) * len(voices))
 
     def step(self, state: DecoderState, units: Tensor, lengths: Tensor) -> tuple[list[Tensor], DecoderState]:
+        state = self._read(state, units, lengths)
+        ready = [
+            max(len(row) - self.lookahead_units, done)
+            for row, done in zip(state.units, state.spoken, strict=True)
+        ]
+        return self._sound(state, ready), replace(state, spoken=tuple(ready))
+
+    def flush(self, state: DecoderState, units: Tensor, lengths: Tensor) -> list[Tensor]:
+        state = self._read(state, units, lengths)
+        return self._sound(state, [len(row) for row in state.units])
+
+    def decode(self, units: list[Tensor], voices: list[str]) -> list[Tensor]:
+        """Whole rows at once: (U,) units each -> samples (N,) each."""
+        lengths = torch.tensor([len(row) for row in units])
+        return self.flush(self.init_state(voices), pad_sequence(units, batch_first=True), lengths)
+
+    def _read(self, state: DecoderState, units: Tensor, lengths: Tensor) -> DecoderState:
+        """The state with these units as well."""
         self._check(units, lengths)
         said = tuple(
             torch.cat([before, new[:length]])
             for before, new, length in zip(state.units, units, lengths.tolist(), strict=True)
         )
-        ready = [
-            max(len(row) - self.lookahead_units, done) for row, done in zip(said, state.spoken, strict=True)
-        ]
-        state = replace(state, units=said)
-        return self._sound(state, ready), replace(state, spoken=tuple(ready))
-
-    def flush(self, state: DecoderState) -> list[Tensor]:
-        return self._sound(state, [len(row) for row in state.units])
-
-    def decode(self, units: list[Tensor], voices: list[str]) -> list[Tensor]:
-        """Whole rows at once: (U,) units each -> samples (N,) each."""
-        for row in units:
-            self._check(row[None], torch.tensor([len(row)]))
-        state = self.init_state(voices)
-        said = tuple(torch.cat(pair) for pair in zip(state.units, units, strict=True))
-        return self.flush(replace(state, units=said))
+        return replace(state, units=said)
 
     def _check(self, units: Tensor, lengths: Tensor) -> None:
         counts = torch.arange(units.shape[1], device=units.device)[None] < lengths[:, None]
