@@ -174,9 +174,34 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
         Asking(judge="local", trial=0, command=typed),
         Asking(ears="http://e/v1", ears_model="e", ears_key_env="K", trial=4, command=typed),
     ]
+
+
+def test_evaluate_of_each_benchmark_that_asks_takes_its_own_options(capsys, monkeypatch):
+    from harken import evaluation
+    from harken.evaluation.asking.options import Asking
+
+    evaluated = kept_calls(monkeypatch, evaluation)
+    monkeypatch.setattr("sys.argv", ["harken", "evaluate"])
     dialogues = ("evaluate", "dialogues", "--data", "d", "--out", "o")
     assert run(capsys, *dialogues, "--system", "p", "--judge", "local")[0] == 0
-    assert evaluated.pop()[1]["asking"] == Asking("p", judge="local", command=typed)
+    asked = ("--data", "d.jsonl", "--out", "o")
+    assert run(capsys, "evaluate", "televal", *asked, "--columns", "c.toml")[0] == 0
+    assert run(capsys, "evaluate", "paralinguistic", *asked, "--metadata", "heard")[0] == 0
+    assert run(capsys, "evaluate", "empathy", *asked, "--ratings", "r.csv")[0] == 0
+    assert [options["asking"] for _, options in evaluated] == [
+        Asking("p", judge="local", command="harken evaluate"),
+        Asking(columns=Path("c.toml"), command="harken evaluate"),
+        Asking(metadata="heard", command="harken evaluate"),
+        Asking(ratings=Path("r.csv"), command="harken evaluate"),
+    ]
+
+
+def test_evaluate_refuses_options_that_a_benchmark_has_no_use_for(capsys, monkeypatch):
+    from harken import evaluation
+
+    evaluated = kept_calls(monkeypatch, evaluation)
+    humdial = ("evaluate", "humdial", "--data", "d", "--out", "o")
+    dialogues = ("evaluate", "dialogues", "--data", "d", "--out", "o")
     unfit = (
         (*dialogues, "--ask"),
         (*dialogues, "--reading", "last"),
@@ -202,16 +227,7 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     for arguments in unfit:
         code, _, err = run(capsys, *arguments)
         assert code == 2 and err
-    assert len(evaluated) == 4
-    asked = ("--data", "d.jsonl", "--out", "o")
-    assert run(capsys, "evaluate", "televal", *asked, "--columns", "c.toml")[0] == 0
-    assert run(capsys, "evaluate", "paralinguistic", *asked, "--metadata", "heard")[0] == 0
-    assert run(capsys, "evaluate", "empathy", *asked, "--ratings", "r.csv")[0] == 0
-    assert [options["asking"] for _, options in evaluated[4:]] == [
-        Asking(columns=Path("c.toml"), command=typed),
-        Asking(metadata="heard", command=typed),
-        Asking(ratings=Path("r.csv"), command=typed),
-    ]
+    assert evaluated == []
 
 
 def test_evaluate_compare_takes_two_runs(capsys, tmp_path):

@@ -115,6 +115,19 @@ def test_a_system_that_ranks_is_not_shown_candidates_and_tells_what_it_felt(fold
     assert silent.asked == [] and again.rows == report.rows  # what it felt was kept
 
 
+def test_replies_that_cannot_be_heard_are_unscored_and_the_rest_goes_on(folder: Path) -> None:
+    def once_silent(item: Item, question: Question) -> Answer:
+        answer = perfect(item, question)
+        if question.spoken and item.id == "en-d0-empathy":
+            return replace(answer, samples=np.zeros(4000, np.float32))
+        return answer
+
+    report = run(folder, system(folder, once_silent))
+    assert value(report, "en empathy", "DNSMOS overall")[1:] == (3, 1)
+    assert value(report, "zh empathy", "DNSMOS overall")[1:] == (4, 0)
+    assert report.setting["unscored scores"] == {"its sound cannot be heard": 4}
+
+
 def test_answers_that_name_nothing_are_wrong_and_those_that_are_missing_unscored(folder: Path) -> None:
     def vague(item: Item, question: Question) -> Answer:
         if item.id == "en-d0-trajectory":

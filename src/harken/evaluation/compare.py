@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harken.errors import DataError
 from harken.evaluation.item_scores import ItemScore, read_scores
-from harken.evaluation.report import Report, Row, figure
+from harken.evaluation.report import Report, Row, figure, per_item
 from harken.evaluation.statistics import Ratios, paired_bootstrap
 
 Pair = tuple[ItemScore, ItemScore]
@@ -62,7 +62,5 @@ def _difference(pairs: Sequence[Pair], seed: int) -> Row | None:
 
 def ratios(scores: Sequence[ItemScore]) -> Ratios:
     """The weighted mean of scores that are there."""
-    from harken.evaluation.report import per_item
-
     given = [(score.score or 0.0, score.weight) for score in scores]
     return per_item([score * weight for score, weight in given], [weight for _, weight in given])

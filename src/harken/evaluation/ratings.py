@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harken.errors import DataError
+from harken.evaluation.csv_rows import read_csv
 
 COLUMNS = ("id", "dimension", "rating", "rater")
-NAMED = 5
-"""Bad rows that an error names; it says how many more there are."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +33,12 @@ def read_ratings(path: Path) -> list[Rating]:
     Raises: DataError where the file cannot be read, lacks a column, has no rows, or has bad ones; these are
         named with their line numbers.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if lacking := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-                raise DataError(f"{path} has no column {lacking[0]!r}", f"its columns: {', '.join(COLUMNS)}")
-            read = list(_read(rows))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}", "is it a CSV file in UTF-8?") from None
-    if bad := [row for row in read if isinstance(row, str)]:
-        more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        raise DataError(f"{path}: {'; '.join(bad[:NAMED])}{more}", "mend or remove these rows")
-    if not read:
-        raise DataError(f"{path} has no ratings")
-    return [row for row in read if isinstance(row, Rating)]
+
+    def check(columns: Sequence[str]) -> None:
+        if lacking := [column for column in COLUMNS if column not in columns]:
+            raise DataError(f"{path} has no column {lacking[0]!r}", f"its columns: {', '.join(COLUMNS)}")
+
+    return read_csv(path, check, _read, "ratings")
 
 
 def mean_ratings(ratings: Iterable[Rating], dimension: str) -> dict[str, float]:

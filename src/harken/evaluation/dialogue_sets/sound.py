@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harken.audio.io import read
+from harken.errors import InputError
 from harken.evaluation.asking.answers import Answers, Kept
 from harken.evaluation.dialogue_sets.ask import Asker
 from harken.evaluation.dialogue_sets.read import Case
@@ -29,6 +29,7 @@ QUALITY = "DNSMOS overall"
 SECONDS = "reply, s"
 FIRST_AUDIO = "first audio, s"
 NO_SOUND, NO_WORDS, NO_TIME = "no sound", "no words to read back", "its first audio is not timed"
+UNHEARD = "its sound cannot be heard"
 SAD, HAPPY = "sad", "happy"
 SAMPLE_RATE_HZ = 16_000
 
@@ -46,10 +47,10 @@ class Ears:
         return Moonshine()
 
     def quality(self, wave: Wave) -> float:
-        """From 1 to 5; silence is 1. Raises MissingExtra."""
+        """From 1 to 5. Raises MissingExtra."""
         from harken.evaluation.dnsmos import dnsmos
 
-        return dnsmos(wave).overall if wave.size else 1.0
+        return dnsmos(wave).overall
 
     def semitones(self, wave: Wave) -> float:
         """The median pitch above 100 Hz. Raises MissingExtra."""
@@ -102,7 +103,11 @@ class SoundScores:
         if kept is None or kept.sound is None:
             self._unheard(case, NO_ANSWER if kept is None else NO_SOUND)
             return []
-        wave = _wave(self.answers.folder / kept.sound)
+        try:
+            wave: Wave = read(self.answers.folder / kept.sound).samples
+        except InputError:  # missing, damaged or silent
+            self._unheard(case, UNHEARD)
+            return []
         seconds = wave.size / SAMPLE_RATE_HZ
         if case.item.lang == "en":
             self.scores.append(self._read_back(case, kept, wave))
@@ -112,7 +117,7 @@ class SoundScores:
             item_score(case, FIRST_AUDIO, kept.first_audio_s, why=NO_TIME),
         ]
         letters = sum(char.isalnum() for char in kept.text)
-        if not letters or not wave.size:
+        if not letters:
             return []
         pace = float(np.log(seconds / letters))
         return [Manner(case.item.group, case.target.emotion, self.ears.semitones(wave), pace)]
@@ -153,8 +158,3 @@ def _pitch(manner: Manner) -> float:
 
 def _pace(manner: Manner) -> float:
     return manner.log_pace
-
-
-def _wave(path: Path) -> Wave:
-    wave: Wave = read(path).samples
-    return wave

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from harken.errors import DataError
 from harken.evaluation.agreement import Agreement, agreement, calibration, system_agreement
+from harken.evaluation.csv_rows import read_csv
 from harken.evaluation.judges.trial_report import trial_row
-from harken.evaluation.ratings import NAMED
 from harken.evaluation.report import Row
 
 COLUMNS = ("id", "score")
@@ -48,23 +48,14 @@ def read_scores(path: Path) -> list[Scored]:
         id, with an id that occurred before, with nothing known, or with something else than a number. These
         are named with their line numbers.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or ()
-            if lacking := [column for column in COLUMNS if column not in columns]:
-                raise DataError(f"{path} has no column {lacking[0]!r}", _HINT)
-            if not set(KNOWN) & set(columns):
-                raise DataError(f"{path} has neither a column 'label' nor a column 'rating'", _HINT)
-            read = list(_read(rows))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}", "is it a CSV file in UTF-8?") from None
-    if bad := [row for row in read if isinstance(row, str)]:
-        more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        raise DataError(f"{path}: {'; '.join(bad[:NAMED])}{more}", "mend or remove these rows")
-    if not read:
-        raise DataError(f"{path} has no scores")
-    return [row for row in read if isinstance(row, Scored)]
+
+    def check(columns: Sequence[str]) -> None:
+        if lacking := [column for column in COLUMNS if column not in columns]:
+            raise DataError(f"{path} has no column {lacking[0]!r}", _HINT)
+        if not set(KNOWN) & set(columns):
+            raise DataError(f"{path} has neither a column 'label' nor a column 'rating'", _HINT)
+
+    return read_csv(path, check, _read, "scores")
 
 
 def agreement_rows(scored: Sequence[Scored], data: str, judge: str, seed: int = 0) -> list[Row]:
