@@ -16,11 +16,12 @@ from harken.testing import tiny_core
 from harken.training.align import AlignConfig, AlignTask, Drawn, Student, divergence, train_align
 from harken.training.answers import TOP, Answer
 from harken.training.examples import IGNORED
-from harken.training.loop import Schedule
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
+from harken.training.schedule import CORE_UPDATE, Schedule
 
 SYSTEM = "Be kind."
+RATES = (("prefix.*", 1e-2), ("bridge.*", 1e-2), (CORE_UPDATE, 1e-2))
 HEARD = "oh no"
 OWN = torch.full((4,), 0.5)  # what `spoken` says that the readout made of a clip
 AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
@@ -47,7 +48,7 @@ def student(pieces):
 def task(student, pieces, tokenizer):
     traces = {"i won": Sample("t", "trace", "train", (), "i won", "happy", "The speaker feels happy.")}
     replies = {text: answer(tokenizer, f"So {text}.") for text in (HEARD, "i won", "we met")}
-    config = AlignConfig(Schedule(steps=2, learning_rate=1e-2, warmup=1), batch_s=30.0)
+    config = AlignConfig(Schedule(steps=2, rates=RATES, warmup=1), batch_s=30.0)
     felt = {HEARD: ("sad", answer(tokenizer, "Poor you."))}
     spoken = Speller(pieces)
     causes = {"we met": "we met"}

@@ -19,7 +19,7 @@ from harken.model.units.tokenizer import TokenizerSizes, UnitTokenizer
 from harken.training import codec_clips
 from harken.training.codec import CodecConfig, CodecStudent, CodecTask, train_codec
 from harken.training.codec_clips import CodecClips, features
-from harken.training.loop import Schedule
+from harken.training.schedule import Schedule
 
 LAYERS, WIDTH = (0, 1), 8
 
@@ -96,7 +96,7 @@ def test_features_are_those_of_the_encoder(clips: CodecClips) -> None:
 
 def test_it_learns_what_it_hears_and_goes_on_where_it_stopped(clips: CodecClips, tmp_path: Path) -> None:
     list(clips.add([clip(str(n), 0.6 + 0.1 * n) for n in range(4)], None))
-    config = CodecConfig(Schedule(steps=60, learning_rate=3e-2, warmup=2, save_every=20), batch_s=4.0)
+    config = CodecConfig(Schedule(steps=60, rates=(("*", 3e-2),), warmup=2, save_every=20), batch_s=4.0)
     task = CodecTask(student(), clips, clips.mean_log_pitch(), config)
     before = {key: float(value) for key, value in task.at(0, torch.float32).items()}
     train_codec(task, tmp_path / "out", torch.float32)

@@ -16,6 +16,7 @@ from harken.errors import DataError
 from harken.model.speak import Speak, SpeakSizes
 from harken.testing import WIDTH, tiny_core
 from harken.training.examples import IGNORED
+from harken.training.schedule import trainable
 from harken.training.speak import SpeakConfig, SpeakTask, furthest, one_hot, steps_of
 from harken.training.speech_units import (
     BEFORE_UNITS,
@@ -142,12 +143,10 @@ def test_losses_fall_and_padding_counts_for_nothing() -> None:
 
 
 def test_the_copied_layers_learn_at_half_the_rate() -> None:
-    schedule = SpeakConfig().schedule
-    factors = {name: schedule.factor(name) for name, _ in speaker().named_parameters()}
-    assert {name for name, factor in factors.items() if factor == 0.5} == {
-        name for name in factors if name.startswith("stack.layers.")
-    }
-    assert 0.5 in factors.values() and 1.0 in factors.values()
+    rates = trainable(speaker(), SpeakConfig().schedule.rates)
+    copied = {name for name in rates if name.startswith("stack.layers.")}
+    assert copied and {name for name, rate in rates.items() if rate == 4e-4} == copied
+    assert {rate for name, rate in rates.items() if name not in copied} == {8e-4}
 
 
 def test_nothing_to_learn_from_is_refused() -> None:

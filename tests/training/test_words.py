@@ -7,7 +7,7 @@ import torch
 
 from harken.errors import DataError
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
-from harken.training.loop import Schedule
+from harken.training.schedule import Schedule
 from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, pad, train_words, transcribe
 
 TEXTS = ("i lost my job", "oh no", "tell me", "we met in may")
@@ -23,7 +23,7 @@ def bridge(pieces):
 def test_the_bridge_learns_what_is_said(spoken, pieces, bridge, tmp_path):
     pytest.importorskip("jiwer")
     cache = spoken(*TEXTS, splits=("train", "dev"))
-    schedule = Schedule(steps=100, learning_rate=4e-3, warmup=10, evaluate_every=100)
+    schedule = Schedule(steps=100, rates=(("*", 4e-3),), warmup=10, evaluate_every=100)
     config = WordsConfig(schedule, batch_s=20.0, frame_dropout=0.02, spans=0)
     train_words(bridge, pieces, cache, config, tmp_path / "out", torch.float32)
     said = [clip for clip in cache.clips if clip.split == "train"]

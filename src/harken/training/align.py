@@ -28,11 +28,15 @@ from harken.model.ctc_bridge import CtcBridge, SoftTokens
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.training.answers import Answer
+from harken.training.callbacks import usual
 from harken.training.examples import IGNORED, Example, collate, example, target_ids
-from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample, Task
+from harken.training.saving import identity
+from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.states import CachedClip, StateCache
-from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, words_on_dev
+from harken.training.words import Batches, WordsConfig, counts, ctc_loss, mask_frames, words_on_dev
+from harken.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,8 @@ class AlignConfig:
 
     schedule: Schedule = Schedule(
         steps=600,
-        learning_rate=3e-4,
+        rates=(("prefix.*", 6e-4), ("bridge.*", 1.5e-4), (CORE_UPDATE, 3e-4)),
         warmup=30,
-        faster=(("prefix", 2.0), ("bridge", 0.5)),
         evaluate_every=200,
         save_every=50,
     )
@@ -213,6 +216,7 @@ def train_align(
     out: Path,
     teacher: str,
     precision: torch.dtype = torch.bfloat16,
+    world: World = ALONE,
 ) -> None:
     """Train the student on the cache's train clips, in place; checkpoints and measurements go to `out`.
 
@@ -222,14 +226,15 @@ def train_align(
     train_clips = [clip for clip in cache.clips if clip.split == "train"]
     batches = Batches(cache, train_clips, task.speller.pieces, config.batch_s, config.schedule.seed)
 
-    def losses_at(step: int) -> Losses:
-        random = np.random.default_rng([config.schedule.seed, step])
+    def losses_at(number: int) -> Losses:
+        random = np.random.default_rng([config.schedule.seed, number])
         first, last = config.repeat_share
-        share = first + (last - first) * step / config.schedule.steps
-        clips = batches.clips_at(step)
+        done = number / (config.schedule.steps * config.schedule.accumulate * world.size)
+        share = first + (last - first) * done
+        clips = batches.clips_at(number)
         batch = batches.collate(clips)
         drawn = [task.draw(clip, share, random) for clip in clips]
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with autocast(student, precision):
             log_probs, valid = student.bridge(mask_frames(batch.states, words), batch.valid)
             heard = student.bridge.collapse(log_probs, valid)
             losses = task.losses(drawn, heard, log_probs)
@@ -240,8 +245,12 @@ def train_align(
             + config.repeat_weight * losses["repeat"]
             + config.ctc_weight * losses["ctc"]
         )
-        return {"loss": loss} | losses
+        return {"loss": loss} | losses | counts(batch)
+
+    def rows_at(number: int) -> list[str]:
+        return [clip.id for clip in batches.clips_at(number)]
 
     evaluate = words_on_dev(student.bridge, task.speller.pieces, cache, most=120)
-    name = fingerprint("align", config, teacher, sorted(task.traces), [clip.id for clip in train_clips])
-    train(student, losses_at, config.schedule, out, name, evaluate)
+    ids = [clip.id for clip in train_clips]
+    whose = identity("align", config, teacher=teacher, traces=sorted(task.traces), clips=ids)
+    train(Objective(student, losses_at, rows_at), config.schedule, out, whose, usual(evaluate), world)

@@ -43,13 +43,14 @@ if TYPE_CHECKING:
 def train_codec_stage(run: Run) -> None:
     """Speech as units, and back."""
     config = with_steps(CodecConfig(), run.steps)
-    analysed = codec_clips(run)
+    analysed = run.world.made(lambda: codec_clips(run))
     pitch = analysed.mean_log_pitch()
     torch.manual_seed(config.schedule.seed)
     student = CodecStudent(*new_codec(run.recipe, len(pitch)))
     task = CodecTask(student, analysed, pitch, config)
-    train_codec(task, run.out / "codec", precision())
-    save_codec(run.trained, student.tokenizer, student.decoder, pitch, quiet_unit(task))
+    train_codec(task, run.out / "codec", precision(), run.world)
+    if run.world.first:
+        save_codec(run.trained, student.tokenizer, student.decoder, pitch, quiet_unit(task))
 
 
 def codec_clips(run: Run) -> CodecClips:
@@ -70,7 +71,7 @@ def train_speak_stage(run: Run) -> None:
     from harken.training.reply_style import train_reply_style
 
     config = with_steps(SpeakConfig(), run.steps)
-    replies, units_hz = replies_in_units(run)
+    replies, units_hz = run.world.made(lambda: replies_in_units(run))
     tokenizer, core = load_text_side(run.recipe)
     fold_low_rank(core, read_tensors(run.trained / UPDATE))
     style = train_reply_style(felt_vectors(run), config.schedule.seed)
@@ -81,12 +82,17 @@ def train_speak_stage(run: Run) -> None:
         "train": [r for r in replies if r.split == "train"],
         "dev": [r for r in replies if r.split == "dev" and r.voice in known],
     }
-    task = {split: _task(run, split, part, core, tokenizer, speak, config) for split, part in parts.items()}
+    task = run.world.made(
+        lambda: {
+            split: _task(run, split, part, core, tokenizer, speak, config) for split, part in parts.items()
+        }
+    )
     if run.hours is not None:
         learned = some(task["train"].said, run.hours * units_hz * 3600, config.schedule.seed)
         task["train"] = task["train"].of(learned)
-    train_speak(task["train"], task["dev"], run.out / "speak", precision())
-    save_speak(run.trained, speak, style)
+    train_speak(task["train"], task["dev"], run.out / "speak", precision(), run.world)
+    if run.world.first:
+        save_speak(run.trained, speak, style)
 
 
 def replies_in_units(run: Run) -> tuple[list[SpokenReply], float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
+from harken.training.world import World
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,7 @@ class Run:
     data: Path
     out: Path
     steps: int | None
+    world: World
     hours: float | None = None
     """Of `speak`: learn from so many hours of replies at most."""
 
@@ -68,10 +70,8 @@ def felt_vectors(run: Run) -> dict[str, Tensor]:
     from harken.training.affect_vectors import people_vectors
     from harken.weights.store import ensure
 
-    encoder = ensure(run.recipe.listen.encoder)
-    return people_vectors(
-        data_folder(run.data, "affect"), encoder, run.trained / READOUT, run.out / "readout"
-    )
+    encoder, people = ensure(run.recipe.listen.encoder), data_folder(run.data, "affect")
+    return run.world.made(lambda: people_vectors(people, encoder, run.trained / READOUT, run.out / "readout"))
 
 
 def precision() -> Any:

@@ -31,7 +31,9 @@ from harken.checkpoint import RECIPE, check_recipe, stored_recipe
 from harken.data.files import write_text
 from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
+from harken.training.saving import checkpoint
 from harken.training.stage_parts import Run, data_folder, felt_vectors, precision, readout, spoken, with_steps
+from harken.training.world import world
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,15 +84,17 @@ def run(
         print(json.dumps(described, indent=2))
         return
     assert data is not None and out is not None
-    if resume and not (out / stage / "checkpoint.pt").exists():
+    if resume and checkpoint(out / stage) is None:
         raise RecipeError(f"{out / stage} holds no checkpoint to resume", "leave --resume out to start")
     if not data.is_dir():
         raise DataError(f"{data} is not a folder", "name a folder that holds speech/, dialogue/ or affect/")
     (out / "trained").mkdir(parents=True, exist_ok=True)
     if (out / "trained" / RECIPE).exists():
         check_recipe(stored_recipe(out / "trained"), recipe, out / "trained")
-    write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
-    chosen.run(Run(recipe, data, out, steps, hours))
+    with world() as here:
+        if here.first:
+            write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
+        chosen.run(Run(recipe, data, out, steps, here, hours))
 
 
 def _readout(run: Run) -> None:
@@ -112,15 +116,16 @@ def _words(run: Run) -> None:
 
     tokenizer, core = load_text_side(run.recipe)
     cache, config = states(run), with_steps(WordsConfig(), run.steps)
-    if not (run.trained / PIECES).exists():
+    if not (run.trained / PIECES).exists():  # the same in every process
         texts = [clip.text for clip in cache.clips if clip.split == "train" and not clip.augmented]
         chosen = choose_pieces(tokenizer, texts, config.piece_at_least)
         write_text(run.trained / PIECES, json.dumps(chosen.ids))
     pieces = load_pieces(run.trained, tokenizer)
     torch.manual_seed(config.schedule.seed)
     bridge = ctc(new_bridge(run.recipe, core, pieces))
-    train_words(bridge, pieces, cache, config, run.out / "words", precision())
-    save_listen(run.trained, bridge)
+    train_words(bridge, pieces, cache, config, run.out / "words", precision(), run.world)
+    if run.world.first:
+        save_listen(run.trained, bridge)
 
 
 def _core(run: Run) -> None:
@@ -140,7 +145,9 @@ def _core(run: Run) -> None:
     add_low_rank(core, run.recipe.core.low_rank)
     samples = text_samples(data_folder(run.data, "dialogue"))
     task = CoreTask(Listener(prefix, core), tokenizer, run.recipe.system, felt_vectors(run), config)
-    train_core_update(task, samples, run.out / "core", precision())
+    train_core_update(task, samples, run.out / "core", precision(), run.world)
+    if not run.world.first:
+        return
     for folder in (run.out / "core", run.trained):  # `align` teaches by the first and goes on with the second
         save_tensors(folder / UPDATE, low_rank_update(core))
         save_listen(folder, prefix=prefix)
@@ -158,7 +165,7 @@ def _align(run: Run) -> None:
     cache, config = states(run), with_steps(AlignConfig(), run.steps)
     affects = felt_vectors(run)
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
-    own = own_words(run, sorted(turns), affects)
+    own = run.world.made(lambda: own_words(run, sorted(turns), affects))
     written = text_samples(data_folder(run.data, "dialogue"))
     student, pieces = new_student(run)
     tokenizer, _ = load_text_side(run.recipe)
@@ -174,9 +181,10 @@ def _align(run: Run) -> None:
         affects,
         config,
     )
-    train_align(task, cache, config, run.out / "align", teacher(run), precision())
-    save_listen(run.trained, student.bridge, student.prefix)
-    save_tensors(run.trained / UPDATE, low_rank_update(student.core))
+    train_align(task, cache, config, run.out / "align", teacher(run), precision(), run.world)
+    if run.world.first:
+        save_listen(run.trained, student.bridge, student.prefix)
+        save_tensors(run.trained / UPDATE, low_rank_update(student.core))
 
 
 def teacher_update(run: Run) -> dict[str, Any]:
@@ -240,6 +248,10 @@ def ctc(bridge: CtcBridge | ConvBridge) -> CtcBridge:
 
 def states(run: Run) -> StateCache:
     """The encoder states of all spoken dialogues in the data folder; made where they are not there yet."""
+    return run.world.made(lambda: _states(run))
+
+
+def _states(run: Run) -> StateCache:
     from rich.progress import track
 
     from harken.checkpoint import READOUT
