@@ -86,6 +86,24 @@ def test_an_annotated_cause_is_kept() -> None:
     assert made.last_user.cause == (Cause(0, "They gave my desk"),)
 
 
+def test_a_persons_answer_is_kept_and_the_teacher_thinks_alone() -> None:
+    answered, bare = replace(plain(EN), target="A week off, and no desk!"), plain("The cat is back.")
+    thought = GOOD["en"].split("\n</think>")[0]
+
+    def answer(prompt: str, seed: int) -> Answer:
+        return " the cat is back.\n</think>\n\nThe cat is back, hurray!" if "The cat" in prompt else thought
+
+    llm = FakeLLM(answer)
+    kept, dropped = run(Attribute(keep_human=True), [answered, bare], llm)
+    assert dropped == []
+    of_person, of_teacher = (row for row in kept if row.task == "empathy")
+    assert of_person.target == answered.target and of_person.trace == f"{of_person.injection}{thought}"
+    assert of_person.teacher is not None, "who wrote the trace"
+    assert of_teacher.target == "The cat is back, hurray!"
+    assert len(llm.asked) == 2, "no reply is asked for where a person gave one"
+    assert run(Attribute(), [answered], FakeLLM(lambda *_: GOOD["en"]))[0][1].target == "That must have hurt."
+
+
 @pytest.mark.parametrize("stopped_at", ["\n</think>", "\n</think>\n\n", "\n<\\think>", ""])
 def test_a_teacher_that_stops_at_the_end_of_its_thought_is_continued(stopped_at: str) -> None:
     thought = GOOD["en"].split("\n</think>")[0]
