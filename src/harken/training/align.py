@@ -209,6 +209,29 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean() if values.numel() else values.sum()
 
 
+def batch_losses(
+    task: AlignTask, batches: Batches, number: int, repeat_share: float, precision: torch.dtype
+) -> Losses:
+    """The losses of a batch, which is a function of its number and the schedule's seed."""
+    student, config = task.student, task.config
+    random = np.random.default_rng([config.schedule.seed, number])
+    clips = batches.clips_at(number)
+    batch = batches.collate(clips)
+    drawn = [task.draw(clip, repeat_share, random) for clip in clips]
+    with autocast(student, precision):
+        log_probs, valid = student.bridge(mask_frames(batch.states, WordsConfig()), batch.valid)
+        heard = student.bridge.collapse(log_probs, valid)
+        losses = task.losses(drawn, heard, log_probs)
+    losses["ctc"] = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
+    loss = (
+        losses["reply"]
+        + losses["trace"]
+        + config.repeat_weight * losses["repeat"]
+        + config.ctc_weight * losses["ctc"]
+    )
+    return {"loss": loss} | losses | counts(batch)
+
+
 def train_align(
     task: AlignTask,
     cache: StateCache,
@@ -222,30 +245,14 @@ def train_align(
 
     Args: teacher: names whose answers the targets are; a checkpoint of another teacher's student is refused.
     """
-    student, words = task.student, WordsConfig()
+    student = task.student
     train_clips = [clip for clip in cache.clips if clip.split == "train"]
     batches = Batches(cache, train_clips, task.speller.pieces, config.batch_s, config.schedule.seed)
 
     def losses_at(number: int) -> Losses:
-        random = np.random.default_rng([config.schedule.seed, number])
         first, last = config.repeat_share
         done = number / (config.schedule.steps * config.schedule.accumulate * world.size)
-        share = first + (last - first) * done
-        clips = batches.clips_at(number)
-        batch = batches.collate(clips)
-        drawn = [task.draw(clip, share, random) for clip in clips]
-        with autocast(student, precision):
-            log_probs, valid = student.bridge(mask_frames(batch.states, words), batch.valid)
-            heard = student.bridge.collapse(log_probs, valid)
-            losses = task.losses(drawn, heard, log_probs)
-        losses["ctc"] = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
-        loss = (
-            losses["reply"]
-            + losses["trace"]
-            + config.repeat_weight * losses["repeat"]
-            + config.ctc_weight * losses["ctc"]
-        )
-        return {"loss": loss} | losses | counts(batch)
+        return batch_losses(task, batches, number, first + (last - first) * done, precision)
 
     def rows_at(number: int) -> list[str]:
         return [clip.id for clip in batches.clips_at(number)]

@@ -7,20 +7,23 @@ Stage 1-1 of the IEAT paper, in the order in which it is run here:
 3. `core`: the core's low-rank update, on written dialogues.
 4. `align`: self-distillation, from the core's written answers to its spoken ones.
 
+Stage 1-2:
+
+5. `affect`: what is felt, and why, from the rows of a built data set.
+
 Stage 2, in which it learns to speak:
 
-5. `codec`: speech as units, and back.
-6. `speak`: replies said in units.
+6. `codec`: speech as units, and back.
+7. `speak`: replies said in units.
 
 All stages of one model share `--out`: checkpoints and measurements in a folder each, and the parts themselves
 in `OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds `speech/` and `render/`
-(spoken dialogues), `replies/` (rendered replies), `dialogue/` (written ones) and `affect/` (people's speech),
-as the stage needs.
+(spoken dialogues), `replies/` (rendered replies), `dialogue/` (written ones), `affect/` (people's speech) and
+`rows/` (a built data set), as the stage needs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -32,18 +35,25 @@ from harken.data.files import write_text
 from harken.errors import DataError, RecipeError
 from harken.recipes import Recipe
 from harken.training.saving import checkpoint
-from harken.training.stage_parts import Run, data_folder, felt_vectors, precision, readout, spoken, with_steps
+from harken.training.stage_parts import (
+    Run,
+    ctc,
+    data_folder,
+    felt_vectors,
+    own_words,
+    precision,
+    readout,
+    states,
+    teacher,
+    teacher_update,
+    with_steps,
+    work_folder,
+)
 from harken.training.world import world
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from harken.model.conv_bridge import ConvBridge
-    from harken.model.ctc_bridge import CtcBridge
     from harken.model.pieces import Pieces
     from harken.training.align import Student
-    from harken.training.own_words import OwnWords
-    from harken.training.states import StateCache
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,14 @@ def run(
     hours: float | None = None,
     resume: bool = False,
     dry_run: bool = False,
+    begin: Path | None = None,
+    arm: str | None = None,
+    seed: int = 0,
 ) -> None:
-    """Run one stage, from its last checkpoint if there is one.
+    """Run one stage, from its last checkpoint if there is one. Args: as of `Run`.
 
     Raises:
-        RecipeError: there is no such stage, or `resume` was asked for and there is nothing to go on from.
+        RecipeError: there is no such stage or arm, or nothing to go on from where `resume` was asked for.
         DataError: the data folder lacks what the stage needs.
     """
     if stage not in STAGES:
@@ -79,13 +92,14 @@ def run(
     chosen = STAGES[stage]
     if dry_run:
         about = {"stage": stage, "about": chosen.about, "trains": chosen.trains}
-        config = with_steps(chosen.config(), steps if chosen.stepwise else None)
+        config = with_steps(_config(chosen, arm, seed), steps if chosen.stepwise else None)
         described = about | {"config": asdict(config), "recipe": recipe.model_dump()}
         print(json.dumps(described, indent=2))
         return
     assert data is not None and out is not None
-    if resume and checkpoint(out / stage) is None:
-        raise RecipeError(f"{out / stage} holds no checkpoint to resume", "leave --resume out to start")
+    if resume and checkpoint(work_folder(out, stage, arm, seed)) is None:
+        missing = work_folder(out, stage, arm, seed)
+        raise RecipeError(f"{missing} holds no checkpoint to resume", "leave --resume out to start")
     if not data.is_dir():
         raise DataError(f"{data} is not a folder", "name a folder that holds speech/, dialogue/ or affect/")
     (out / "trained").mkdir(parents=True, exist_ok=True)
@@ -94,7 +108,7 @@ def run(
     with world() as here:
         if here.first:
             write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
-        chosen.run(Run(recipe, data, out, steps, here, hours))
+        chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed))
 
 
 def _readout(run: Run) -> None:
@@ -187,27 +201,6 @@ def _align(run: Run) -> None:
         save_tensors(run.trained / UPDATE, low_rank_update(student.core))
 
 
-def teacher_update(run: Run) -> dict[str, Any]:
-    """The core's update as the stage `core` left it. Raises RecipeError where it has not run yet."""
-    from harken.checkpoint import UPDATE
-    from harken.tensors import read_tensors
-
-    kept = run.out / "core" / UPDATE
-    if not kept.exists():
-        raise RecipeError(f"{kept.parent} holds no {UPDATE} yet", "train it first: harken train core")
-    return read_tensors(kept)
-
-
-def teacher(run: Run) -> str:
-    """Names who teaches and how it is asked: another core, prefix, readout or prompt answers otherwise."""
-    from harken.checkpoint import LISTEN, READOUT, UPDATE
-
-    teacher_update(run)
-    parts = (run.out / "core" / UPDATE, run.out / "core" / LISTEN, run.trained / READOUT)
-    asked = b"".join([run.recipe.system.encode(), *(part.read_bytes() for part in parts)])
-    return hashlib.sha256(asked).hexdigest()[:8]
-
-
 def new_student(run: Run) -> tuple[Student, Pieces]:
     """Bridge, prefix and core as the stages before left them, all of them to be trained on."""
     from harken.checkpoint import load_bridge, load_pieces, load_prefix, load_text_side
@@ -224,57 +217,6 @@ def new_student(run: Run) -> tuple[Student, Pieces]:
     return Student(bridge.requires_grad_(True), prefix.requires_grad_(True), core), pieces
 
 
-def own_words(run: Run, said: list[str], affects: dict[str, Tensor]) -> OwnWords:
-    """What the core, as the stage `core` left it, makes of written turns."""
-    from harken.checkpoint import load_prefix, load_text_side
-    from harken.model.core import fold_low_rank
-    from harken.training.own_words import Teacher, make_own_words
-
-    tokenizer, core = load_text_side(run.recipe)
-    prefix = load_prefix(run.recipe, run.out / "core", core, readout(run).config.vector)
-    fold_low_rank(core, teacher_update(run))
-    teaching = Teacher(core.to(precision()), prefix, tokenizer, run.recipe.system)
-    return make_own_words(teaching, said, affects, run.out / "align" / f"teacher-{teacher(run)}")
-
-
-def ctc(bridge: CtcBridge | ConvBridge) -> CtcBridge:
-    """A CTC bridge. Raises RecipeError for another kind, which no stage trains yet."""
-    from harken.model.ctc_bridge import CtcBridge
-
-    if not isinstance(bridge, CtcBridge):
-        raise RecipeError("the recipe's bridge is not a CTC bridge", "train a recipe with one, such as mini")
-    return bridge
-
-
-def states(run: Run) -> StateCache:
-    """The encoder states of all spoken dialogues in the data folder; made where they are not there yet."""
-    return run.world.made(lambda: _states(run))
-
-
-def _states(run: Run) -> StateCache:
-    from rich.progress import track
-
-    from harken.checkpoint import READOUT
-    from harken.model.encoder import load_encoder
-    from harken.training.states import StateCache
-    from harken.weights.store import ensure
-
-    read = readout(run)
-    name = hashlib.sha256((run.trained / READOUT).read_bytes()).hexdigest()[:8]  # its vectors are kept
-    found = spoken(run.data, run.recipe.languages)
-    cache = StateCache(run.out / f"states-{name}", run.recipe.listen.encoder_width)
-    for split, augmented in (("dev", False), ("train", False), ("train", True)):
-        part = [c for c in found if c.split == split and (c.role == "user" or not augmented)]
-        missing = cache.missing(part, augmented)
-        if missing:
-            encoder = load_encoder(ensure(run.recipe.listen.encoder))
-            added = cache.add(missing, encoder, read, 0, augmented)
-            about = f"encoding {split} speech" + ", augmented" * augmented
-            for _ in track(added, about, total=len(missing)):
-                pass
-    return cache
-
-
 def _configs(module: str, name: str) -> Callable[[], Any]:
     def build() -> Any:
         from importlib import import_module
@@ -282,6 +224,21 @@ def _configs(module: str, name: str) -> Callable[[], Any]:
         return getattr(import_module(f"harken.training.{module}"), name)()
 
     return build
+
+
+def _config(stage: Stage, arm: str | None, seed: int) -> Any:
+    """A stage's own settings, or those of an arm of the stage `affect`."""
+    if stage is not STAGES["affect"]:
+        return stage.config()
+    from harken.training.arms import arm_config
+
+    return arm_config(arm, seed)
+
+
+def _affect(run: Run) -> None:
+    from harken.training.affect_stage import train_affect_stage
+
+    train_affect_stage(run)
 
 
 def _of_speech(name: str) -> Callable[[Run], None]:
@@ -319,6 +276,12 @@ STAGES = {
         "bridge, affect prefix, the core's low-rank update",
         _configs("align", "AlignConfig"),
         _align,
+    ),
+    "affect": Stage(
+        "what is felt, and why, as part of the answer, from the rows of a built data set",
+        "affect prefix, the core's low-rank update, and slowly the bridge",
+        _configs("affect", "AffectConfig"),
+        _affect,
     ),
     "speak": Stage(
         "replies said in units, on what Think makes of their words; and which style answers which voice",
