@@ -87,7 +87,8 @@ def test_an_annotated_cause_is_kept() -> None:
 
 
 def test_a_persons_answer_is_kept_and_the_teacher_thinks_alone() -> None:
-    answered, bare = replace(plain(EN), target="A week off, and no desk!"), plain("My old bicycle is back in the shed.")
+    answered = replace(plain(EN), target="A week off, and no desk!")
+    bare = plain("My old bicycle is back in the shed.")
     thought = GOOD["en"].split("\n</think>")[0]
 
     def answer(prompt: str, seed: int) -> Answer:

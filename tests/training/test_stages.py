@@ -14,7 +14,8 @@ from harken.errors import DataError, RecipeError
 from harken.recipes import mini
 from harken.training import stages
 from harken.training.schedule import Schedule
-from harken.training.stages import STAGES, Run, readout, run, spoken
+from harken.training.stage_parts import Run, readout, spoken
+from harken.training.stages import STAGES, run
 from harken.training.words import WordsConfig
 from harken.training.world import ALONE
 

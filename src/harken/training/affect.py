@@ -249,20 +249,13 @@ class AffectTask:
         return len(self.example(Drawn(talk, tuple(turns), None, self.thought(talk)), {}).labels)
 
     def losses(self, chosen: Sequence[Talk], random: np.random.Generator) -> dict[str, Tensor]:
-        """Mean cross-entropy of all that is learned, and of each task's; one forward pass."""
+        """Mean cross-entropy of all that is learned, in one forward pass; how many tokens were read."""
         core, drawn = self.student.core, [self.draw(talk, random) for talk in chosen]
         heard = self.heard([clip for one in drawn for clip in one.clips()])
         inputs, valid, labels = collate([self.example(one, heard) for one in drawn])
         learned = labels != IGNORED
         logits = core.logits(core(inputs, valid=valid).hidden[learned]).float()  # (M, V)
-        entropy = F.cross_entropy(logits, labels[learned], reduction="none")
-        owner = torch.arange(len(drawn))[:, None].expand_as(labels)[learned]  # (M,) whose position it is
-        of_task = {
-            task: entropy[torch.tensor([one.talk.task == task for one in drawn])[owner]]
-            for task in AFFECT_TASKS
-        }
-        found = {task: values.mean() if values.numel() else values.sum() for task, values in of_task.items()}
-        return {"affect": entropy.mean()} | found | {"tokens": valid.sum()}
+        return {"affect": F.cross_entropy(logits, labels[learned]), "tokens": valid.sum()}
 
 
 def portions(talks: Sequence[Talk], shares: Sequence[tuple[Task, float]]) -> list[Talk]:
@@ -305,40 +298,49 @@ def train_affect(
             f"none of {len(talks)} conversations is of split train and fits into {config.most_tokens} tokens",
             "build more rows of stage 1-2: harken data build",
         )
-    dev = [talk for talk in fits if talk.split == "dev" and talk.task in AFFECT_TASKS]
-    bins = Bins([task.length(talk) for talk in learned], config.batch_tokens, schedule.seed)
     clips = [clip for clip in spoken.clips if clip.split == "train" and clip.role != "instruction"]
     batches = Batches(spoken, clips, replay.speller.pieces, config.replay_s, schedule.seed)
-    weight = config.replay_weight
+    words = words_on_dev(student.bridge, replay.speller.pieces, spoken, most=120)
+    has_words = any(clip.split == "dev" and clip.role == "user" for clip in spoken.clips)
+
+    def evaluate() -> dict[str, float]:
+        with autocast(student, precision):
+            found = losses_on(task, [talk for talk in fits if talk.split == "dev"])
+        return found | (words() if has_words else {})
+
+    guards = (WordsGuard(words),) if guard and has_words else ()
+    whose = identity(
+        "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips],
+        people={emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()},
+    )  # fmt: skip
+    objective = _objective(task, learned, replay, batches, precision)
+    train(objective, schedule, out, whose, usual(evaluate, *guards), world)
+
+
+def _objective(
+    task: AffectTask, learned: Sequence[Talk], replay: AlignTask, batches: Batches, precision: torch.dtype
+) -> Objective:
+    """A batch of conversations of like length, and one that is replayed."""
+    config = task.config
+    seed, weight = config.schedule.seed, config.replay_weight
+    bins = Bins([task.length(talk) for talk in learned], config.batch_tokens, seed)
 
     def losses_at(number: int) -> Losses:
         again = batch_losses(replay, batches, number, config.repeat_share, precision)
-        found = {"loss": weight * again["loss"], "words": again["repeat"], "replay": again["loss"]}
+        found = {"loss": weight * again["loss"], "replay": again["loss"], "words": again["repeat"]}
+        found |= {name: again[name] for name in ("clips", "audio_s")}
         if weight == 1:
             return found
-        with autocast(student, precision):
-            random = np.random.default_rng([schedule.seed, number])
-            of_rows = task.losses([learned[i] for i in bins.at(number)], random)
-        return found | of_rows | {"loss": found["loss"] + (1 - weight) * of_rows["affect"]}
+        with autocast(task.student, precision):
+            random = np.random.default_rng([seed, number])
+            of_talks = task.losses([learned[i] for i in bins.at(number)], random)
+        return found | of_talks | {"loss": found["loss"] + (1 - weight) * of_talks["affect"]}
 
     def rows_at(number: int) -> list[str]:
         again = [clip.id for clip in batches.clips_at(number)]
         return again + [learned[i].id for i in bins.at(number)] * (weight < 1)
 
-    words = words_on_dev(student.bridge, replay.speller.pieces, spoken, most=120)
-    heard_words = any(clip.split == "dev" and clip.role == "user" for clip in spoken.clips)
-
-    def evaluate() -> dict[str, float]:
-        with autocast(student, precision):
-            found = losses_on(task, dev)
-        return found | (words() if heard_words else {})
-
-    guards = (WordsGuard(words),) if guard and heard_words else ()
-    whose = identity(
-        "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips],
-        people={emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()},
-    )  # fmt: skip
-    train(Objective(student, losses_at, rows_at), schedule, out, whose, usual(evaluate, *guards), world)
+    return Objective(task.student, losses_at, rows_at)
 
 
 def losses_on(task: AffectTask, talks: Sequence[Talk], most: int = 32, batch: int = 8) -> dict[str, float]:

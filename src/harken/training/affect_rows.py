@@ -82,7 +82,10 @@ def affect_rows(folder: Path, languages: Sequence[str]) -> list[Row]:
 
 
 def row_clips(rows: Sequence[Row], folder: Path) -> list[Clip]:
-    """What the rows' users say, turns and instructions, each recording once."""
+    """What the rows' users say, turns and instructions, each recording once.
+
+    Raises: DataError where a tar is not there.
+    """
     found: dict[str, Clip] = {}
     for row in rows:
         spoken = [*(turn for turn in row.turns if turn.role == "user"), row.instruction]
@@ -90,6 +93,9 @@ def row_clips(rows: Sequence[Row], folder: Path) -> list[Clip]:
             if said is not None and said.audio is not None:
                 clip = _clip(row, said, said.audio, folder)
                 found.setdefault(clip.id, clip)
+    for tar in sorted({clip.file for clip in found.values()}):
+        if not tar.is_file():
+            raise DataError(f"{tar} is missing", "copy the whole data set, or build it again")
     return list(found.values())
 
 
