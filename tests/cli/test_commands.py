@@ -205,6 +205,7 @@ def test_evaluate_refuses_options_that_a_benchmark_has_no_use_for(capsys, monkey
     unfit = (
         (*dialogues, "--ask"),
         (*dialogues, "--reading", "last"),
+        ("evaluate", "humdial", "--data", "d", "--out", "o", "--only", "en contrast"),
         ("evaluate", "dialogues", "--data", "d"),
         ("evaluate", "words", "--data", "d", "--judge", "local"),
         ("evaluate", "words", "--data", "d", "--ask"),

@@ -253,6 +253,11 @@ def test_a_set_that_is_not_finished_or_empty_is_refused_and_the_limit_is_of_each
     assert [(case.item.lang, case.item.task) for case in limited] == [
         (lang, task) for lang in LANGUAGES for task in ("trajectory", "reasoning", "empathy", "contrast")
     ]
+    chosen = read_set(folder, only=("en contrast",)).cases
+    assert chosen and {(case.item.lang, case.item.task) for case in chosen} == {("en", "contrast")}
+    with pytest.raises(DataError, match="holds no fr contrast") as refused:
+        read_set(folder, only=("fr contrast",))
+    assert "en contrast" in refused.value.hint
     write_items(folder, [])
     with pytest.raises(DataError, match="holds no item that can be asked"):
         read_set(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from harken.cli.command import (
     DONE,
@@ -160,6 +160,9 @@ class Evaluate(Command):
     reading: Reading = "second"
     """Of humdial, which turn with an emotion task 3 scores: the second, as the challenge's script has it, or
     the last, as its guide says."""
+    only: UseAppendAction[tuple[str, ...]] = ()
+    """Of dialogues, ask about one language and task alone, called as in the report, as "en contrast"; may be
+    said again."""
     ask: bool = False
     """Of humdial, put the question of tasks 1 and 2 beside the last turn, for dialogues that do not end with
     it."""
@@ -206,6 +209,7 @@ class Evaluate(Command):
             (("humdial",), {"--reading": self.reading != "second", "--ask": self.ask}),
             (("humdial", "empathy"), {"--ratings": self.ratings}),
             (("televal",), {"--columns": self.columns}),
+            (("dialogues",), {"--only": self.only}),
             (("paralinguistic",), {"--metadata": self.metadata != "none"}),
         )
         for benchmarks, given in options:
@@ -247,6 +251,7 @@ class Evaluate(Command):
             metadata=self.metadata,
             ratings=self.ratings,
             reading=self.reading,
+            only=self.only,
             ask=self.ask,
             trial=DIALOGUES if self.trial is None else self.trial,
             command=command_line(),
