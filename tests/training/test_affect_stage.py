@@ -169,7 +169,7 @@ def test_an_arm_without_affect_vectors_hears_none_in_use(call, parts):
 
 def test_parts_that_are_missing_are_named(call):
     with pytest.raises(RecipeError, match=f"lacks {LISTEN}") as refused:
-        beginning(call())
+        beginning(call(), "affect", PARTS)
     assert "--from mini" in refused.value.hint
 
 
@@ -177,14 +177,14 @@ def test_parts_of_another_recipe_are_refused(call, parts, recipe):
     other = recipe.model_copy(update={"core": recipe.core.model_copy(update={"low_rank": 8})})
     (parts / RECIPE).write_text(other.model_dump_json())
     with pytest.raises(RecipeError, match=r"core\.low_rank: 8 there, 2 here"):
-        beginning(call(begin=parts))
+        beginning(call(begin=parts), "affect", PARTS)
 
 
 def test_what_began_with_other_parts_is_not_gone_on_with(call, parts):
-    beginning(call(begin=parts))
+    beginning(call(begin=parts), "affect", PARTS)
     save_tensors(parts / UPDATE, {"a.up": torch.ones(1)})
     with pytest.raises(RecipeError, match="began with other parts"):
-        beginning(call(begin=parts))
+        beginning(call(begin=parts), "affect", PARTS)
 
 
 def test_a_dry_run_shows_an_arm(recipe, capsys):

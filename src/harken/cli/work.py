@@ -48,8 +48,8 @@ class Train(Command):
     hours: float | None = None
     """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
     begin: Annotated[str | None, arg(name="from")] = None
-    """Of affect, begin with these trained parts instead of those in --out: a folder, or the name of a recipe
-    whose parts ship with Harken."""
+    """Of affect and joint, begin with these trained parts instead of those in --out: a folder, or the name
+    of a recipe whose parts ship with Harken."""
     arm: str | None = None
     """Of affect, train an arm of the comparison in docs/training.md, in a folder of its own; a wrong name
     lists those there are."""

@@ -55,9 +55,11 @@ from harken.training.stage_parts import (
 from harken.training.states import StateCache
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-    from harken.data.speech import Clip
+    from harken.data.rows import Row
 
 PARTS = (LISTEN, UPDATE, READOUT, PIECES)
 """What the stage builds on."""
@@ -66,11 +68,11 @@ PARTS = (LISTEN, UPDATE, READOUT, PIECES)
 def train_affect_stage(run: Run) -> None:
     """What is felt, and why, as part of the answer."""
     config: AffectConfig = with_steps(arm_config(run.arm, run.seed), run.steps)
-    begun = run.world.made(lambda: beginning(run))
+    begun = run.world.made(lambda: beginning(run, "affect", PARTS))
     recipe = as_heard(run.recipe, config)
     folder = rows_folder(run.data)
     rows = affect_rows(folder, recipe.languages)
-    heard = run.world.made(lambda: _row_states(run, row_clips(rows, folder)))
+    heard = row_states(run, rows, folder)
     spoken = states(run) if _has_speech(run.data) else heard
     affects = felt_vectors(run) if (run.data / "affect").is_dir() else {}
     student, pieces = new_student(run, recipe, begun, config)
@@ -86,16 +88,16 @@ def train_affect_stage(run: Run) -> None:
         _keep(run, recipe, begun, student)
 
 
-def beginning(run: Run) -> Path:
-    """A copy of the parts to begin with, which later runs and arms find again.
+def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:
+    """A copy of the parts that a stage begins with, which later runs and arms find again.
 
     Raises: RecipeError where a part is missing, another recipe trained them, or this OUT began with others.
     """
-    begun = run.out / "affect" / "begun"
+    begun = run.out / stage / "begun"
     if begun.is_dir() and run.begin is None:
         return begun
     source = run.begin or run.trained
-    for name in PARTS:
+    for name in parts:
         if not (source / name).exists():
             raise RecipeError(
                 f"{source} lacks {name}", "train the stages before, or begin with trained parts: --from mini"
@@ -106,11 +108,11 @@ def beginning(run: Run) -> Path:
         half = begun.with_name("half-copied")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        for name in PARTS:
+        for name in parts:
             shutil.copyfile(source / name, half / name)
         _complete(run.trained, source)
         half.rename(begun)
-    same = [(begun / name, source / name) for name in PARTS]
+    same = [(begun / name, source / name) for name in parts]
     same += [(begun / name, run.trained / name) for name in (READOUT, PIECES)]
     if any(one.read_bytes() != other.read_bytes() for one, other in same):
         raise RecipeError(f"{run.out} began with other parts than {source}", "choose another --out")
@@ -170,11 +172,15 @@ def _has_speech(data: Path) -> bool:
     return any((data / name).is_dir() for name in ("speech", "render"))
 
 
-def _row_states(run: Run, clips: list[Clip]) -> StateCache:
+def row_states(run: Run, rows: Sequence[Row], folder: Path) -> StateCache:
     """The encoder states of what the rows' users say; made where they are not there yet."""
-    cache = state_cache(run, "row-states")
-    encode(run, cache, clips, "encoding what is said in rows")
-    return cache
+
+    def made() -> StateCache:
+        cache = state_cache(run, "row-states")
+        encode(run, cache, row_clips(rows, folder), "encoding what is said in rows")
+        return cache
+
+    return run.world.made(made)
 
 
 def _keep(run: Run, recipe: Recipe, begun: Path, student: Student) -> None:

@@ -78,23 +78,22 @@ Sample = tuple[str, NDArray[np.float32] | None, int]
 
 
 class Samples(Callback):
-    """Replies to a few dev turns, in text and sound, whenever measurements are taken: `samples/STEP…`."""
+    """Replies to a few dev turns, in text and sound, whenever measurements are taken: `samples/STEP…`.
+    One process that trains alone makes them."""
 
     def __init__(self, replies: Callable[[], Sequence[tuple[str, Sample]]]) -> None:
         """Args: replies: gives what was said, and the reply to it."""
         self.replies = replies
 
     def after(self, run: Training, row: Row) -> None:
-        if not (run.last or run.step % run.schedule.evaluate_every == 0):
+        if run.world.size > 1 or not (run.last or run.step % run.schedule.evaluate_every == 0):
             return
         from harken.audio.io import write
 
         run.module.eval()
         folder = run.out / "samples"
-        with torch.no_grad(), run.whole(), torch.device(run.world.device):
+        with torch.no_grad(), torch.device(run.world.device):
             replies = self.replies()
-        if not run.world.first:
-            return
         folder.mkdir(exist_ok=True)
         lines = [f"{said}\n  -> {text}\n" for said, (text, _, _) in replies]
         (folder / f"{run.step:07d}.txt").write_text("\n".join(lines), "utf-8")

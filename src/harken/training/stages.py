@@ -241,6 +241,12 @@ def _affect(run: Run) -> None:
     train_affect_stage(run)
 
 
+def _joint(run: Run) -> None:
+    from harken.training.joint_stage import train_joint_stage
+
+    train_joint_stage(run)
+
+
 def _of_speech(name: str) -> Callable[[Run], None]:
     def run_stage(run: Run) -> None:
         from harken.training import speech_stages
@@ -282,6 +288,12 @@ STAGES = {
         "affect prefix, the core's low-rank update, and slowly the bridge",
         _configs("affect", "AffectConfig"),
         _affect,
+    ),
+    "joint": Stage(
+        "the text of replies and their sound together, on what Think makes of what was heard",
+        "Speak, and of the core's low-rank update Write's part",
+        _configs("joint", "JointConfig"),
+        _joint,
     ),
     "speak": Stage(
         "replies said in units, on what Think makes of their words; and which style answers which voice",
