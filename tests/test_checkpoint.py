@@ -34,6 +34,8 @@ LISTENING = ListenConfig(
     encoder="tiny",
     encoder_width=12,
     encoder_layers=2,
+    encoder_heads=2,
+    encoder_feed_forward_width=24,
     bridge=CtcBridgeConfig(width=16, layers=1, heads=2, kernel=3),
     affect_vectors=2,
 )
@@ -118,6 +120,14 @@ def test_a_recipe_of_other_sizes_is_refused_with_the_difference(tmp_path):
     assert "core.split: 12 there, 15 here" in refused.value.message
     assert "listen.affect_vectors: 3 there, 1 here" in refused.value.message
     assert "core.width" not in refused.value.message
+
+
+def test_a_stored_recipe_that_lacks_a_size_is_refused_by_its_name(tmp_path):
+    described = json.loads(mini().model_dump_json())
+    del described["core"]["heads"]
+    (tmp_path / RECIPE).write_text(json.dumps(described))
+    with pytest.raises(RecipeError, match=r"core\.heads: Field required"):
+        stored_recipe(tmp_path)
 
 
 def test_texts_limits_and_voices_may_differ(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import RecipeError
-from harken.recipes import CtcBridgeConfig, Recipe
+from harken.recipes import CtcBridgeConfig, Recipe, read_recipe
 from harken.tensors import read_tensors, save_tensors
 from harken.unit_checkpoint import SPEAK, UNITS, load_own_voice
 
@@ -48,7 +48,7 @@ def stored_recipe(folder: Path) -> Recipe:
     path = folder / RECIPE
     if not path.exists():
         raise RecipeError(f"{folder} holds no {RECIPE}", "name a folder that `harken train` wrote")
-    return Recipe.model_validate_json(path.read_text())
+    return read_recipe(path)
 
 
 def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
@@ -96,7 +96,7 @@ def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
     from harken.weights.store import ensure
 
     weights = ensure(recipe.core.weights)
-    return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core.split)
+    return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core)
 
 
 def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
