@@ -55,11 +55,11 @@ def pieces():
 
 def test_listen_is_read_back_as_it_was_written(core, pieces, tmp_path):
     torch.manual_seed(0)
-    bridge, prefix = new_bridge(RECIPE_, core, pieces), new_prefix(RECIPE_, core, affect_width=6)
+    bridge, prefix = new_bridge(RECIPE_, core, pieces.ids), new_prefix(RECIPE_, core, affect_width=6)
     save_listen(tmp_path / "new" / "trained", bridge, prefix)
     folder = tmp_path / "new" / "trained"
     assert [path.name for path in folder.iterdir()] == [LISTEN]
-    bridge_again = load_bridge(RECIPE_, folder, core, pieces)
+    bridge_again = load_bridge(RECIPE_, folder, core, pieces.ids)
     prefix_again = load_prefix(RECIPE_, folder, core, affect_width=6)
     for written, read in ((bridge, bridge_again), (prefix, prefix_again)):
         for name, tensor in written.state_dict().items():
@@ -71,7 +71,7 @@ def test_listen_is_read_back_as_it_was_written(core, pieces, tmp_path):
 
 
 def test_the_bridge_speaks_in_the_cores_own_embeddings(core, pieces):
-    bridge = new_bridge(RECIPE_, core, pieces)
+    bridge = new_bridge(RECIPE_, core, pieces.ids)
     torch.testing.assert_close(bridge.table, core.embed.weight[pieces.ids].detach())
     assert not bridge.table.requires_grad
 
@@ -98,7 +98,7 @@ def test_pieces_are_read_in_their_order(pieces, tmp_path):
 
 def test_a_missing_part_is_named(core, pieces, tmp_path):
     with pytest.raises(RecipeError, match=f"lacks {LISTEN}"):
-        load_bridge(RECIPE_, tmp_path, core, pieces)
+        load_bridge(RECIPE_, tmp_path, core, pieces.ids)
     with pytest.raises(RecipeError, match=f"lacks {PIECES}"):
         load_pieces(tmp_path, pieces.tokenizer)
     with pytest.raises(RecipeError, match=f"holds no {RECIPE}"):

@@ -8,6 +8,7 @@ A folder of trained parts holds `listen.safetensors` (bridge and affect prefix),
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -77,7 +78,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     readout = load_readout(_part(folder, READOUT))
     listen = Listen(
         load_encoder(ensure(recipe.listen.encoder)),
-        load_bridge(recipe, folder, core, pieces),
+        load_bridge(recipe, folder, core, pieces.ids),
         readout,
         load_prefix(recipe, folder, core, readout.config.vector),
     )
@@ -99,22 +100,25 @@ def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
     return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core)
 
 
-def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
+def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Sequence[int]) -> CtcBridge | ConvBridge:
     """The trained bridge."""
     bridge = new_bridge(recipe, core, pieces)
-    bridge.load_state_dict(_under("bridge.", folder))
+    bridge.load_state_dict(listen_part("bridge.", folder))
     return bridge
 
 
 def load_prefix(recipe: Recipe, folder: Path, core: Core, affect_width: int) -> AffectPrefix:
     """The trained affect prefix."""
     prefix = new_prefix(recipe, core, affect_width)
-    prefix.load_state_dict(_under("prefix.", folder))
+    prefix.load_state_dict(listen_part("prefix.", folder))
     return prefix
 
 
-def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
-    """An untrained bridge of the recipe's kind and sizes, at the scale of the core's own embeddings."""
+def new_bridge(recipe: Recipe, core: Core, pieces: Sequence[int]) -> CtcBridge | ConvBridge:
+    """An untrained bridge of the recipe's kind and sizes, at the scale of the core's own embeddings.
+
+    Args: pieces: the tokens that a CTC bridge spells with.
+    """
     import torch
 
     from harken.model.conv_bridge import ConvBridge, ConvBridgeSizes
@@ -125,7 +129,7 @@ def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge | ConvBr
         sizes = CtcBridgeSizes(
             width, config.width, config.layers, config.heads, config.kernel, config.dropout
         )
-        return CtcBridge(sizes, core.embed(torch.tensor(pieces.ids)).detach().float())  # table (P, D)
+        return CtcBridge(sizes, core.embed(torch.tensor(list(pieces))).detach().float())  # table (P, D)
     return ConvBridge(
         ConvBridgeSizes(width, core.width, config.layers, config.heads, config.kv_heads, config.kernel),
         core.embedding_rms(),
@@ -179,8 +183,8 @@ def _part(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _under(name: str, folder: Path) -> dict[str, Tensor]:
-    """The tensors of Listen whose names begin so, without it."""
+def listen_part(name: str, folder: Path) -> dict[str, Tensor]:
+    """The trained tensors of Listen whose names begin so, without it."""
     tensors = read_tensors(_part(folder, LISTEN))
     found = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
     if not found:

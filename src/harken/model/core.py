@@ -98,6 +98,8 @@ class Core(nn.Module):
 
     def embedding_rms(self) -> float:
         """Root mean square of an average token embedding: the scale that Listen has to speak at."""
+        if self.embed.weight.is_meta:
+            return 1.0  # without weights there is no scale
         return float(self.embed.weight.detach().float().pow(2).mean().sqrt())
 
     def forward(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harken.dialogue.render import trace
+from harken.model.conv_bridge import ConvBridge
 from harken.model.core import Core
 from harken.model.ctc_bridge import CtcBridge, SoftTokens
 from harken.model.listen import AffectPrefix
@@ -70,7 +71,7 @@ class AlignConfig:
 class Student(nn.Module):
     """What is trained, under one roof."""
 
-    def __init__(self, bridge: CtcBridge, prefix: AffectPrefix, core: Core) -> None:
+    def __init__(self, bridge: CtcBridge | ConvBridge, prefix: AffectPrefix, core: Core) -> None:
         super().__init__()
         self.bridge, self.prefix, self.core = bridge, prefix, core
 
@@ -213,14 +214,15 @@ def batch_losses(
     task: AlignTask, batches: Batches, number: int, repeat_share: float, precision: torch.dtype
 ) -> Losses:
     """The losses of a batch, which is a function of its number and the schedule's seed."""
-    student, config = task.student, task.config
+    student, config, bridge = task.student, task.config, task.student.bridge
+    assert isinstance(bridge, CtcBridge)
     random = np.random.default_rng([config.schedule.seed, number])
     clips = batches.clips_at(number)
     batch = batches.collate(clips)
     drawn = [task.draw(clip, repeat_share, random) for clip in clips]
     with autocast(student, precision):
-        log_probs, valid = student.bridge(mask_frames(batch.states, WordsConfig()), batch.valid)
-        heard = student.bridge.collapse(log_probs, valid)
+        log_probs, valid = bridge(mask_frames(batch.states, WordsConfig()), batch.valid)
+        heard = bridge.collapse(log_probs, valid)
         losses = task.losses(drawn, heard, log_probs)
     losses["ctc"] = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
     loss = (
@@ -245,7 +247,8 @@ def train_align(
 
     Args: teacher: names whose answers the targets are; a checkpoint of another teacher's student is refused.
     """
-    student = task.student
+    student, bridge = task.student, task.student.bridge
+    assert isinstance(bridge, CtcBridge)
     train_clips = [clip for clip in cache.clips if clip.split == "train"]
     batches = Batches(cache, train_clips, task.speller.pieces, config.batch_s, config.schedule.seed)
 
@@ -257,7 +260,7 @@ def train_align(
     def rows_at(number: int) -> list[str]:
         return [clip.id for clip in batches.clips_at(number)]
 
-    evaluate = words_on_dev(student.bridge, task.speller.pieces, cache, most=120)
+    evaluate = words_on_dev(bridge, task.speller.pieces, cache, most=120)
     ids = [clip.id for clip in train_clips]
     whose = identity("align", config, teacher=teacher, traces=sorted(task.traces), clips=ids)
     train(Objective(student, losses_at, rows_at), config.schedule, out, whose, usual(evaluate), world)
