@@ -74,11 +74,11 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     tokenizer, core = load_text_side(recipe)
     if (folder / UPDATE).exists():
         fold_low_rank(core, read_tensors(folder / UPDATE))
-    pieces = load_pieces(folder, tokenizer)
+    pieces = known_pieces(recipe, folder, tokenizer)
     readout = load_readout(_part(folder, READOUT))
     listen = Listen(
         load_encoder(ensure(recipe.listen.encoder)),
-        load_bridge(recipe, folder, core, pieces.ids),
+        load_bridge(recipe, folder, core, pieces.ids if pieces else ()),
         readout,
         load_prefix(recipe, folder, core, readout.config.vector),
     )
@@ -141,6 +141,11 @@ def new_prefix(recipe: Recipe, core: Core, affect_width: int) -> AffectPrefix:
     from harken.model.listen import AffectPrefix
 
     return AffectPrefix(affect_width, recipe.listen.affect_vectors, core.width, core.embedding_rms())
+
+
+def known_pieces(recipe: Recipe, folder: Path, tokenizer: Any) -> Pieces | None:
+    """What the bridge spells with; None where it is of a kind that does not."""
+    return load_pieces(folder, tokenizer) if isinstance(recipe.listen.bridge, CtcBridgeConfig) else None
 
 
 def load_pieces(folder: Path, tokenizer: Any) -> Pieces:

@@ -17,7 +17,14 @@ import torch
 from torch import nn
 
 from harken.model.pieces import Pieces
-from harken.recipes import CtcBridgeConfig, ListenConfig, Recipe, SpeakPartConfig, UnitCodecConfig
+from harken.recipes import (
+    ConvBridgeConfig,
+    CtcBridgeConfig,
+    ListenConfig,
+    Recipe,
+    SpeakPartConfig,
+    UnitCodecConfig,
+)
 from harken.testing import tiny_recipe, tiny_tokenizer
 from harken.training import dry_run
 from harken.training.states import INDEX, STATES, CachedClip, StateCache
@@ -39,16 +46,18 @@ def pieces(tokenizer):
 
 @pytest.fixture
 def spoken(tmp_path):
-    """spoken(texts, split=..., **fields) -> a StateCache in which they are said."""
+    """spoken(texts, splits=..., width=..., **fields) -> a StateCache in which they are said."""
 
-    def build(*texts: str, splits: tuple[str, ...] = ("train",), **fields: object) -> StateCache:
+    def build(
+        *texts: str, splits: tuple[str, ...] = ("train",), width: int = WIDTH, **fields: object
+    ) -> StateCache:
         random = np.random.default_rng(0)
         folder: Path = tmp_path / "states"
         folder.mkdir()
         rows, states = [], []
         for text in texts:
             for split in splits:
-                frames = np.repeat(np.eye(WIDTH)[[LETTERS.index(c) for c in text]], FRAMES, 0)
+                frames = np.repeat(np.eye(width)[[LETTERS.index(c) for c in text]], FRAMES, 0)
                 frames[FRAMES - 1 :: FRAMES] = 0  # a moment of silence between letters
                 frames = frames + 0.05 * random.standard_normal(frames.shape)
                 start = sum(map(len, states))
@@ -60,12 +69,12 @@ def spoken(tmp_path):
                 states.append(frames.astype(np.float16))
         (folder / STATES).write_bytes(b"".join(s.tobytes() for s in states))
         (folder / INDEX).write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return StateCache(folder, WIDTH)
+        return StateCache(folder, width)
 
     return build
 
 
-AFFECT_WIDTH = 148
+CONV_WIDTH = WIDTH + 1  # even, for rotary positions
 
 
 @pytest.fixture
@@ -89,6 +98,20 @@ def recipe() -> Recipe:
     core = tiny.core.model_copy(update={"low_rank": 2})
     speak = SpeakPartConfig(layers=1, behind=1, ahead=3)
     return tiny.model_copy(update={"listen": listen, "core": core, "units": units, "speak": speak})
+
+
+@pytest.fixture
+def conv_recipe(recipe: Recipe) -> Recipe:
+    """The same in the paper's architecture: GOAT-SLM's adapter, and the core as it is."""
+    listen = recipe.listen.model_copy(
+        update={
+            "encoder_width": CONV_WIDTH,
+            "encoder_heads": 2,
+            "bridge": ConvBridgeConfig(layers=1, heads=2, kv_heads=1),
+        }
+    )
+    core = recipe.core.model_copy(update={"low_rank": 0})
+    return recipe.model_copy(update={"listen": listen, "core": core, "units": None, "speak": None})
 
 
 @pytest.fixture

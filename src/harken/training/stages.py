@@ -177,6 +177,8 @@ def _core(run: Run) -> None:
 
 
 def _align(run: Run) -> None:
+    import torch
+
     from harken.checkpoint import UPDATE, load_text_side, save_listen
     from harken.model.lexicon import Lexicon
     from harken.model.speller import Speller
@@ -185,17 +187,17 @@ def _align(run: Run) -> None:
     from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
 
-    check_spells(run.recipe, "align")
     cache, config = states(run), with_steps(AlignConfig(), run.steps)
     affects = felt_vectors(run)
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = run.world.made(lambda: own_words(run, sorted(turns), affects))
     written = text_samples(data_folder(run.data, "dialogue"))
+    torch.manual_seed(config.schedule.seed)
     student, pieces = new_student(run)
     tokenizer, _ = load_text_side(run.recipe)
     task = AlignTask(
         student,
-        Speller(pieces, Lexicon(pieces)),
+        Speller(pieces, Lexicon(pieces)) if pieces is not None else None,
         tokenizer,
         run.recipe.system,
         own.answers,
@@ -211,16 +213,17 @@ def _align(run: Run) -> None:
         save_tensors(run.trained / UPDATE, low_rank_update(student.core))
 
 
-def new_student(run: Run) -> tuple[Student, Pieces]:
-    """Bridge, prefix and core as the stages before left them."""
-    from harken.checkpoint import listen_part, load_pieces, load_text_side
+def new_student(run: Run) -> tuple[Student, Pieces | None]:
+    """Bridge, prefix and core as the stages before left them. A bridge that does not spell begins here."""
+    from harken.checkpoint import known_pieces, listen_part, load_text_side
     from harken.training.low_rank import load_low_rank
     from harken.training.stage_modules import align_module
 
     tokenizer, core = load_text_side(run.recipe)
-    pieces = load_pieces(run.trained, tokenizer)
-    student = align_module(run.recipe, core, pieces.ids, readout(run).config.vector)
-    student.bridge.load_state_dict(listen_part("bridge.", run.trained))
+    pieces = known_pieces(run.recipe, run.trained, tokenizer)
+    student = align_module(run.recipe, core, pieces.ids if pieces else (), readout(run).config.vector)
+    if pieces is not None:
+        student.bridge.load_state_dict(listen_part("bridge.", run.trained))
     student.prefix.load_state_dict(listen_part("prefix.", run.out / "core"))
     load_low_rank(core, teacher_update(run))
     return student, pieces
