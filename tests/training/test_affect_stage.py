@@ -24,7 +24,7 @@ from harken.model.listen import AffectPrefix
 from harken.recipes import CtcBridgeConfig
 from harken.tensors import save_tensors
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
-from harken.training import affect_stage, arms, stage_parts
+from harken.training import affect_stage, arms, stage_modules, stage_parts
 from harken.training.affect import AffectConfig
 from harken.training.affect_stage import PARTS, beginning, train_affect_stage
 from harken.training.low_rank import add_low_rank, low_rank_update
@@ -106,6 +106,7 @@ def tiny_weights(monkeypatch):
     monkeypatch.setattr(affect_stage, "load_text_side", text_side)
     monkeypatch.setattr("harken.checkpoint.load_text_side", text_side)
     monkeypatch.setattr(stage_parts, "precision", lambda: torch.float32)
+    monkeypatch.setattr(stage_modules, "precision", lambda: torch.float32)
     monkeypatch.setattr(affect_stage, "precision", lambda: torch.float32)
     quick = AffectConfig(SCHEDULE, replay_s=10.0)
     monkeypatch.setattr(

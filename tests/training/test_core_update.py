@@ -24,6 +24,7 @@ from harken.training.examples import IGNORED
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
 from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.stage_modules import core_module
 
 SYSTEM = "Be kind."
 AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
@@ -128,6 +129,19 @@ def test_prefix_and_update_learn_the_samples_and_the_core_stays(task, tmp_path):
         if "lora_" not in name:
             assert torch.equal(parameter, fresh[name.replace(".base_layer", "")]), name
     assert not any(torch.equal(p, prefix[name]) for name, p in task.listener.prefix.named_parameters())
+
+
+def test_two_steps_move_prefix_and_update_and_nothing_else(recipe, tokenizer, tmp_path, trains_what_is_told):
+    pytest.importorskip("peft")
+    torch.manual_seed(0)
+    listener = core_module(recipe, tiny_core(), 148)
+    affects = {emotion: rows.repeat(1, 37) for emotion, rows in AFFECTS.items()}
+
+    def train(config):
+        task = CoreTask(listener, tokenizer, SYSTEM, affects, config)
+        train_core_update(task, [REPLY, OPEN, TRACE], tmp_path, torch.bfloat16)
+
+    trains_what_is_told("core", recipe, CoreUpdateConfig(), "", listener, train)
 
 
 def test_without_dev_samples_no_dev_loss_is_told(task, tmp_path):

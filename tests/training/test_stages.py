@@ -30,11 +30,16 @@ def test_an_unknown_stage_is_answered_with_those_there_are(tmp_path):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_dry_run_needs_no_data_and_prints_what_would_be_done(stage, capsys):
+    pytest.importorskip("peft")
     run(stage, mini(), None, None, dry_run=True)
-    printed = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    printed = json.loads(out)
     assert printed["stage"] == stage
     assert printed["recipe"]["name"] == "mini"
     assert printed["config"] and printed["about"] and printed["trains"]
+    trained = [part["trained"] for part in printed["parts"].values() if part["trained"]]
+    assert trained and all(f"{count:,}" in err for count in trained)
+    assert "with 942 pieces and 20 voices" in err and printed["assumed"] == {"pieces": 942, "voices": 20}
 
 
 def test_there_must_be_something_to_resume(tmp_path):
@@ -122,7 +127,7 @@ def test_fewer_steps_are_asked_for_or_the_usual():
     assert stages.with_steps(usual, 7) == WordsConfig(Schedule(steps=7, rates=RATES), spans=1)
 
 
-@pytest.mark.parametrize("stage", [name for name, stage in STAGES.items() if stage.stepwise])
-def test_a_dry_run_shows_the_steps_that_were_asked_for(stage, capsys):
-    run(stage, mini(), None, None, steps=7, dry_run=True)
+def test_a_dry_run_shows_the_steps_that_were_asked_for(capsys):
+    pytest.importorskip("peft")
+    run("words", mini(), None, None, steps=7, dry_run=True)
     assert json.loads(capsys.readouterr().out)["config"]["schedule"]["steps"] == 7

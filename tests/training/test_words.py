@@ -7,7 +7,9 @@ import torch
 
 from harken.errors import DataError
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
+from harken.testing import tiny_core
 from harken.training.schedule import Schedule
+from harken.training.stage_modules import words_module
 from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, pad, train_words, transcribe
 
 TEXTS = ("i lost my job", "oh no", "tell me", "we met in may")
@@ -30,6 +32,18 @@ def test_the_bridge_learns_what_is_said(spoken, pieces, bridge, tmp_path):
     batch = Batches(cache, said, pieces, 20.0, seed=0).collate(said)
     assert transcribe(bridge.eval(), pieces, batch.states, batch.valid) == list(TEXTS)
     assert "dev_wer" in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()[-1]
+
+
+def test_two_steps_move_the_whole_bridge(recipe, spoken, pieces, tmp_path, trains_what_is_told):
+    pytest.importorskip("jiwer")
+    pytest.importorskip("peft")
+    torch.manual_seed(0)
+    bridge, cache = words_module(recipe, tiny_core(), pieces.ids), spoken(*TEXTS, splits=("train", "dev"))
+
+    def train(config):
+        train_words(bridge, pieces, cache, config, tmp_path / "out", torch.float32)
+
+    trains_what_is_told("words", recipe, WordsConfig(), "bridge.", bridge, train)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(spoken, pieces):

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from harken.data.rows import Task, content_id
 from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, AssistantTurn, Turn, UserTurn, trace
 from harken.errors import DataError
+from harken.model.ctc_bridge import CtcBridge
 from harken.model.speller import Speller
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignConfig, AlignTask, Student, batch_losses
@@ -187,8 +188,10 @@ class AffectTask:
         rows, valid = pad([states[clip.start : clip.start + clip.frames] for clip in once])
         if self.student.training:
             rows = mask_frames(rows, WordsConfig())
-        log_probs, valid = self.student.bridge(rows, valid)
-        soft = self.student.bridge.collapse(log_probs, valid)
+        bridge = self.student.bridge
+        assert isinstance(bridge, CtcBridge), "its words are spelled"
+        log_probs, valid = bridge(rows, valid)
+        soft = bridge.collapse(log_probs, valid)
         return {
             clip.id: self.speller.vectors(self.speller.words(soft, log_probs, row), soft, self._embed, row)
             for row, clip in enumerate(once)
@@ -299,8 +302,9 @@ def train_affect(
             "build more rows of stage 1-2: harken data build",
         )
     clips = [clip for clip in spoken.clips if clip.split == "train" and clip.role != "instruction"]
-    batches = Batches(spoken, clips, replay.speller.pieces, config.replay_s, schedule.seed)
-    words = words_on_dev(student.bridge, replay.speller.pieces, spoken, most=120)
+    batches = Batches(spoken, clips, task.speller.pieces, config.replay_s, schedule.seed)
+    assert isinstance(student.bridge, CtcBridge), "its words are spelled"
+    words = words_on_dev(student.bridge, task.speller.pieces, spoken, most=120)
     has_words = any(clip.split == "dev" and clip.role == "user" for clip in spoken.clips)
 
     def evaluate() -> dict[str, float]:

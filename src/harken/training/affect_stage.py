@@ -18,11 +18,9 @@ from harken.checkpoint import (
     RECIPE,
     UPDATE,
     check_recipe,
-    load_bridge,
+    listen_part,
     load_pieces,
-    load_prefix,
     load_text_side,
-    new_prefix,
     save_listen,
     stored_recipe,
 )
@@ -36,12 +34,13 @@ from harken.tensors import read_tensors, save_tensors
 from harken.training.affect import AffectConfig, AffectTask, train_affect
 from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
 from harken.training.align import AlignTask, Student
-from harken.training.arms import arm_config
-from harken.training.low_rank import add_low_rank, load_low_rank, low_rank_update
+from harken.training.arms import arm_config, as_heard
+from harken.training.low_rank import load_low_rank, low_rank_update
 from harken.training.saving import digest
+from harken.training.stage_modules import align_module
 from harken.training.stage_parts import (
     Run,
-    ctc,
+    check_spells,
     encode,
     felt_vectors,
     own_words,
@@ -67,6 +66,7 @@ PARTS = (LISTEN, UPDATE, READOUT, PIECES)
 
 def train_affect_stage(run: Run) -> None:
     """What is felt, and why, as part of the answer."""
+    check_spells(run.recipe, "affect")
     config: AffectConfig = with_steps(arm_config(run.arm, run.seed), run.steps)
     begun = run.world.made(lambda: beginning(run, "affect", PARTS))
     recipe = as_heard(run.recipe, config)
@@ -126,25 +126,16 @@ def _complete(trained: Path, source: Path) -> None:
             shutil.copyfile(file, trained / file.name)
 
 
-def as_heard(recipe: Recipe, config: AffectConfig) -> Recipe:
-    """The recipe of the parts that come of it: where no affect is heard, none is heard in use."""
-    vectors = recipe.listen.affect_vectors if config.affect_vectors else 0
-    return recipe.model_copy(update={"listen": recipe.listen.model_copy(update={"affect_vectors": vectors})})
-
-
 def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> tuple[Student, Pieces]:
     """Bridge, prefix and core as the parts have them, to be trained on."""
     tokenizer, core = load_text_side(recipe)
     pieces = load_pieces(begun, tokenizer)
-    bridge = ctc(load_bridge(recipe, begun, core, pieces))
-    width = readout(run).config.vector
-    prefix = (
-        load_prefix(recipe, begun, core, width) if config.affect_vectors else new_prefix(recipe, core, width)
-    )
-    core.to(precision())
-    add_low_rank(core, recipe.core.low_rank)
+    student = align_module(recipe, core, pieces.ids, readout(run).config.vector)
+    student.bridge.load_state_dict(listen_part("bridge.", begun))
+    if config.affect_vectors:
+        student.prefix.load_state_dict(listen_part("prefix.", begun))
     load_low_rank(core, read_tensors(begun / UPDATE))
-    return Student(bridge, prefix, core), pieces
+    return student, pieces
 
 
 def _replay(run: Run, begun: Path, task: AffectTask, spoken: StateCache) -> AlignTask:

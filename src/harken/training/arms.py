@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harken.errors import RecipeError
+from harken.recipes import Recipe
 from harken.training.affect import AffectConfig
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
@@ -33,3 +34,9 @@ def arm_config(arm: str | None, seed: int = 0) -> AffectConfig:
         raise RecipeError(f"there is no arm {arm!r}", f"choose one of: {', '.join(ARMS)}")
     config = ARMS[arm] if arm is not None else AffectConfig()
     return replace(config, schedule=replace(config.schedule, seed=seed))
+
+
+def as_heard(recipe: Recipe, config: AffectConfig) -> Recipe:
+    """The recipe of the parts that come of it: where no affect is heard, none is heard in use."""
+    vectors = recipe.listen.affect_vectors if config.affect_vectors else 0
+    return recipe.model_copy(update={"listen": recipe.listen.model_copy(update={"affect_vectors": vectors})})

@@ -17,17 +17,17 @@ from harken.errors import DataError, RecipeError
 from harken.model.core import Core, fold_low_rank
 from harken.model.encoder import load_encoder
 from harken.tensors import read_tensors
-from harken.training.codec import CodecConfig, CodecStudent, CodecTask, quiet_unit, train_codec
+from harken.training.codec import CodecConfig, CodecTask, quiet_unit, train_codec
 from harken.training.codec_clips import CodecClips
 from harken.training.speak import Said, SpeakConfig, SpeakTask, steps_of, think_of, train_speak
 from harken.training.speech_units import SpokenReply, read_replies, write_replies
+from harken.training.stage_modules import codec_module
 from harken.training.stage_parts import Run, felt_vectors, precision, spoken, with_steps
 from harken.training.thoughts import kept_thoughts
 from harken.unit_checkpoint import (
     UNITS,
     codec_voices,
     load_unit_encoder,
-    new_codec,
     new_speak,
     save_codec,
     save_speak,
@@ -45,7 +45,7 @@ def train_codec_stage(run: Run) -> None:
     analysed = run.world.made(lambda: codec_clips(run))
     pitch = analysed.mean_log_pitch()
     torch.manual_seed(config.schedule.seed)
-    student = CodecStudent(*new_codec(run.recipe, len(pitch)))
+    student = codec_module(run.recipe, len(pitch))
     task = CodecTask(student, analysed, pitch, config)
     train_codec(task, run.out / "codec", precision(), run.world)
     if run.world.first:

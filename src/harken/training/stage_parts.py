@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import DataError, RecipeError
-from harken.recipes import Recipe
+from harken.recipes import CtcBridgeConfig, Recipe
 from harken.training.world import World
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from harken.data.speech import Clip
     from harken.model.affect_readout import AffectReadout
-    from harken.model.conv_bridge import ConvBridge
-    from harken.model.ctc_bridge import CtcBridge
     from harken.training.own_words import OwnWords
     from harken.training.states import StateCache
 
@@ -144,13 +142,13 @@ def own_words(run: Run, said: list[str], affects: dict[str, Tensor], parts: Path
     return make_own_words(teaching, said, affects, run.out / "align" / f"teacher-{teacher(run, parts)}")
 
 
-def ctc(bridge: CtcBridge | ConvBridge) -> CtcBridge:
-    """A CTC bridge. Raises RecipeError for another kind, which no stage trains yet."""
-    from harken.model.ctc_bridge import CtcBridge
-
-    if not isinstance(bridge, CtcBridge):
-        raise RecipeError("the recipe's bridge is not a CTC bridge", "train a recipe with one, such as mini")
-    return bridge
+def check_spells(recipe: Recipe, stage: str) -> None:
+    """Raises RecipeError where the recipe's bridge gives no transcript, which the stage needs."""
+    if not isinstance(recipe.listen.bridge, CtcBridgeConfig):
+        raise RecipeError(
+            f"the bridge of the recipe {recipe.name!r} gives no transcript, which the stage {stage!r} needs",
+            "take a recipe with a CTC bridge, such as mini",
+        )
 
 
 def states(run: Run) -> StateCache:

@@ -37,7 +37,7 @@ from harken.recipes import Recipe
 from harken.training.saving import checkpoint
 from harken.training.stage_parts import (
     Run,
-    ctc,
+    check_spells,
     data_folder,
     felt_vectors,
     own_words,
@@ -91,10 +91,7 @@ def run(
         raise RecipeError(f"there is no stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
     chosen = STAGES[stage]
     if dry_run:
-        about = {"stage": stage, "about": chosen.about, "trains": chosen.trains}
-        config = with_steps(_config(chosen, arm, seed), steps if chosen.stepwise else None)
-        described = about | {"config": asdict(config), "recipe": recipe.model_dump()}
-        print(json.dumps(described, indent=2))
+        _describe(stage, recipe, with_steps(_config(chosen, arm, seed), steps if chosen.stepwise else None))
         return
     assert data is not None and out is not None
     if resume and checkpoint(work_folder(out, stage, arm, seed)) is None:
@@ -111,6 +108,17 @@ def run(
         chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed))
 
 
+def _describe(stage: str, recipe: Recipe, config: Any) -> None:
+    """What a stage would do: as JSON on standard output, its parts as a table on standard error."""
+    from harken.training.dry_run import assumed, parts, show
+
+    counted = parts(stage, recipe, config)
+    about = {"stage": stage, "about": STAGES[stage].about, "trains": STAGES[stage].trains}
+    sizes = {"parts": {name: asdict(part) for name, part in counted.items()}, "assumed": assumed(recipe)}
+    print(json.dumps(about | sizes | {"config": asdict(config), "recipe": recipe.model_dump()}, indent=2))
+    show(counted, assumed(recipe))
+
+
 def _readout(run: Run) -> None:
     from harken.training.readout import train_readout
     from harken.weights.store import ensure
@@ -124,10 +132,12 @@ def _readout(run: Run) -> None:
 def _words(run: Run) -> None:
     import torch
 
-    from harken.checkpoint import PIECES, load_pieces, load_text_side, new_bridge, save_listen
+    from harken.checkpoint import PIECES, load_pieces, load_text_side, save_listen
     from harken.model.pieces import choose_pieces
+    from harken.training.stage_modules import words_module
     from harken.training.words import WordsConfig, train_words
 
+    check_spells(run.recipe, "words")
     tokenizer, core = load_text_side(run.recipe)
     cache, config = states(run), with_steps(WordsConfig(), run.steps)
     if not (run.trained / PIECES).exists():  # the same in every process
@@ -136,7 +146,7 @@ def _words(run: Run) -> None:
         write_text(run.trained / PIECES, json.dumps(chosen.ids))
     pieces = load_pieces(run.trained, tokenizer)
     torch.manual_seed(config.schedule.seed)
-    bridge = ctc(new_bridge(run.recipe, core, pieces))
+    bridge = words_module(run.recipe, core, pieces.ids)
     train_words(bridge, pieces, cache, config, run.out / "words", precision(), run.world)
     if run.world.first:
         save_listen(run.trained, bridge)
@@ -145,29 +155,30 @@ def _words(run: Run) -> None:
 def _core(run: Run) -> None:
     import torch
 
-    from harken.checkpoint import UPDATE, load_text_side, new_prefix, save_listen
+    from harken.checkpoint import UPDATE, load_text_side, save_listen
     from harken.tensors import save_tensors
-    from harken.training.core_update import CoreTask, CoreUpdateConfig, Listener, train_core_update
-    from harken.training.low_rank import add_low_rank, low_rank_update
+    from harken.training.core_update import CoreTask, CoreUpdateConfig, train_core_update
+    from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
+    from harken.training.stage_modules import core_module
 
     tokenizer, core = load_text_side(run.recipe)
     config = with_steps(CoreUpdateConfig(), run.steps)
     torch.manual_seed(config.schedule.seed)
-    prefix = new_prefix(run.recipe, core, readout(run).config.vector)
-    core.to(precision())
-    add_low_rank(core, run.recipe.core.low_rank)
+    listener = core_module(run.recipe, core, readout(run).config.vector)
     samples = text_samples(data_folder(run.data, "dialogue"))
-    task = CoreTask(Listener(prefix, core), tokenizer, run.recipe.system, felt_vectors(run), config)
+    task = CoreTask(listener, tokenizer, run.recipe.system, felt_vectors(run), config)
     train_core_update(task, samples, run.out / "core", precision(), run.world)
     if not run.world.first:
         return
     for folder in (run.out / "core", run.trained):  # `align` teaches by the first and goes on with the second
         save_tensors(folder / UPDATE, low_rank_update(core))
-        save_listen(folder, prefix=prefix)
+        save_listen(folder, prefix=listener.prefix)
 
 
 def _align(run: Run) -> None:
+    import torch
+
     from harken.checkpoint import UPDATE, load_text_side, save_listen
     from harken.model.lexicon import Lexicon
     from harken.model.speller import Speller
@@ -181,11 +192,12 @@ def _align(run: Run) -> None:
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = run.world.made(lambda: own_words(run, sorted(turns), affects))
     written = text_samples(data_folder(run.data, "dialogue"))
+    torch.manual_seed(config.schedule.seed)
     student, pieces = new_student(run)
     tokenizer, _ = load_text_side(run.recipe)
     task = AlignTask(
         student,
-        Speller(pieces, Lexicon(pieces)),
+        Speller(pieces, Lexicon(pieces)) if pieces is not None else None,
         tokenizer,
         run.recipe.system,
         own.answers,
@@ -201,20 +213,20 @@ def _align(run: Run) -> None:
         save_tensors(run.trained / UPDATE, low_rank_update(student.core))
 
 
-def new_student(run: Run) -> tuple[Student, Pieces]:
-    """Bridge, prefix and core as the stages before left them, all of them to be trained on."""
-    from harken.checkpoint import load_bridge, load_pieces, load_prefix, load_text_side
-    from harken.training.align import Student
-    from harken.training.low_rank import add_low_rank, load_low_rank
+def new_student(run: Run) -> tuple[Student, Pieces | None]:
+    """Bridge, prefix and core as the stages before left them. A bridge that does not spell begins here."""
+    from harken.checkpoint import known_pieces, listen_part, load_text_side
+    from harken.training.low_rank import load_low_rank
+    from harken.training.stage_modules import align_module
 
     tokenizer, core = load_text_side(run.recipe)
-    pieces = load_pieces(run.trained, tokenizer)
-    bridge = ctc(load_bridge(run.recipe, run.trained, core, pieces))
-    prefix = load_prefix(run.recipe, run.out / "core", core, readout(run).config.vector)
-    core.to(precision())
-    add_low_rank(core, run.recipe.core.low_rank)
+    pieces = known_pieces(run.recipe, run.trained, tokenizer)
+    student = align_module(run.recipe, core, pieces.ids if pieces else (), readout(run).config.vector)
+    if pieces is not None:
+        student.bridge.load_state_dict(listen_part("bridge.", run.trained))
+    student.prefix.load_state_dict(listen_part("prefix.", run.out / "core"))
     load_low_rank(core, teacher_update(run))
-    return Student(bridge.requires_grad_(True), prefix.requires_grad_(True), core), pieces
+    return student, pieces
 
 
 def _configs(module: str, name: str) -> Callable[[], Any]:

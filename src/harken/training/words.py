@@ -52,21 +52,26 @@ class Batch:
 
     states: Tensor  # (B, T, E)
     valid: Tensor  # (B, T) bool
-    targets: Tensor  # (sum of lengths,) pieces
+    targets: Tensor  # (sum of lengths,) pieces, none where nothing is spelled
     target_lengths: Tensor  # (B,)
 
 
 class Batches:
     """Clips of like length together; which batch a step gets depends on the seed and the step alone."""
 
-    def __init__(self, cache: StateCache, clips: list[CachedClip], pieces: Pieces, batch_s: float, seed: int):
-        """Raises: DataError where none of the clips can be learned from."""
+    def __init__(
+        self, cache: StateCache, clips: list[CachedClip], pieces: Pieces | None, batch_s: float, seed: int
+    ):
+        """Args: pieces: None where nothing is spelled.
+
+        Raises: DataError where none of the clips can be learned from.
+        """
         self.states = cache.states()
-        self.pieces = pieces
         self.seed = seed
-        clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
-        self.spelled = {clip.id: pieces.spell(clip.text) for clip in clips}
-        fits = [c for c in clips if self.spelled[c.id] and self._shortest(c) <= (c.frames + 1) // 2]
+        fits = clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
+        self.spelled = {clip.id: pieces.spell(clip.text) if pieces is not None else [] for clip in clips}
+        if pieces is not None:
+            fits = [c for c in clips if self.spelled[c.id] and self._shortest(c) <= (c.frames + 1) // 2]
         if not fits:
             raise DataError(
                 f"none of {len(clips)} clips to train on can be learned from",
@@ -188,10 +193,7 @@ def words_on_dev(
     bridge: CtcBridge, pieces: Pieces, cache: StateCache, most: int
 ) -> Callable[[], dict[str, float]]:
     """A measurement for the loop: word error rate on up to `most` dev clips of users' turns."""
-    dev = [
-        clip for clip in cache.clips if clip.split == "dev" and clip.role == "user" and not clip.augmented
-    ][:most]
-    states = cache.states()
+    dev, states = dev_clips(cache, most), cache.states()
 
     def measure() -> dict[str, float]:
         heard = []
@@ -201,3 +203,9 @@ def words_on_dev(
         return {"wer": word_error_rate([clip.text for clip in dev], heard)}
 
     return measure
+
+
+def dev_clips(cache: StateCache, most: int) -> list[CachedClip]:
+    """Up to so many dev clips of users' turns."""
+    found = [c for c in cache.clips if c.split == "dev" and c.role == "user" and not c.augmented]
+    return found[:most]
