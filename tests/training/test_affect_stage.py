@@ -22,7 +22,7 @@ from harken.model.affect_readout import AffectReadoutConfig, save_readout
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.model.listen import AffectPrefix
 from harken.recipes import CtcBridgeConfig
-from harken.tensors import save_tensors
+from harken.tensors import read_tensors, save_tensors
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
 from harken.training import affect_stage, arms, stage_modules, stage_parts
 from harken.training.affect import AffectConfig
@@ -157,6 +157,18 @@ def test_an_arm_begins_there_too_and_stands_apart(call, parts):
     assert one.keys() == {*PARTS, RECIPE} and one[UPDATE] != other[UPDATE]
     settings = json.loads((run.out / "arms" / "reply-1" / "checkpoint-0000001" / "run.json").read_text())
     assert settings["run"]["config"]["supervise"] == "reply"
+
+
+def test_arms_begin_with_a_core_and_a_prefix_that_were_taught_nothing(call, parts):
+    run = call(begin=parts, arm="reply")
+    train_affect_stage(run)
+    begun, taught = run.out / "arms" / "begun", read_tensors(parts / LISTEN)
+    assert not any(t.any() for name, t in read_tensors(begun / UPDATE).items() if name.endswith(".up"))
+    for name, tensor in read_tensors(begun / LISTEN).items():
+        assert torch.equal(tensor, taught[name]) == (
+            name not in ("prefix.project.weight", "prefix.project.bias")
+        )
+    assert (begun / READOUT).read_bytes() == (parts / READOUT).read_bytes()
 
 
 def test_an_arm_without_affect_vectors_hears_none_in_use(call, parts):

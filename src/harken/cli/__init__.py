@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
 from harken.cli.command import DONE, FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
-from harken.cli.compare import Compare
+from harken.cli.compare import Compare, CompareArms
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
 from harken.cli.judges import EvaluateJudge
@@ -28,6 +28,7 @@ from harken.errors import Stopped
 __all__ = ["main"]
 
 BESIDE_BENCHMARKS = {
+    "arms": CompareArms,
     "build-dialogues": BuildDialogues,
     "compare": Compare,
     "judge": EvaluateJudge,

@@ -1,8 +1,8 @@
 """Stage 1-2 as `harken train affect` runs it: which parts it begins with, what it hears, what it leaves.
 
 It begins with the parts that stand in OUT/trained, or with a folder of parts that is named, and keeps a copy
-of them in OUT/affect/begun: each arm of a comparison begins there as well, and leaves its own parts in
-OUT/arms.
+of them in OUT/affect/begun. The arms of a comparison take readout and bridge from there, and a core and an
+affect prefix that were taught nothing; they leave their parts in OUT/arms.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from harken.checkpoint import (
     LISTEN,
@@ -37,7 +39,7 @@ from harken.training.align import AlignTask, Student
 from harken.training.arms import arm_config, as_heard
 from harken.training.low_rank import load_low_rank, low_rank_update
 from harken.training.saving import digest
-from harken.training.stage_modules import align_module
+from harken.training.stage_modules import align_module, core_module
 from harken.training.stage_parts import (
     Run,
     check_spells,
@@ -68,7 +70,7 @@ def train_affect_stage(run: Run) -> None:
     """What is felt, and why, as part of the answer."""
     check_spells(run.recipe, "affect")
     config: AffectConfig = with_steps(arm_config(run.arm, run.seed), run.steps)
-    begun = run.world.made(lambda: beginning(run, "affect", PARTS))
+    begun = run.world.made(lambda: _begun(run))
     recipe = as_heard(run.recipe, config)
     folder = rows_folder(run.data)
     rows = affect_rows(folder, recipe.languages)
@@ -119,6 +121,29 @@ def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:
     return begun
 
 
+def _begun(run: Run) -> Path:
+    """What the stage begins with, or its arm."""
+    begun = beginning(run, "affect", PARTS)
+    return begun if run.arm is None else _untaught(run, begun)
+
+
+def _untaught(run: Run, begun: Path) -> Path:
+    """The same parts with a core and an affect prefix that were taught nothing."""
+    folder = run.out / "arms" / "begun"
+    if folder.is_dir():
+        return folder
+    half = folder.with_name("half-made")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(begun, half)
+    _, core = load_text_side(run.recipe)
+    torch.manual_seed(0)
+    listener = core_module(run.recipe, core, readout(run).config.vector)
+    save_listen(half, prefix=listener.prefix)
+    save_tensors(half / UPDATE, low_rank_update(listener.core))
+    half.rename(folder)
+    return folder
+
+
 def _complete(trained: Path, source: Path) -> None:
     """Give OUT what it lacks of the parts, what it speaks with included."""
     for file in source.iterdir():
@@ -139,9 +164,12 @@ def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> 
 
 
 def _replay(run: Run, begun: Path, task: AffectTask, spoken: StateCache) -> AlignTask:
-    """What the parts' teacher answered in writing: the core's stage, or where it is not there the parts."""
-    parts = None if (run.out / "core" / UPDATE).exists() else begun
-    affects: dict[str, Tensor] = dict(task.affects)
+    """What the teacher answered in writing: the core as its stage left it, or as the parts have it.
+
+    That of an arm was not taught whom it hears, so it answers plainly.
+    """
+    parts = None if run.arm is None and (run.out / "core" / UPDATE).exists() else begun
+    affects: dict[str, Tensor] = dict(task.affects) if run.arm is None else {}
     said = {clip.text for clip in spoken.clips if clip.split == "train" and clip.role == "user"}
     own = run.world.made(lambda: own_words(run, sorted(said), affects, parts))
     config = task.config.replayed(people=bool(affects))

@@ -1,7 +1,9 @@
 """Arms: the settings of the stage `affect` that are compared on identical rows and steps.
 
 The paper's claim is that attribution, made part of the answer's making, beats a label. The controls show
-where the emotion comes from. What is measured, and how, is in docs/training.md.
+where the emotion comes from. Arms begin with a core and an affect prefix that were taught nothing
+(`harken.training.affect_stage`), and at the rates of the stage `core`; the bridge stays as it is. What is
+measured, and how, is in docs/training.md.
 """
 
 from __future__ import annotations
@@ -13,17 +15,21 @@ from types import MappingProxyType
 from harken.errors import RecipeError
 from harken.recipes import Recipe
 from harken.training.affect import AffectConfig
+from harken.training.schedule import CORE_UPDATE
+
+_SCHEDULE = replace(AffectConfig().schedule, rates=(("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4)))
+_TRACE = AffectConfig(_SCHEDULE, supervise="trace")
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
     {
-        "none": AffectConfig(replay_weight=1.0),  # self-distillation goes on, and nothing else
-        "label": AffectConfig(supervise="label"),
-        "reply": AffectConfig(supervise="reply"),
-        "trace": AffectConfig(supervise="trace"),
-        "metadata": AffectConfig(supervise="trace", metadata=True),
-        "transcript": AffectConfig(supervise="trace", heard="transcript"),
-        "shuffled": AffectConfig(supervise="trace", heard="shuffled"),
-        "no-vectors": AffectConfig(supervise="trace", affect_vectors=False),
+        "none": replace(_TRACE, replay_weight=1.0),  # self-distillation goes on, and nothing else
+        "label": replace(_TRACE, supervise="label"),
+        "reply": replace(_TRACE, supervise="reply"),
+        "trace": _TRACE,
+        "metadata": replace(_TRACE, metadata=True),
+        "transcript": replace(_TRACE, heard="transcript"),
+        "shuffled": replace(_TRACE, heard="shuffled"),
+        "no-vectors": replace(_TRACE, affect_vectors=False),
     }
 )
 
