@@ -55,6 +55,8 @@ class Train(Command):
     lists those there are."""
     seed: int = 0
     """Of affect, draws batches and how they are heard."""
+    allow_worse_words: bool = False
+    """Of affect, keep parts that cost more than half a point of word error rate."""
     resume: bool = False
     """Go on from the checkpoint in --out, and fail where there is none."""
     dry_run: bool = False
@@ -69,9 +71,12 @@ class Train(Command):
             check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
         if self.stage != "speak":
             check_unused(f"train {self.stage}", {"--hours": self.hours})
+        if self.stage not in ("affect", "joint"):
+            check_unused(f"train {self.stage}", {"--from": self.begin})
         if self.stage != "affect":
-            given = {"--from": self.begin, "--arm": self.arm, "--seed": self.seed}
-            check_unused(f"train {self.stage}", given)
+            of_affect: dict[str, object] = {"--arm": self.arm, "--seed": self.seed}
+            of_affect["--allow-worse-words"] = self.allow_worse_words
+            check_unused(f"train {self.stage}", of_affect)
         if self.hours is not None and self.hours <= 0:
             raise WrongUse(f"--hours {self.hours:g} is nothing to learn from", "--hours 5, for example")
         if not self.dry_run and (self.data is None or self.out is None):
@@ -88,6 +93,7 @@ class Train(Command):
             begin=_parts(self.begin) if self.begin else None,
             arm=self.arm,
             seed=self.seed,
+            allow_worse_words=self.allow_worse_words,
         )
         return DONE
 

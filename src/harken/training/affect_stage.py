@@ -85,7 +85,8 @@ def train_affect_stage(run: Run) -> None:
     conversations = talks(rows, {clip.id: clip for clip in heard.clips})
     work = work_folder(run.out, "affect", run.arm, run.seed)
     origin = digest([(begun / name).read_bytes() for name in PARTS])
-    train_affect(task, conversations, replay, spoken, work, origin, precision(), run.world, run.arm is None)
+    guard = run.arm is None and not run.allow_worse_words
+    train_affect(task, conversations, replay, spoken, work, origin, precision(), run.world, guard)
     if run.world.first:
         _keep(run, recipe, begun, student)
 

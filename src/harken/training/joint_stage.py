@@ -55,7 +55,8 @@ def train_joint_stage(run: Run) -> None:
     replies, _ = run.world.made(lambda: replies_in_units(run))
     rows = affect_rows(rows_folder(run.data), run.recipe.languages)
     heard, spoken = row_states(run, rows, rows_folder(run.data)), states(run)
-    tokenizer, _ = load_text_side(run.recipe)
+    tokenizer, core = load_text_side(run.recipe)
+    speak, style = load_speak(run.recipe, begun, core)
     settings = AffectConfig(schedule=config.schedule, supervise="trace")
     listener, pieces = new_student(run, run.recipe, begun, settings)
     listener.requires_grad_(False).eval()  # nothing that is heard is learned
@@ -66,7 +67,6 @@ def train_joint_stage(run: Run) -> None:
         return AffectTask(listener, speller, tokenizer, run.recipe.system, cache, affects, settings)
 
     torch.manual_seed(config.schedule.seed)
-    speak, style = load_speak(run.recipe, begun, listener.core)
     student = JointStudent(listener.core, speak)
     answering = hearing(spoken, replace(settings, direct_share=1.0))
     tasks = run.world.made(lambda: _tasks(run, student, answering, replies, spoken, config))

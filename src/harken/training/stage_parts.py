@@ -37,6 +37,8 @@ class Run:
     """Of `affect`: the arm of a comparison (`harken.training.arms`)."""
     seed: int = 0
     """Of an arm."""
+    allow_worse_words: bool = False
+    """Of `affect`: keep parts that cost words."""
 
     @property
     def trained(self) -> Path:

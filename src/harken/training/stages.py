@@ -80,6 +80,7 @@ def run(
     begin: Path | None = None,
     arm: str | None = None,
     seed: int = 0,
+    allow_worse_words: bool = False,
 ) -> None:
     """Run one stage, from its last checkpoint if there is one. Args: as of `Run`.
 
@@ -105,7 +106,7 @@ def run(
     with world() as here:
         if here.first:
             write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
-        chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed))
+        chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed, allow_worse_words))
 
 
 def _describe(stage: str, recipe: Recipe, config: Any) -> None:
