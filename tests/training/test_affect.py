@@ -22,6 +22,7 @@ from harken.training.answers import TOP, Answer
 from harken.training.examples import IGNORED
 from harken.training.low_rank import add_low_rank
 from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.stage_modules import align_module
 
 SYSTEM = "Be kind."
 OWN = torch.full((4,), 0.5)  # what `spoken` says that the readout made of a clip
@@ -251,6 +252,24 @@ def test_what_has_a_rate_is_trained_and_nothing_else(updated, make, talk, cache,
     bridge = {name: value.clone() for name, value in updated.bridge.state_dict().items()}
     run(make(schedule=frozen), talks, cache, tmp_path / "frozen")
     assert all(torch.equal(value, bridge[name]) for name, value in updated.bridge.state_dict().items())
+
+
+def test_two_steps_move_what_a_dry_run_tells(recipe, cache, pieces, tokenizer, tmp_path, trains_what_is_told):
+    pytest.importorskip("peft")
+    pytest.importorskip("jiwer")
+    width = 148  # the readout's vector
+    cache.clips = [replace(clip, felt=(0.5,) * width) for clip in cache.clips]
+    said = Spoken("he left", "sad", cache.clips[0])
+    talks = [Talk("1", "empathy", "train", (said,), None, "It sounds: [sad]", THOUGHT, "Poor you.")]
+    torch.manual_seed(0)
+    student = align_module(recipe, tiny_core(), pieces.ids, width)
+    affects = {emotion: rows.repeat(1, width // 4) for emotion, rows in AFFECTS.items()}
+
+    def train(config):
+        task = AffectTask(student, Speller(pieces), tokenizer, SYSTEM, cache, affects, config)
+        train_affect(task, talks, replayed(task), cache, tmp_path / "told", "parts", guard=False)
+
+    trains_what_is_told("affect", recipe, AffectConfig(), "", student, train)
 
 
 def test_from_the_same_parts_the_losses_are_the_same(updated, make, talk, cache, tmp_path):

@@ -41,7 +41,8 @@ SCHEDULE = Schedule(steps=1, rates=(("prefix.*", 1e-2), (CORE_UPDATE, 1e-2)), wa
 @pytest.fixture
 def recipe():
     tiny = tiny_recipe()
-    listen = tiny.listen.model_copy(update={"bridge": BRIDGE, "encoder_width": 27, "affect_vectors": 2})
+    sizes = {"encoder_width": 27, "encoder_heads": 3, "affect_vectors": 2}
+    listen = tiny.listen.model_copy(update={"bridge": BRIDGE, **sizes})
     core = tiny.core.model_copy(update={"low_rank": 2})
     return tiny.model_copy(update={"listen": listen, "core": core, "units": None, "speak": None})
 
