@@ -17,7 +17,8 @@ from harken.recipes import Recipe
 from harken.training.affect import AffectConfig
 from harken.training.schedule import CORE_UPDATE
 
-_SCHEDULE = replace(AffectConfig().schedule, rates=(("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4)))
+_RATES = (("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4))
+_SCHEDULE = replace(AffectConfig().schedule, steps=80, warmup=8, rates=_RATES)
 _TRACE = AffectConfig(_SCHEDULE, supervise="trace")
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
