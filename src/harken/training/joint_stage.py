@@ -26,6 +26,7 @@ from harken.training.affect_stage import PARTS, beginning, new_student, row_stat
 from harken.training.callbacks import Samples
 from harken.training.examples import Example
 from harken.training.joint import JointConfig, JointStudent, JointTask, Written, train_joint
+from harken.training.loop import autocast
 from harken.training.low_rank import low_rank_update
 from harken.training.sample_replies import sample_replies
 from harken.training.saving import digest
@@ -137,7 +138,8 @@ def _example(answering: AffectTask, talk: Talk, number: int) -> Example:
 def _think(core: Core, answering: AffectTask, drawn: Sequence[Talk], number: int) -> Tensor:
     """What Think makes of a conversation, (L, D)."""
     inputs = _example(answering, drawn[number], number).inputs
-    shared, _ = core.think(inputs[None].to(core.embed.weight.dtype))
+    with autocast(core, precision()):
+        shared, _ = core.think(inputs[None].to(core.embed.weight.dtype))
     return shared[0]
 
 
