@@ -44,6 +44,16 @@ def test_each_arm_has_its_mean_and_its_difference_on_the_items_of_both(runs: Pat
     assert report.setting["runs"] == {"label": ["0", "1"], "no-vectors": ["0", "1"]}
 
 
+def test_the_picture_has_every_arm_and_difference(runs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "arms.svg"
+    assert main(["evaluate", "arms", str(runs), "--against", "label", "--picture", str(picture)]) == 0
+    drawn = picture.read_text()
+    assert all(name in drawn for name in ("no-vectors - label", "en contrast", "n = 6"))
+    unknown = tmp_path / "arms.nothing"
+    assert main(["evaluate", "arms", str(runs), "--picture", str(unknown)]) == 1 and not unknown.exists()
+
+
 def test_only_some_items_count_where_that_is_wanted(runs: Path) -> None:
     rows = arms_report(runs, [], items="a").rows
     assert [(row["system"], row["value"][0], row["n"]) for row in rows] == [

@@ -41,6 +41,8 @@ class CompareArms(Command):
     """Arms that every other is set against, one or more."""
     items: str = ""
     """Only items whose ids begin so, as contrast-ravdess: what people said."""
+    picture: Path | None = None
+    """Draw them as well, into this file: .svg or .png."""
     seed: int = 0
     """Draws bootstrap samples."""
     json: bool = False
@@ -50,5 +52,9 @@ class CompareArms(Command):
         from harken.evaluation.arms import arms_report
 
         report = arms_report(self.folder, self.against, self.items, self.seed)
+        if self.picture is not None:
+            from harken.evaluation.arms_picture import draw_arms
+
+            draw_arms(report, self.picture)
         print(report.json_lines()) if self.json else report.print()
         return DONE
