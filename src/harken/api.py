@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
+from harken.dialogue.guard import Guard
 from harken.dialogue.render import AssistantTurn, Turn, UserTurn
 from harken.dialogue.reply import LEAST_CONFIDENCE, ReplySettings, Think, reply
 from harken.dialogue.sampling import Sampling
@@ -45,6 +46,7 @@ def load(
     name: str | Recipe | None = None,
     trained: str | os.PathLike[str] | None = None,
     voice: str | Voice | None = "recipe",
+    guard: Guard | None = None,
 ) -> Harken:
     """A model that is ready to hear; weights that are not here yet are fetched.
 
@@ -56,6 +58,7 @@ def load(
             recipe's external voice; "kokoro" that one in any case; "none" or None nobody; another string a
             speaker by name, the model's own or the external voice's (loaded when it first speaks); or any
             `harken.voices.base.Voice`.
+        guard: may answer in the model's place, as `harken.dialogue.guard.Care` does; None lets it speak.
 
     Raises: RecipeError where parts do not fit each other, WeightsError where weights cannot be had.
     """
@@ -63,14 +66,17 @@ def load(
 
     folder = Path(trained) if trained is not None else None
     chosen = chosen_recipe(name, folder)
-    return Harken(load_model(chosen, folder), voice)
+    return Harken(load_model(chosen, folder), voice, guard)
 
 
 class Harken:
     """A spoken language model and its voice."""
 
-    def __init__(self, model: SpokenLM, voice: str | Voice | None = "recipe") -> None:
+    def __init__(
+        self, model: SpokenLM, voice: str | Voice | None = "recipe", guard: Guard | None = None
+    ) -> None:
         self.model = model
+        self.guard = guard
         self._voices: dict[str, Voice] = {}
         self._own_voice: OwnVoice | None = None
         self._prefixes: dict[str, Prefix] = {}
@@ -199,7 +205,7 @@ class Session:
         if instruction is not None and not _is_text(instruction):
             instruction = self.harken.hear_text(instruction)
         settings = ReplySettings(think, cast("str | None", instruction) or None, Sampling(seed))
-        yield from reply(self.conversation, content, settings, self.harken.voice(voice))
+        yield from reply(self.conversation, content, settings, self.harken.voice(voice), self.harken.guard)
 
     def _remember(self, history: list[Message]) -> NDArray[np.float32] | str:
         """Put all turns but the last into the conversation; gives what the last one says."""
