@@ -182,6 +182,19 @@ def test_words_that_the_guard_objects_to_are_neither_shown_nor_spoken():
     assert conversation.interrupted_at(chunks[0].end_ms) == "That hurts a lot."
 
 
+def test_a_cause_that_speaks_of_danger_brings_the_fixed_answer_after_the_reply():
+    thoughts = 'The speaker feels sad because: "I want to die"'
+    misheard = ScriptedLM(
+        lambda text: thoughts + THINK_CLOSE if text.endswith("<think>\n") else ANSWER,
+        lambda samples: heard_turn("I wan to dye.", width=1),
+    )
+    conversation, voice = Conversation(misheard), FakeVoice()
+    done = list(reply(conversation, SAMPLES, voice=voice, guard=Care()))[-1]
+    assert done.reply.startswith(f"{ANSWER} I am really glad") and "emergency number" in done.reply
+    assert voice.spoken[2][0].startswith("I am really glad")
+    assert conversation.turns[1] == AssistantTurn(done.reply)
+
+
 def test_unsure_gender_is_not_guessed_and_long_recordings_are_announced():
     heard = heard_turn(width=1, seconds=3600.0, words_from_s=3300.0)
     heard.gender = {"female": 0.55, "male": 0.45}

@@ -1,9 +1,9 @@
 """What stands between the model and what is said: a guard sees a turn and its reply before it is spoken.
 
-A guard is any function of an `Exchange`: it is asked once before a reply is begun and again whenever more of
-it is written, and what it gives is said in the model's place. `Care` is the one that Harken brings: a turn
-that speaks of self-harm or danger gets a fixed answer that points to people who can help. What it looks for
-and says is in `care.toml`; what it cannot do is in docs/safety.md.
+A guard is any function of an `Exchange`: it is asked before a reply is begun, again whenever more of it is
+written, and when the model has stated how the user feels; what it gives is said in the model's place. `Care`
+is the one that Harken brings: a turn that speaks of self-harm or danger gets a fixed answer that points to
+people who can help. What it looks for and says is in `care.toml`; what it cannot do is in docs/safety.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Exchange:
     heard: Heard | None
     """None where the turn was written."""
     attribution: Attribution | None
-    """None where the model thinks after its reply, or not at all."""
+    """None where the model has not thought yet."""
     reply: str
     """The reply so far, with what is about to be said; empty before it is begun."""
 

@@ -160,13 +160,16 @@ class _Reply:
                 attribution = yield from self._think(opening)
                 marked = f"{THINK_OPEN}{self.thought.text}{THINK_CLOSE}"
                 opening = read(self.model, self._encode(marked), opening.state)
-            if instead := self._instead(attribution):
+            instead = self._instead(attribution)
+            if instead:
                 yield from self._say_instead(instead)
             else:
                 yield from self._write(opening, attribution)
             finished = True
             if self.settings.think == "after":
                 attribution = yield from self._think(opening)
+                if not instead and (instead := self._instead(attribution)):
+                    yield from self._say_instead(instead)
         finally:
             self._remember(finished)
         yield self._done(attribution)
@@ -196,7 +199,8 @@ class _Reply:
 
     def _say_instead(self, text: str) -> Iterator[Event]:
         yield Notice("the guard answers in the model's place")
-        yield from self._say(f" … {text}" if self._shown else text)
+        broken_off = self._shown and self._shown[-1] not in ".!?。！？"
+        yield from self._say(f" … {text}" if broken_off else f" {text}" if self._shown else text)
 
     def _say(self, text: str) -> Iterator[Event]:
         """Say what the model has not written."""
