@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -58,29 +59,30 @@ class ScriptedServer:
         page = StaticFiles(packages=[("harken.serving", "page")], html=True)
         return Starlette(
             routes=[
-                Route("/readyz", self._ready),
+                Route("/v1/audio/replies", self._reply, methods=["POST"]),
                 WebSocketRoute("/v1/realtime", self._talk),
                 Mount("/", page),
             ]
         )
 
-    def hang_up(self) -> None:
+    def hang_up(self, why: str = "") -> None:
         """Close every connection, from any thread."""
         assert self.loop is not None, "somebody is connected"
         for client in list(self.clients):
-            asyncio.run_coroutine_threadsafe(client.close(1011), self.loop).result()
+            asyncio.run_coroutine_threadsafe(client.close(1011, why), self.loop).result()
 
-    def _ready(self, request: object) -> Response:
-        return JSONResponse({}, status_code=503 if self.busy else 200)
+    def _reply(self, request: Request) -> Response:
+        return JSONResponse({}, 401 if self.key else 422)
 
     async def _talk(self, client: WebSocket) -> None:
         offered = client.headers.get("sec-websocket-protocol", "")
-        if self.busy:
-            await client.close(1013)
+        if self.key and f"openai-insecure-api-key.{self.key}" not in offered:
+            await client.send_denial_response(JSONResponse({}, 401))
             return
         await client.accept(subprotocol="realtime" if offered else None)
-        if self.key and f"openai-insecure-api-key.{self.key}" not in offered:
-            await client.close(1008)
+        if self.busy:
+            await client.send_json({"type": "error", "error": {"code": "server_busy", "message": "busy"}})
+            await client.close(1013, "server_busy")
             return
         self.loop = asyncio.get_running_loop()
         self.clients.append(client)

@@ -1,12 +1,13 @@
 // One connection to the server that this page is from, by OpenAI's Realtime protocol. What its events mean is
 // conversation.js's.
 
-// Why there is no connection: "busy", "key" or "lost".
+// Why there is no connection: "busy", "key", "over", "leaving" or "lost".
 export class NoConnection extends Error {
   constructor(reason) { super(reason); this.reason = reason; }
 }
 
-const BUSY = 1013, NO_KEY = 1008;
+const SAID_WHEN_CLOSING = { server_busy: "busy", session_expired: "over", server_leaving: "leaving" };
+const NEVER_OPENED = 1006;
 
 export class Connection {
   // onEvent: what the server tells. onEnd: why there is nothing more.
@@ -19,16 +20,14 @@ export class Connection {
     address.search = address.hash = "";
     this.socket = new WebSocket(address, this.key ? ["realtime", `openai-insecure-api-key.${this.key}`] : []);
     return new Promise((resolve, reject) => {
-      let there = false, refusal;
+      let there = false;
       this.socket.onmessage = ({ data }) => {
         const event = JSON.parse(data);
         if (event.type === "session.created") { there = true; resolve(event.session); }
-        if (event.type === "error" && !there) refusal = event.error;
-        else this.onEvent(event);
+        if (there) this.onEvent(event);  // a refusal says the same as the closing after it
       };
-      this.socket.onclose = async ({ code }) => {
-        if (this.left) return;
-        const reason = await why(code, refusal);
+      this.socket.onclose = async closing => {
+        const reason = await why(closing, there);
         if (there) this.onEnd(reason);
         else reject(new NoConnection(reason));
       };
@@ -40,18 +39,12 @@ export class Connection {
   send(type, fields = {}) {
     if (this.there) this.socket.send(JSON.stringify({ type, ...fields }));
   }
-
-  leave() {
-    this.left = true;
-    this.socket?.close();
-  }
 }
 
-// A handshake that was refused says nothing to a page: the server is asked how it is.
-async function why(code, refusal) {
-  if (code === BUSY || /busy/.test(refusal?.code ?? "")) return "busy";
-  if (code === NO_KEY || /api_key/.test(refusal?.code ?? "")) return "key";
-  if (refusal || code !== 1006) return "lost";
-  const answer = await fetch("readyz").catch(() => undefined);
-  return answer?.status === 503 ? "busy" : answer?.status === 401 ? "key" : "lost";
+async function why({ code, reason }, there) {
+  if (SAID_WHEN_CLOSING[reason]) return SAID_WHEN_CLOSING[reason];
+  if (there || code !== NEVER_OPENED) return "lost";
+  // Of a handshake that was refused a page is told nothing, so it asks where an answer comes.
+  const answer = await fetch("v1/audio/replies", { method: "POST" }).catch(() => undefined);
+  return answer?.status === 401 ? "key" : answer?.status === 503 ? "busy" : "lost";
 }

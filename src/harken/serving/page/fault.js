@@ -9,6 +9,8 @@ const SAYS = {
   insecure: "Browsers give the microphone only to pages on this machine or under https. A recording works without it.",
   lost: "The connection to Harken is lost. What was said stays here to be read, but Harken has forgotten it.",
   busy: "Harken is talking with as many people as it can right now. Try again in a moment.",
+  over: "This conversation has lasted as long as the server lets one last. Another begins anew.",
+  leaving: "The server is about to stop. What was said stays here to be read.",
   key: "This server asks for its API key.",
   file: detail => `${detail} is no recording that this browser can read.`,
   long: detail => `A recording may be ${detail} long.`,
@@ -16,7 +18,7 @@ const SAYS = {
   server: detail => detail,
   page: detail => `This page has a fault: ${detail}`,
 };
-const MENDS = { lost: "Connect again", busy: "Try again", key: "Connect" };
+const MENDS = { lost: "Connect again", over: "Begin anew", leaving: "Connect again", busy: "Try again", key: "Connect" };
 
 // Args: mend: what the button does; it is given the API key where that is asked for.
 export function fault(kind, mend, detail) {
