@@ -108,8 +108,8 @@ def _watch(language: str, table: Mapping[str, Any], path: Path | None) -> Watch:
     missing = [key for key in (*TEXTS, *PATTERNS) if key not in table]
     if missing:
         raise InputError(f"{path}: {language} has no {missing[0]}", f"a new language needs {_HOW}")
-    patterns = {key: _pattern(f"{path}: {language}.{key}", table[key]) for key in PATTERNS}
-    return Watch(**{key: table[key].strip() for key in TEXTS}, **patterns)
+    sayings, danger, harm = (_pattern(f"{path}: {language}.{key}", table[key]) for key in PATTERNS)
+    return Watch(table["reply"].strip(), table["instead"].strip(), sayings, danger, harm)
 
 
 def _pattern(name: str, alternatives: Sequence[str]) -> re.Pattern[str]:

@@ -38,7 +38,7 @@ export class TurnCard {
     this.mix.ariaLabel = `heard in the voice: ${shares.map(([name, share]) => `${name} ${percent(share)}`).join(", ")}`;
     this.mix.replaceChildren(...shares.map(([name, share]) => {
       const part = element("span", { title: `${name} ${percent(share)}` });
-      part.style.flexGrow = share;
+      part.style.flexGrow = 100 * share;  // less than 1 in all would leave a gap
       part.style.background = colour(name);
       return part;
     }));
