@@ -98,6 +98,23 @@ def reply(
         yield from turn.not_understood(event, heard.affect)
 
 
+def say(
+    conversation: Conversation,
+    text: str,
+    voice: Voice | OwnVoice | None = None,
+    emotion: str | None = None,
+) -> Iterator[Event]:
+    """Say a text that is given, as a reply is said; the conversation does not keep it.
+
+    Args: emotion: what the user was heard to feel, which an external voice's style answers.
+
+    Yields: the text, its sound, and Done.
+    """
+    turn = _Reply(conversation, ReplySettings(), voice)
+    yield from turn.say(text, None, emotion)
+    yield turn.done(text, Attribution(None, None))
+
+
 def is_understood(heard: HeardTurn, least_confidence: float = LEAST_CONFIDENCE) -> bool:
     """Whether words were heard, and surely enough to be answered."""
     words = heard.transcript is None or bool(heard.transcript.strip())
@@ -154,7 +171,7 @@ class _Reply:
                 attribution = yield from self._think(opening)
         finally:
             self._remember(finished)
-        yield self._done(self.text.text, attribution)
+        yield self.done(self.text.text, attribution)
 
     def not_understood(self, heard: Heard, affect: Tensor) -> Iterator[Event]:
         """Words that were not caught are not answered, and the conversation does not keep them."""
@@ -165,16 +182,20 @@ class _Reply:
         feeling = ADJECTIVES.get(heard.emotion)
         opening = f"I can hear that you may feel {feeling}, but" if feeling else "I am sorry,"
         text = f"{opening} I did not catch the words. Could you say it again in {spoken}?"
+        yield from self.say(text, affect, heard.emotion)
+        yield self.done(text, Attribution(None, None))
+
+    def say(self, text: str, affect: Tensor | None, emotion: str | None) -> Iterator[Event]:
+        """A text that the model did not write, and its sound."""
         self._mark("first_text")
         yield TextDelta(text)
-        self._speaker = self._new_speaker(affect, heard.emotion)
+        self._speaker = self._new_speaker(affect, emotion)
         if isinstance(self._speaker, OwnSpeech):
             ids = self._encode(text)
             shared = read(self.model, ids, self.conversation.prefix.state).shared  # (T, D)
             for n, token in enumerate(ids):
                 self._speaker.read(token, shared[n], len(self.model.tokenizer.decode(ids[: n + 1])))
         yield from self._speak(text, final=True)
-        yield self._done(text, Attribution(None, None))
 
     def _new_speaker(self, affect: Tensor | None, emotion: str | None) -> Speaker | OwnSpeech | None:
         if isinstance(self._voice, OwnVoice):
@@ -239,6 +260,7 @@ class _Reply:
     def _mark(self, moment: str) -> None:
         self._timings_ms.setdefault(moment, 1000 * (perf_counter() - self._begun))
 
-    def _done(self, text: str, attribution: Attribution) -> Done:
+    def done(self, text: str, attribution: Attribution) -> Done:
+        """How the turn ends."""
         self._mark("total")
         return Done(text, self.thought.text, attribution, self._timings_ms)
