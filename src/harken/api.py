@@ -86,7 +86,7 @@ class Harken:
     def recipe(self) -> Recipe:
         return self.model.recipe
 
-    def voice(self, name: str | Voice | None = None) -> Voice | OwnVoice | None:
+    def voice(self, name: str | Voice | OwnVoice | None = None) -> Voice | OwnVoice | None:
         """The voice of a name, loaded once; None takes the one chosen at `load`. See `load` for names."""
         chosen = self._voice if name is None else name
         if not isinstance(chosen, str):
@@ -125,7 +125,7 @@ class Harken:
         instruction: Audio | str | None = None,
         think: Think = "after",
         seed: int | None = None,
-        voice: str | Voice | None = None,
+        voice: str | Voice | OwnVoice | None = None,
     ) -> Iterator[Event]:
         """Answer one turn, or the last turn of a history.
 
@@ -185,7 +185,7 @@ class Session:
         instruction: Audio | str | None = None,
         think: Think = "after",
         seed: int | None = None,
-        voice: str | Voice | None = None,
+        voice: str | Voice | OwnVoice | None = None,
     ) -> Iterator[Event]:
         """Answer the next turn; arguments as for `Harken.reply`. Closing the iterator interrupts it."""
         yield from self._answer(_content(said), instruction, think, seed, voice)
@@ -200,7 +200,7 @@ class Session:
         instruction: Audio | str | None,
         think: Think,
         seed: int | None,
-        voice: str | Voice | None,
+        voice: str | Voice | OwnVoice | None,
     ) -> Iterator[Event]:
         if instruction is not None and not _is_text(instruction):
             instruction = self.harken.hear_text(instruction)

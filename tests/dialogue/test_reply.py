@@ -11,7 +11,7 @@ from harken.dialogue.conversation import Conversation
 from harken.dialogue.events import Attribution, AudioChunk, Done, Heard, Notice, TextDelta, TraceDelta
 from harken.dialogue.guard import Care
 from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, AssistantTurn, UserTurn
-from harken.dialogue.reply import ReplySettings, reply
+from harken.dialogue.reply import ReplySettings, reply, say
 from harken.dialogue.sampling import Sampling
 from harken.testing import FakeVoice, ScriptedLM, heard_turn, tiny_model
 
@@ -288,3 +288,12 @@ def test_the_same_seed_gives_the_same_events_and_the_reply_does_not_depend_on_th
     assert run(None, "after") == run(None, "after")
     assert run(7, "after")[0] == run(7, "off")[0]
     assert run(7, "after") != run(8, "after")
+
+
+def test_a_text_that_is_given_is_said_and_not_kept():
+    conversation, voice = Conversation(ScriptedLM(lambda _: "Yes.")), FakeVoice()
+    events = list(say(conversation, "I am here. Go on.", voice))
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["I am here. Go on."]
+    assert [text for text, _ in voice.spoken] == ["I am here. Go on."]
+    assert isinstance(events[-1], Done) and events[-1].reply == "I am here. Go on."
+    assert conversation.turns == []

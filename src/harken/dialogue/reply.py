@@ -100,6 +100,14 @@ def reply(
     yield from turn.answer() if understood else turn.not_understood()
 
 
+def say(conversation: Conversation, text: str, voice: Voice | OwnVoice | None = None) -> Iterator[Event]:
+    """Say a text that is given, as a reply is said; the conversation does not keep it.
+
+    Yields: the text, its sound, and Done.
+    """
+    yield from _Reply(conversation, ReplySettings(), voice, None, "").given(text)
+
+
 def is_understood(heard: HeardTurn, least_confidence: float = LEAST_CONFIDENCE) -> bool:
     """Whether words were heard, and surely enough to be answered."""
     words = heard.transcript is None or bool(heard.transcript.strip())
@@ -190,6 +198,11 @@ class _Reply:
             feeling = ADJECTIVES.get(self._heard.emotion)
             opening = f"I can hear that you may feel {feeling}, but" if feeling else "I am sorry,"
             yield from self._say(f"{opening} I did not catch the words. Could you say it again in {spoken}?")
+        yield self._done(None)
+
+    def given(self, text: str) -> Iterator[Event]:
+        """Say a text, and no more."""
+        yield from self._say(text)
         yield self._done(None)
 
     def _instead(self, attribution: Attribution | None, reply: str = "") -> str | None:
