@@ -172,3 +172,10 @@ def served(host: Host, key: str | None = None) -> Iterator[Served]:
 def run(talk: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A test's conversation, with an end in any case."""
     asyncio.run(asyncio.wait_for(talk(), 120))
+
+
+async def on_server(running: Served, work: Coroutine[Any, Any, Any]) -> Any:
+    """What something gives that has to run on the server's own event loop."""
+    loop = running.host.worker._loop
+    assert loop is not None
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))

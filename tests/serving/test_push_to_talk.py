@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from served import ANSWER, Client, HeldLM, Served, a_host, heard, hum, run, script, served
+from served import ANSWER, Client, HeldLM, Served, a_host, heard, hum, on_server, run, script, served
 
 from harken.audio import pcm
 from harken.evaluation.systems.base import Question
@@ -254,28 +254,15 @@ def test_cancelling_stops_the_model_within_a_step() -> None:
             assert done["response"]["status"] == "cancelled"
             assert done["response"]["status_details"]["reason"] == "client_cancelled"
             model.let_go()
-            await running_out(running)
+            await on_server(running, running.host.worker.call(lambda: None))  # it has nothing left to do
             assert model.steps <= steps + 1
             before = len(client.told)
             await client.say()  # the session goes on
             await client.until("response.done")
             assert not [e for e in client.told[before:] if e.get("response_id") == done["response"]["id"]]
 
-    async def running_out(running: Served) -> None:
-        """Until the worker has nothing to do."""
-        await asyncio_to(running, running.host.worker.call(lambda: None))
-
     with served(a_host(model=model)) as running:
         run(lambda: talk(running))
-
-
-async def asyncio_to(running: Served, work: Any) -> Any:
-    """Await something on the server's own event loop."""
-    import asyncio
-
-    loop = running.host.worker._loop
-    assert loop is not None
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
 
 def test_a_reply_is_cut_to_what_was_heard_of_it() -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from harken.errors import MissingExtra
 
 try:
-    from fastapi import Depends, FastAPI, HTTPException, Request, Response, WebSocket
+    from fastapi import Depends, FastAPI, Request, Response, WebSocket
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from fastapi.staticfiles import StaticFiles
+    from starlette.exceptions import HTTPException
 except ImportError as error:
     raise MissingExtra("harken serve", "serve") from error
 
@@ -20,6 +22,8 @@ from harken import __version__
 from harken.serving import auth, connection, metrics, recordings
 from harken.serving.host import Host
 from harken.serving.wire import Refused
+
+CODES = {401: "invalid_api_key", 404: "not_found", 405: "method_not_allowed"}
 
 
 def serving_app(host: Host, key: str | None = None) -> FastAPI:
@@ -46,9 +50,19 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        code = "invalid_api_key" if error.status_code == 401 else None
-        fault = Refused(str(error.detail), code or "invalid_request")
-        return recordings.fault(fault, error.status_code)
+        return recordings.fault(
+            Refused(str(error.detail), CODES.get(error.status_code, "invalid_request")), error.status_code
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        param = str(first["loc"][-1])
+        return recordings.fault(Refused(f"{param}: {first['msg']}", param=param), 422)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return recordings.fault(Refused("the server failed", "server_failed", kind="server_error"), 500)
 
     @app.get("/healthz", summary="Whether the server lives")
     async def healthz() -> JSONResponse:

@@ -79,10 +79,10 @@ def _released(given: Event) -> Event:
 
 
 def _of_beta(session: Event) -> Event:
-    """A session as the beta shows it."""
+    """A session as the beta shows it; its models know no model but OpenAI's, so that none is named."""
     heard, said = session["audio"]["input"], session["audio"]["output"]
     names = {kind: name for name, kind in _FORMATS.items()}
-    kept = ("id", "object", "model", "instructions", "tools", "tool_choice", "harken")
+    kept = ("id", "object", "instructions", "tools", "tool_choice", "harken")
     return {
         **{name: session[name] for name in kept},
         "modalities": _modalities(session["output_modalities"]),

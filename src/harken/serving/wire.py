@@ -100,13 +100,14 @@ class Notice(_Own):
     text: str
 
 
-def _by_type(*models: Any) -> dict[str, type[BaseModel]]:
+def by_type(*models: Any) -> dict[str, type[BaseModel]]:
+    """Models of events by the events' names."""
     return {get_args(model.model_fields["type"].annotation)[0]: model for model in models}
 
 
-CLIENT_EVENTS = _by_type(*get_args(get_args(RealtimeClientEvent)[0]))
-OWN_EVENTS = _by_type(Heard, Attribution, TraceDelta, Notice)
-SERVER_EVENTS = _by_type(*get_args(get_args(RealtimeServerEvent)[0])) | OWN_EVENTS
+CLIENT_EVENTS = by_type(*get_args(get_args(RealtimeClientEvent)[0]))
+OWN_EVENTS = by_type(Heard, Attribution, TraceDelta, Notice)
+SERVER_EVENTS = by_type(*get_args(get_args(RealtimeServerEvent)[0])) | OWN_EVENTS
 
 
 def new_id(kind: str) -> str:
