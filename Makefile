@@ -53,5 +53,5 @@ $(FOR_DEMO): $(CREATED) pyproject.toml constraints.txt
 
 # Everything that the tests exercise; it holds what the demo needs.
 $(FOR_TEST): $(CREATED) pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[kokoro,units,train,data,eval,dev]'
+	$(INSTALL) --editable '.[kokoro,units,train,data,eval,serve,dev]'
 	@touch $@ $(FOR_DEMO)

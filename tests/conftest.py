@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -66,18 +66,18 @@ class Browser:
     port. `events` has what it told so far.
     """
 
-    def __init__(self, binary: str, profile: Path) -> None:
+    def __init__(self, binary: str, profile: Path, flags: Sequence[str] = ()) -> None:
         self.events: list[dict[str, Any]] = []
         self._unread, self._number, self._session = b"", 0, ""
         with ExitStack() as open_here:  # all of it is closed again where the browser does not start
-            self._start(binary, profile, open_here)
+            self._start([binary, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"], open_here)
             target = self.ask("Target.createTarget", url="about:blank")["targetId"]
             self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Network", "Runtime", "Log"):
                 self.ask(f"{domain}.enable")
             self._open = open_here.pop_all()
 
-    def _start(self, binary: str, profile: Path, open_here: ExitStack) -> None:
+    def _start(self, command: Sequence[str], open_here: ExitStack) -> None:
         with ExitStack() as only_for_the_start:
             commands, self._commands = (_out_of_the_way(end) for end in os.pipe())
             self._answers, answers = (_out_of_the_way(end) for end in os.pipe())
@@ -85,9 +85,9 @@ class Browser:
                 open_here.callback(os.close, end)
             for end in (commands, answers):
                 only_for_the_start.callback(os.close, end)
-            started = ("bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash", binary)
+            started = ("bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash")
             process = subprocess.Popen(
-                [*started, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+                [*started, *command],
                 pass_fds=(commands, answers),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -128,6 +128,11 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"]["value"]
 
+    def until(self, condition: str) -> None:
+        """Wait until something is so on the page."""
+        look = f"const look = () => ({condition}) ? done(true) : requestAnimationFrame(look); look();"
+        assert self.value(f"new Promise(done => {{ {look} }})")
+
     def told(self, *methods: str) -> list[dict[str, Any]]:
         """Events of these names."""
         return [event["params"] for event in self.events if event.get("method") in methods]
@@ -157,17 +162,23 @@ def _out_of_the_way(end: int) -> int:
     return moved
 
 
-@pytest.fixture
-def start_browser() -> Callable[[str, Path], Browser]:
-    """Starts a browser: its binary, and a folder for its profile."""
+@pytest.fixture(scope="session")
+def start_browser() -> Callable[..., Browser]:
+    """Starts a browser: its binary, a folder for its profile, and flags."""
     return Browser
 
 
-@pytest.fixture
-def browser(tmp_path: Path, needs: Callable[[str, bool, str], None]) -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def chromium(needs: Callable[[str, bool, str], None]) -> str:
+    """The browser's binary."""
     needs("chromium", CHROMIUM is not None, "there is no Chromium on PATH")
     assert CHROMIUM is not None
-    opened = Browser(CHROMIUM, tmp_path / "profile")
+    return CHROMIUM
+
+
+@pytest.fixture
+def browser(tmp_path: Path, chromium: str) -> Iterator[Browser]:
+    opened = Browser(chromium, tmp_path / "profile")
     try:
         yield opened
     finally:

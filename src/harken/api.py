@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
+from harken.dialogue.guard import Guard
 from harken.dialogue.render import AssistantTurn, Turn, UserTurn
 from harken.dialogue.reply import LEAST_CONFIDENCE, ReplySettings, Think, reply
 from harken.dialogue.sampling import Sampling
@@ -43,6 +44,7 @@ def load(
     name: str | Recipe | None = None,
     trained: str | os.PathLike[str] | None = None,
     voice: str | Voice | None = "recipe",
+    guard: Guard | None = None,
 ) -> Harken:
     """A model that is ready to hear; weights that are not here yet are fetched.
 
@@ -54,6 +56,7 @@ def load(
             recipe's external voice; "kokoro" that one in any case; "none" or None nobody; another string a
             speaker by name, the model's own or the external voice's (loaded when it first speaks); or any
             `harken.voices.base.Voice`.
+        guard: may answer in the model's place, as `harken.dialogue.guard.Care` does; None lets it speak.
 
     Raises: RecipeError where parts do not fit each other, WeightsError where weights cannot be had.
     """
@@ -61,14 +64,17 @@ def load(
 
     folder = Path(trained) if trained is not None else None
     chosen = chosen_recipe(name, folder)
-    return Harken(load_model(chosen, folder), voice)
+    return Harken(load_model(chosen, folder), voice, guard)
 
 
 class Harken:
     """A spoken language model and its voice."""
 
-    def __init__(self, model: SpokenLM, voice: str | Voice | None = "recipe") -> None:
+    def __init__(
+        self, model: SpokenLM, voice: str | Voice | None = "recipe", guard: Guard | None = None
+    ) -> None:
         self.model = model
+        self.guard = guard
         self._voices: dict[str, Voice] = {}
         self._own_voice: OwnVoice | None = None
         self._prefixes: dict[str, Prefix] = {}
@@ -78,7 +84,7 @@ class Harken:
     def recipe(self) -> Recipe:
         return self.model.recipe
 
-    def voice(self, name: str | Voice | None = None) -> Voice | OwnVoice | None:
+    def voice(self, name: str | Voice | OwnVoice | None = None) -> Voice | OwnVoice | None:
         """The voice of a name, loaded once; None takes the one chosen at `load`. See `load` for names."""
         chosen = self._voice if name is None else name
         if not isinstance(chosen, str):
@@ -117,7 +123,7 @@ class Harken:
         instruction: Audio | str | None = None,
         think: Think = "after",
         seed: int | None = None,
-        voice: str | Voice | None = None,
+        voice: str | Voice | OwnVoice | None = None,
     ) -> Iterator[Event]:
         """Answer one turn, or the last turn of a history.
 
@@ -177,7 +183,7 @@ class Session:
         instruction: Audio | str | None = None,
         think: Think = "after",
         seed: int | None = None,
-        voice: str | Voice | None = None,
+        voice: str | Voice | OwnVoice | None = None,
     ) -> Iterator[Event]:
         """Answer the next turn; arguments as for `Harken.reply`. Closing the iterator interrupts it."""
         yield from self._answer(_content(said), instruction, think, seed, voice)
@@ -192,12 +198,12 @@ class Session:
         instruction: Audio | str | None,
         think: Think,
         seed: int | None,
-        voice: str | Voice | None,
+        voice: str | Voice | OwnVoice | None,
     ) -> Iterator[Event]:
         if instruction is not None and not _is_text(instruction):
             instruction = self.harken.hear_text(instruction)
         settings = ReplySettings(think, cast("str | None", instruction) or None, Sampling(seed))
-        yield from reply(self.conversation, content, settings, self.harken.voice(voice))
+        yield from reply(self.conversation, content, settings, self.harken.voice(voice), self.harken.guard)
 
     def _remember(self, history: list[Message]) -> NDArray[np.float32] | str:
         """Put all turns but the last into the conversation; gives what the last one says."""

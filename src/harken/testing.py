@@ -323,6 +323,11 @@ class ToneVoice:
         return sound, said
 
 
+def loud_is_speech() -> Callable[[Samples], float]:
+    """A judge of what is speech for a stream, as `harken.serving` opens them: whatever can be heard is."""
+    return lambda samples: float(np.abs(samples).max() > 0.01)
+
+
 Answer = str | Completion | LLMError
 
 

@@ -38,9 +38,9 @@ class Fakes:
         self.voice: FakeVoice | Exception = FakeVoice()
         self.loaded: list[tuple[str | None, Path | None]] = []
 
-    def load(self, recipe=None, trained=None, voice="recipe"):
+    def load(self, recipe=None, trained=None, voice="recipe", guard=None):
         self.loaded.append((recipe, trained))
-        return api.Harken(self.model, voice)
+        return api.Harken(self.model, voice, guard)
 
     def open_voice(self, kind, speaker):
         if isinstance(self.voice, Exception):
@@ -138,6 +138,22 @@ def test_system_and_instruction_reach_the_model(fakes, capsys):
     run(capsys, "a.wav", "--json", "--system", "Be brief.", "--instruction", "Answer in one word.")
     read = "".join(fakes.model.read_texts)
     assert "system\nBe brief.<|im_end|>" in read and "user\nAnswer in one word.\n·" in read
+
+
+def test_a_turn_about_danger_is_answered_by_the_guard_unless_it_is_not_wanted(fakes, capsys):
+    fakes.model.heard = lambda samples: heard_turn("I want to die.", width=1)
+    code, (row,), err = run(capsys, "a.wav", "--json")
+    assert code == 0 and "emergency number" in row["reply"] and "the guard answers" in err
+    assert row["attribution"] == {"emotion": "sad", "cause": "the job"} and row["speech"] == "a.reply.wav"
+    Path("care.toml").write_text('[en]\nreply = "Call the ward."\n')
+    _, (row,), _ = run(capsys, "a.wav", "--json", "--care", "care.toml")
+    assert row["reply"] == "Call the ward."
+    _, (row,), err = run(capsys, "a.wav", "--json", "--no-care")
+    assert (row["reply"], err) == (ANSWER, "")
+    code, rows, err = run(capsys, "a.wav", "--json", "--care", "gone.toml")
+    assert (code, rows) == (2, []) and "gone.toml: cannot be read" in err
+    code, _, err = run(capsys, "a.wav", "--no-care", "--care", "care.toml")
+    assert code == 2 and "--no-care does not use --care" in err
 
 
 def test_a_spoken_instruction_is_heard(fakes, capsys):

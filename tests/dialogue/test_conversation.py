@@ -140,3 +140,43 @@ def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard():
 def test_what_was_spoken_by_a_moment_is_whole_words(played_ms, heard):
     chunks = sound((0, 1000, 10), (1000, 2000, 24))
     assert spoken_text("I am here. Tell me more.", chunks, played_ms) == heard
+
+
+@torch.no_grad()
+def test_a_history_that_was_changed_is_read_from_where_it_changed():
+    model = tiny_model()
+    conversation = Conversation(model)
+    first, second = (
+        UserTurn(heard_turn("My dog died.").embeddings),
+        UserTurn(heard_turn("Thank you").embeddings),
+    )
+    for turn, answer in ((first, "I am sorry."), (second, "Of course.")):
+        conversation.ask(turn)
+        conversation.answer(answer)
+    histories = (
+        [first, AssistantTurn("I am sorry."), second, AssistantTurn("Of course.")],  # as it is
+        [first, AssistantTurn("I am sorry."), second, AssistantTurn("Of")],
+        [first, AssistantTurn("I am"), second],
+        [UserTurn("Hello?"), first, AssistantTurn("I am sorry.")],
+        [],
+    )
+    for history in histories:
+        conversation.remember(history)
+        opening, _ = conversation.ask(UserTurn("What now?"))
+        expected = render([*history, UserTurn("What now?")], model.tokenizer, model.recipe.system)
+        logits, state, _ = model.read(embed_segments(model, expected)[None])
+        torch.testing.assert_close(opening.logits, logits[0], rtol=1e-4, atol=1e-4)
+        assert opening.state.length == state.length
+
+
+def test_what_stays_of_a_history_is_not_read_again():
+    model = ScriptedLM(lambda _: "Yes.")
+    conversation = Conversation(model)
+    said = UserTurn(heard_turn("Hello there", width=1).embeddings)
+    conversation.ask(said)
+    conversation.answer("Yes, I am here.")
+    conversation.remember([said, AssistantTurn("Yes")])
+    conversation.ask(UserTurn("And now?"))
+    assert model.read_texts[-1] == (
+        "<|im_start|>assistant\nYes<|im_end|>\n<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n"
+    )

@@ -9,8 +9,9 @@ import pytest
 
 from harken.dialogue.conversation import Conversation
 from harken.dialogue.events import Attribution, AudioChunk, Done, Heard, Notice, TextDelta, TraceDelta
+from harken.dialogue.guard import Care
 from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, AssistantTurn, UserTurn
-from harken.dialogue.reply import ReplySettings, reply
+from harken.dialogue.reply import ReplySettings, reply, say
 from harken.dialogue.sampling import Sampling
 from harken.testing import FakeVoice, ScriptedLM, heard_turn, tiny_model
 
@@ -124,6 +125,76 @@ def test_words_that_were_not_caught_get_one_clear_line_and_no_answer(heard):
     assert len(conversation.model.read_texts) == 1  # nothing but the system prompt
 
 
+def stopping_at(words):
+    """A guard that says Stop. once these words are in the reply, and what it was asked."""
+    asked = []
+
+    def guard(exchange):
+        asked.append(exchange)
+        return "Stop. Talk to people." if words in exchange.reply else None
+
+    return guard, asked
+
+
+@pytest.mark.parametrize("confidence", (0.9, 0.2))
+def test_a_turn_about_danger_gets_the_fixed_answer_and_the_model_writes_none(confidence):
+    conversation = Conversation(model(transcript="I want to die.", confidence=confidence))
+    voice = FakeVoice()
+    events = list(reply(conversation, SAMPLES, voice=voice, guard=Care()))
+    told = events[-1].reply
+    assert "emergency number" in told and text_of(events, TextDelta) == told
+    assert " ".join(text for text, _ in voice.spoken) == told
+    chunks = [event for event in events if isinstance(event, AudioChunk)]
+    assert chunks[-1].text_end == len(told) and all(a.end_ms == b.start_ms for a, b in pairwise(chunks))
+    assert ANSWER not in "".join(conversation.model.read_texts)
+    assert conversation.turns[1:] == ([AssistantTurn(told)] if confidence > 0.5 else [])
+    understood = [event for event in events if isinstance(event, Attribution)]
+    assert understood == ([Attribution("sad", "I lost")] if confidence > 0.5 else [])
+
+
+def test_a_written_turn_about_danger_gets_the_fixed_answer():
+    events = list(reply(Conversation(model()), "I want to die.", ReplySettings(think="off"), guard=Care()))
+    assert kinds(events) == ["Notice", "TextDelta", "Done"] and "emergency number" in events[-1].reply
+
+
+def test_a_guard_sees_the_turn_then_the_attribution_and_the_reply_as_it_grows():
+    guard, asked = stopping_at("never")
+    events = list(reply(Conversation(model()), SAMPLES, ReplySettings(think="before"), guard=guard))
+    assert events[-1].reply == ANSWER
+    first = asked[0]
+    assert (first.said, first.heard, first.attribution) == (
+        "I lost my job.", events[0], Attribution("sad", "I lost")
+    )  # fmt: skip
+    replies = [exchange.reply for exchange in asked]
+    assert replies[0] == "" and replies[-1] == ANSWER and replies == sorted(replies, key=len)
+
+
+def test_words_that_the_guard_objects_to_are_neither_shown_nor_spoken():
+    guard, _ = stopping_at("see")
+    conversation, voice = Conversation(model()), FakeVoice()
+    events = list(reply(conversation, SAMPLES, voice=voice, guard=guard))
+    told = "That hurts a lot. I can se … Stop. Talk to people."
+    assert events[-1].reply == told == text_of(events, TextDelta)
+    assert [text for text, _ in voice.spoken] == ["That hurts a lot.", "… Stop. Talk to people."]
+    assert conversation.turns[1] == AssistantTurn(told)
+    chunks = [event for event in events if isinstance(event, AudioChunk)]
+    assert chunks[-1].text_end == len(told) and chunks[0].end_ms == chunks[1].start_ms > 0
+    assert conversation.interrupted_at(chunks[0].end_ms) == "That hurts a lot."
+
+
+def test_a_cause_that_speaks_of_danger_brings_the_fixed_answer_after_the_reply():
+    thoughts = 'The speaker feels sad because: "I want to die"'
+    misheard = ScriptedLM(
+        lambda text: thoughts + THINK_CLOSE if text.endswith("<think>\n") else ANSWER,
+        lambda samples: heard_turn("I wan to dye.", width=1),
+    )
+    conversation, voice = Conversation(misheard), FakeVoice()
+    done = list(reply(conversation, SAMPLES, voice=voice, guard=Care()))[-1]
+    assert done.reply.startswith(f"{ANSWER} I am really glad") and "emergency number" in done.reply
+    assert voice.spoken[2][0].startswith("I am really glad")
+    assert conversation.turns[1] == AssistantTurn(done.reply)
+
+
 def test_unsure_gender_is_not_guessed_and_long_recordings_are_announced():
     heard = heard_turn(width=1, seconds=3600.0, words_from_s=3300.0)
     heard.gender = {"female": 0.55, "male": 0.45}
@@ -217,3 +288,12 @@ def test_the_same_seed_gives_the_same_events_and_the_reply_does_not_depend_on_th
     assert run(None, "after") == run(None, "after")
     assert run(7, "after")[0] == run(7, "off")[0]
     assert run(7, "after") != run(8, "after")
+
+
+def test_a_text_that_is_given_is_said_and_not_kept():
+    conversation, voice = Conversation(ScriptedLM(lambda _: "Yes.")), FakeVoice()
+    events = list(say(conversation, "I am here. Go on.", voice))
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["I am here. Go on."]
+    assert [text for text, _ in voice.spoken] == ["I am here. Go on."]
+    assert isinstance(events[-1], Done) and events[-1].reply == "I am here. Go on."
+    assert conversation.turns == []

@@ -281,12 +281,6 @@ def test_the_command_serves_until_it_is_interrupted(out: Path) -> None:
     assert len(read_ratings(out / "ratings.csv")) == 1
 
 
-def until(browser: Any, condition: str) -> None:
-    """Wait until something is so on the page."""
-    look = f"const look = () => ({condition}) ? done(true) : requestAnimationFrame(look); look();"
-    assert browser.value(f"new Promise(done => {{ {look} }})")
-
-
 def chosen(browser: Any) -> str:
     """The ratings that are on show, in the order of the scales."""
     return str(
@@ -302,31 +296,31 @@ def test_a_person_rates_with_the_keyboard_and_goes_on_later(
     out = finished_run(tmp_path, FakeSystem(), dialogues=1)
     with served(session(out)) as url:
         browser.open(url)
-        until(browser, "document.querySelectorAll('audio').length === 4")
-        until(browser, "[...document.querySelectorAll('audio')].every(sound => sound.duration > 0.2)")
+        browser.until("document.querySelectorAll('audio').length === 4")
+        browser.until("[...document.querySelectorAll('audio')].every(sound => sound.duration > 0.2)")
         browser.press(" ")
-        until(
-            browser, "[...document.querySelectorAll('audio')].at(-1).currentTime > 0"
+        browser.until(
+            "[...document.querySelectorAll('audio')].at(-1).currentTime > 0"
         )  # all before it are over
         browser.press("Enter")  # too early: nothing is rated
         for key in "42":
             browser.press(key)
-        until(browser, "document.querySelectorAll('[aria-pressed=true]').length === 2")
+        browser.until("document.querySelectorAll('[aria-pressed=true]').length === 2")
         assert chosen(browser) == "42" and len(read_ratings(out / "ratings.csv")) == 2
     with served(session(out)) as url:
         browser.open(url)
-        until(browser, "document.querySelectorAll('[aria-pressed=true]').length === 2")
+        browser.until("document.querySelectorAll('[aria-pressed=true]').length === 2")
         for key in ("5", "ArrowUp", "3", "Enter"):  # at the last scale; one up, and changed
             browser.press(key)
-        until(browser, "document.getElementById('count').textContent === '1 of 2 rated'")
-        until(browser, "document.querySelectorAll('[aria-pressed=true]').length === 0")
+        browser.until("document.getElementById('count').textContent === '1 of 2 rated'")
+        browser.until("document.querySelectorAll('[aria-pressed=true]').length === 0")
         for key in ("1", "1", "1", "Enter"):
             browser.press(key)
-        until(browser, "!document.getElementById('end').hidden")
+        browser.until("!document.getElementById('end').hidden")
         browser.value("document.getElementById('language').click() ?? true")
         assert "所有回复都已评分" in browser.value("document.body.innerText")
         browser.press("ArrowLeft")
-        until(browser, "!document.getElementById('task').hidden")
+        browser.until("!document.getElementById('task').hidden")
         assert chosen(browser) == "111" and "待评分的回复" in browser.value("document.body.innerText")
         assert "Reply to <b>task3" in browser.value("document.body.innerText"), "text is shown as it is"
         assert browser.value("document.documentElement.scrollWidth <= innerWidth"), "a phone shows it whole"

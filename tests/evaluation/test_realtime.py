@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from harken.audio import pcm
 from harken.errors import HarkenError, InputError, MissingExtra
-from harken.evaluation.systems import pcm
 from harken.evaluation.systems.base import Question, Unanswered
 from harken.evaluation.systems.realtime import RealtimeSystem
 from harken.evaluation.systems.select import open_system

@@ -16,13 +16,14 @@ import soundfile
 from fake_servers import QUICK, FakeServer, JsonHandler, serving
 
 from harken.api import Harken
+from harken.audio import pcm
 from harken.audio.io import write
 from harken.dialogue.conversation import embed_segments
 from harken.dialogue.events import Attribution, Done, Event
 from harken.dialogue.render import AssistantTurn, UserTurn, render
 from harken.errors import DataError, HarkenError, InputError
 from harken.evaluation.spoken_qa import Prediction, write_predictions
-from harken.evaluation.systems import chat, pcm
+from harken.evaluation.systems import chat
 from harken.evaluation.systems.base import Felt, Question, Unanswered, ranks
 from harken.evaluation.systems.predictions import Predictions
 from harken.evaluation.systems.select import open_system

@@ -21,6 +21,8 @@ from harken.cli.judges import EvaluateJudge
 from harken.cli.rate import Rate
 from harken.cli.recipes import ListRecipes, ShowRecipe
 from harken.cli.reply import Reply
+from harken.cli.serve import Serve
+from harken.cli.talk import Talk
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
 from harken.cli.work import Bench, Evaluate, Train
 from harken.errors import Stopped
@@ -104,6 +106,8 @@ def _commands() -> Any:
     )
     groups = (
         named("reply", Reply),
+        named("talk", Talk),
+        named("serve", Serve),
         named("weights", *weights, about="List, fetch and check weights."),
         named("recipes", *recipes, about="List and show recipes."),
         named("train", Train),

@@ -8,9 +8,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harken.errors import HarkenError, RecipeError
+from harken.errors import HarkenError, InputError, RecipeError
 from harken.recipes import Recipe, read_recipe, recipe
+
+if TYPE_CHECKING:
+    from harken.dialogue.guard import Guard
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -36,6 +40,19 @@ def named_recipe(name: str) -> Recipe:
     try:
         return read_recipe(Path(name)) if name.endswith(".json") else recipe(name)
     except RecipeError as error:
+        raise WrongUse(error.message, error.hint) from None
+
+
+def chosen_guard(care: Path | None, no_care: bool) -> Guard | None:
+    """What `--care` and `--no-care` ask for. Raises WrongUse."""
+    if no_care:
+        check_unused("--no-care", {"--care": care})
+        return None
+    from harken.dialogue.guard import Care
+
+    try:
+        return Care(care)
+    except InputError as error:
         raise WrongUse(error.message, error.hint) from None
 
 

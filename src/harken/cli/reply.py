@@ -13,12 +13,13 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from harken.cli.command import DONE, FAILED, Command, WrongUse, named_recipe, say, say_error
+from harken.cli.command import DONE, FAILED, Command, WrongUse, chosen_guard, named_recipe, say, say_error
 from harken.errors import HarkenError, InputError
 
 if TYPE_CHECKING:
     from harken.api import Harken, Session
     from harken.cli.show import Turn
+    from harken.dialogue.guard import Guard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,11 @@ class Reply(Command):
     """Who speaks: a voice's name, or none."""
     seed: int | None = None
     """Draw the reply with this seed, instead of taking the most probable one."""
+    care: Path | None = None
+    """What is said to turns about self-harm or danger, and what is looked for, instead of what Harken brings
+    (docs/safety.md)."""
+    no_care: bool = False
+    """Let the model answer such turns itself."""
 
     def run(self) -> int:
         if not self.audio:
@@ -55,6 +61,7 @@ class Reply(Command):
             raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
         if self.recipe:
             named_recipe(self.recipe)
+        guard = chosen_guard(self.care, self.no_care)
         if self.checkpoint and not (self.checkpoint / "recipe.json").is_file():
             raise WrongUse(
                 f"--checkpoint {self.checkpoint} holds no recipe.json", "name a folder that was trained"
@@ -63,16 +70,16 @@ class Reply(Command):
             raise WrongUse(f"--out {self.out} is not a folder", "name a folder; it is made if need be")
         results = sys.stdout
         with redirect_stdout(sys.stderr):  # whatever a library prints is not a result
-            return _Run(self, results).all()
+            return _Run(self, results, guard).all()
 
 
 class _Run:
     """One run of the command: the model is loaded when the first recording turns out to be readable."""
 
-    def __init__(self, options: Reply, results: IO[str]) -> None:
+    def __init__(self, options: Reply, results: IO[str], guard: Guard | None) -> None:
         from harken.cli.show import People
 
-        self.options = options
+        self.options, self.guard = options, guard
         self.results = results
         self.people = None if options.json else People(results)
         self.targets = speech_paths(options.audio, options.out)
@@ -148,7 +155,7 @@ class _Run:
 
         logging.disable_progress_bar()
         try:
-            return api.load(self.options.recipe, trained=self.options.checkpoint)
+            return api.load(self.options.recipe, trained=self.options.checkpoint, guard=self.guard)
         except HarkenError as error:
             raise _Stop(error.message, error.hint) from None
 

@@ -19,6 +19,7 @@ from harken.dialogue.events import (
     Notice,
     TextDelta,
 )
+from harken.dialogue.record import turn_record
 
 BAR_WIDTH = 24
 LEAST_SHOWN = 0.05
@@ -53,24 +54,8 @@ class Turn:
         """The object that `--json` prints; the turn is done."""
         heard, done = self.heard, self.done
         assert heard is not None and done is not None
-        timings = {name: done.timings_ms.get(name) for name in ("first_text", "first_audio", "total")}
-        row = {
-            "input": self.input,
-            "heard": {
-                "emotion": heard.emotion,
-                "scores": {label: round(p, 4) for label, p in heard.scores.items()},
-                "speaker": {"gender": heard.gender},
-                "transcript": heard.transcript,
-                "seconds": round(heard.seconds, 3),
-            },
-            "attribution": {"emotion": done.attribution.emotion, "cause": done.attribution.cause},
-            "trace": done.trace or None,
-            "reply": done.reply,
-            "speech": str(self.speech) if self.speech else None,
-            "think": self.think,
-            "timings_ms": {name: None if ms is None else round(ms, 1) for name, ms in timings.items()},
-            "real_time_factor": round(done.timings_ms["total"] / 1000 / heard.seconds, 3),
-        }
+        speech = str(self.speech) if self.speech else None
+        row = turn_record(self.input, heard, done, self.think, speech, done.timings_ms)
         return json.dumps(row, ensure_ascii=False)
 
 

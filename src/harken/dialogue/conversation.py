@@ -78,6 +78,8 @@ class Conversation:
         self._entries: list[_Entry] = []
         self._state = self.prefix.state
         self.asked = 0
+        self.dropped = 0
+        """Turns that had to go so far."""
 
     @property
     def turns(self) -> list[Turn]:
@@ -92,6 +94,19 @@ class Conversation:
     def add(self, turn: Turn) -> None:
         """Put a turn into the history; it is read when it is needed."""
         self._entries.append(_Entry(turn, render_turn(turn, self.model.tokenizer)))
+
+    def remember(self, turns: Sequence[Turn]) -> None:
+        """Make the history these turns, oldest first; what was read of those at its beginning that stay is
+        kept.
+        """
+        pairs = zip(self._entries, turns, strict=False)
+        same = next((n for n, (entry, turn) in enumerate(pairs) if not _same(entry.turn, turn)), None)
+        kept = min(len(self._entries), len(turns)) if same is None else same
+        del self._entries[kept:]
+        read = sum(entry.length for entry in self._entries if entry.read)
+        self._state = self._state.rollback(self.prefix.state.length + read)
+        for turn in turns[kept:]:
+            self.add(turn)
 
     def ask(self, turn: UserTurn) -> tuple[Opening, int]:
         """Add the user's turn and read up to where the answer begins.
@@ -147,6 +162,7 @@ class Conversation:
         ):
             self._entries.pop(0)
             dropped += 1
+        self.dropped += dropped
         self._state = self.prefix.state
         for entry in self._entries:
             entry.read = False
@@ -162,6 +178,16 @@ class Conversation:
         for entry in unread:
             entry.read = True
         return opening
+
+
+def _same(one: Turn, other: Turn) -> bool:
+    """Whether two turns read alike; heard vectors are told apart by which they are."""
+    if isinstance(one, AssistantTurn) or isinstance(other, AssistantTurn):
+        return one == other
+    alike = one.content is other.content or (
+        isinstance(one.content, str) and isinstance(other.content, str) and one.content == other.content
+    )
+    return alike and one.instruction == other.instruction
 
 
 def spoken_text(text: str, sound: Sequence[AudioChunk], played_ms: float) -> str:

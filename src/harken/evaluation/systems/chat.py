@@ -13,9 +13,9 @@ from typing import Any
 
 import soundfile
 
+from harken.audio import pcm
 from harken.audio.io import Recording, read
 from harken.errors import InputError
-from harken.evaluation.systems import pcm
 from harken.evaluation.systems.base import Answer, Question, Unanswered
 
 

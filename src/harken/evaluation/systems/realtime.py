@@ -12,9 +12,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from harken.audio import pcm
 from harken.audio.io import Samples, read
 from harken.errors import HarkenError, InputError, MissingExtra
-from harken.evaluation.systems import pcm
 from harken.evaluation.systems import realtime_events as events
 from harken.evaluation.systems.base import Answer, Question, Unanswered
 from harken.llm.server import key_in, one_line

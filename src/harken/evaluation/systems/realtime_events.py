@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harken.audio import pcm
 from harken.audio.io import Samples
-from harken.evaluation.systems import pcm
 
 TEXTS = (
     "response.output_text.delta",

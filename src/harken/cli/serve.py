@@ -1,0 +1,86 @@
+"""`harken serve`: the realtime server, which clients of OpenAI's Realtime protocol speak to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harken.cli.command import DONE, Command, WrongUse, check_counts, chosen_guard, named_recipe, say
+
+if TYPE_CHECKING:
+    from harken.dialogue.guard import Guard
+    from harken.serving.host import Host
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Command):
+    """Serve conversations: OpenAI's Realtime protocol at /v1/realtime, whole recordings at /v1/audio/replies,
+    a page at /. Ctrl-C ends it when what has begun is said; twice, at once."""
+
+    host: str = "127.0.0.1"
+    """Where it listens. Where others than this machine reach it, HARKEN_API_KEY has to hold a key."""
+    port: int = 8998
+    """Which port; 0 takes a free one."""
+    recipe: str | None = None
+    """Which system answers (`harken recipes list`); mini where nothing else is said."""
+    checkpoint: Path | None = None
+    """A folder of trained parts with their recipe, instead of those that ship with Harken."""
+    voice: str = "recipe"
+    """Who speaks where a client chooses nobody: a voice's name, or none."""
+    sessions: int = 4
+    """Speak to so many at once; others are told that the server is busy."""
+    session_minutes: int = 60
+    """How long a session may last."""
+    turn_seconds: int = 60
+    """How long a turn of the user's may be."""
+    compat: Literal["none", "beta"] = "none"
+    """Speak the protocol's beta, to older clients."""
+    care: Path | None = None
+    """What is said to turns about self-harm or danger, and what is looked for, instead of what Harken brings
+    (docs/safety.md)."""
+    no_care: bool = False
+    """Let the model answer such turns itself."""
+
+    def run(self) -> int:
+        if self.recipe and self.checkpoint:
+            raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
+        if self.recipe:
+            named_recipe(self.recipe)
+        if not 0 <= self.port <= 65_535:
+            raise WrongUse(f"--port {self.port} is no port", "--port 8998, for example")
+        check_counts(
+            {
+                "--sessions": self.sessions,
+                "--session-minutes": self.session_minutes,
+                "--turn-seconds": self.turn_seconds,
+            }
+        )
+        guard = chosen_guard(self.care, self.no_care)
+        from harken.serving.auth import key_for
+        from harken.serving.server import Server, listen
+
+        key = key_for(self.host)
+        with listen(self.host, self.port) as at:
+            server = Server(self._host(guard), key)
+            port = at.getsockname()[1]
+            name = f"[{self.host}]" if ":" in self.host else self.host
+            say(f"ws://{name}:{port}/v1/realtime takes {self.sessions} sessions at once; Ctrl-C ends it")
+            server.run(sockets=[at])
+        return DONE
+
+    def _host(self, guard: Guard | None) -> Host:
+        from harken import api
+        from harken.evaluation.progress import quiet_libraries
+        from harken.serving.host import Host
+        from harken.serving.limits import Limits
+        from harken.serving.turns import open_vad
+
+        quiet_libraries()
+        limits = Limits(
+            sessions=self.sessions,
+            session_s=60.0 * self.session_minutes,
+            buffered_s=float(self.turn_seconds),
+        )
+        harken = api.load(self.recipe, trained=self.checkpoint)
+        return Host(harken, open_vad(), limits, voice=self.voice, guard=guard, beta=self.compat == "beta")

@@ -1,0 +1,160 @@
+"""Talking on the machine itself: turns are found in the microphone's stream as the server finds them, each is
+answered by a thread of its own, and the loudspeaker says the reply.
+
+A machine that hears its own loudspeaker would interrupt itself. So the microphone is not heeded while a reply
+is said, unless the user wears headphones: then talking stops the reply.
+
+Shapes: N samples at 16 kHz.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from typing import Protocol, cast
+
+import numpy as np
+
+from harken.api import Session
+from harken.audio.io import SAMPLE_RATE_HZ, Samples
+from harken.dialogue.events import AudioChunk, Event
+from harken.dialogue.reply import Think
+from harken.errors import HarkenError
+from harken.serving.devices import Loudspeaker
+from harken.serving.turns import WINDOW, Probability, Started, TurnDetector
+
+THRESHOLD, SILENCE_MS, PADDING_MS = 0.5, 500, 300
+"""The server's own, where a client chooses nothing."""
+
+
+class Screen(Protocol):
+    """Where a conversation is shown."""
+
+    def listening(self) -> None:
+        """The user may talk."""
+
+    def begin(self) -> None:
+        """A turn has ended, and is answered."""
+
+    def event(self, event: Event) -> None:
+        """What happens during the reply."""
+
+    def end(self, interrupted: bool) -> None:
+        """The reply is said, or was stopped."""
+
+    def failed(self, error: HarkenError) -> None:
+        """The turn cannot be answered."""
+
+
+class Turns:
+    """A stream, cut into turns."""
+
+    def __init__(self, open_vad: Callable[[], Probability]) -> None:
+        self._open_vad = open_vad
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was heard."""
+        self._detector = TurnDetector(self._open_vad(), THRESHOLD, SILENCE_MS)
+        self._kept = np.zeros(0, np.float32)
+
+    def hear(self, samples: Samples) -> Iterable[Started | Samples]:
+        """Where the next samples (N,) begin a turn, and turns (M,) that they end."""
+        self._kept = np.concatenate([self._kept, samples])
+        for told in self._detector.hear(samples):
+            if isinstance(told, Started):
+                yield told
+                continue
+            turn, self._kept = self._kept, self._kept[:0]
+            yield turn
+        if not self._detector.speaking:
+            self._kept = self._kept[-(PADDING_MS * SAMPLE_RATE_HZ // 1000 + WINDOW) :]
+
+
+class Talk:
+    """One conversation."""
+
+    def __init__(
+        self,
+        session: Session,
+        loudspeaker: Loudspeaker,
+        open_vad: Callable[[], Probability],
+        screen: Screen,
+        think: Think = "after",
+        interrupting: bool = False,
+    ) -> None:
+        """Args: interrupting: talking stops a reply."""
+        self._session, self._loudspeaker, self._screen = session, loudspeaker, screen
+        self._think: Think = think
+        self._interrupting = interrupting
+        self._turns = Turns(open_vad)
+        self._answering: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._fault: Exception | None = None
+
+    def run(self, chunks: Iterable[Samples]) -> None:
+        """Talk until there are no more chunks (N,)."""
+        self._screen.listening()
+        for samples in chunks:
+            if self._answering is not None and not self._busy():
+                self._finish(interrupted=False)
+                self._screen.listening()
+            if self._answering is not None and not self._interrupting:
+                continue
+            for told in self._turns.hear(samples):
+                if not isinstance(told, Started):
+                    self._answer(told)
+                elif self._answering is not None:
+                    self._interrupt()
+        self._stop.set()
+        if self._answering is not None:
+            self._finish(interrupted=self._busy())
+
+    def _busy(self) -> bool:
+        assert self._answering is not None, "a turn is being answered"
+        return self._answering.is_alive() or self._loudspeaker.playing
+
+    def _answer(self, turn: Samples) -> None:
+        self._screen.begin()
+        self._loudspeaker.begin()
+        self._stop.clear()
+        self._answering = threading.Thread(target=self._reply, args=(turn,))
+        self._answering.start()
+
+    def _reply(self, turn: Samples) -> None:
+        """On a thread of its own."""
+        reply = self._session.reply((turn, SAMPLE_RATE_HZ), think=self._think)
+        events = cast(Generator[Event, None, None], reply)
+        try:
+            for event in events:
+                if self._stop.is_set():
+                    return
+                self._screen.event(event)
+                if isinstance(event, AudioChunk):
+                    self._loudspeaker.play(event.samples, event.sample_rate)
+            self._loudspeaker.end()
+        except Exception as error:
+            self._fault = error
+        finally:
+            events.close()
+
+    def _interrupt(self) -> None:
+        assert self._answering is not None, "a turn is being answered"
+        self._stop.set()
+        self._answering.join()
+        self._session.interrupted_at(self._loudspeaker.hush())
+        self._finish(interrupted=True)
+
+    def _finish(self, interrupted: bool) -> None:
+        assert self._answering is not None, "a turn was answered"
+        self._answering.join()
+        self._answering = None
+        if not self._interrupting:
+            self._turns.clear()
+        fault, self._fault = self._fault, None
+        if isinstance(fault, HarkenError):
+            self._screen.failed(fault)
+        elif fault is not None:
+            raise fault
+        else:
+            self._screen.end(interrupted)

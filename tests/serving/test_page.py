@@ -1,0 +1,254 @@
+"""The page in headless Chromium: a person talks to it by a microphone that plays a recording, by keys, and by
+dropping a file; and it says what is wrong when something is. The server is scripted.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette", reason="the page needs harken[serve]")
+pytest.importorskip("uvicorn", reason="the page needs harken[serve]")
+
+from scripted_realtime import Said, ScriptedServer, serving
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SAD = Said(
+    "I got the job, but <b>my dad</b> isn't here to see it.",
+    "sad",
+    {"sad": 0.6, "happy": 0.3, "neutral": 0.08, "fear": 0.02},
+    "He would be proud of you.",
+    "<b>my dad</b> isn't here",
+    reply_s=0.4,
+)
+HAPPY = Said("We had cake.", "happy", {"happy": 0.9, "neutral": 0.1}, "How lovely!", reply_s=0.4)
+
+
+FAKE_MICROPHONE = (
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    f"--use-file-for-fake-audio-capture={EXAMPLES / 'sad.wav'}",
+)
+
+
+@pytest.fixture(scope="module")
+def one_browser(
+    chromium: str, start_browser: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    opened = start_browser(chromium, tmp_path_factory.mktemp("profile"), FAKE_MICROPHONE)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def browser(one_browser: Any) -> Iterator[Any]:
+    """The module's one browser, with a page that nobody has touched."""
+    yield one_browser
+    one_browser.open("about:blank")
+    one_browser.events.clear()
+
+
+def texts(browser: Any, selector: str) -> list[str]:
+    """What every element says."""
+    found = (
+        f"[...document.querySelectorAll({selector!r})].map(one => one.textContent.replaceAll('\\u202f', ' '))"
+    )
+    return [str(text) for text in browser.value(found)]
+
+
+def count(selector: str) -> str:
+    return f"document.querySelectorAll({selector!r}).length"
+
+
+def state(name: str) -> str:
+    return f"document.body.dataset.state === {name!r}"
+
+
+def key(browser: Any, kind: str, name: str = " ") -> None:
+    browser.ask("Input.dispatchKeyEvent", type=kind, key=name, text=name if kind == "keyDown" else "")
+
+
+def drop(browser: Any, sound: bytes, name: str = "said.wav") -> None:
+    """Drop a file on the page."""
+    browser.value(f"""(() => {{
+      const bytes = Uint8Array.from(atob("{base64.b64encode(sound).decode()}"), c => c.charCodeAt(0));
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([bytes], "{name}", {{ type: "audio/wav" }}));
+      for (const kind of ["dragover", "drop"])
+        document.body.dispatchEvent(new DragEvent(kind, {{ dataTransfer, bubbles: true, cancelable: true }}));
+      return true;
+    }})()""")
+
+
+def faultless(browser: Any, server: ScriptedServer) -> None:
+    """Nothing went wrong on the page, and it asked nobody else."""
+    assert browser.told("Runtime.exceptionThrown", "Log.entryAdded") == []
+    asked = {sent["request"]["url"] for sent in browser.told("Network.requestWillBeSent")}
+    assert all(address.startswith((server.address, "data:", "blob:", "about:")) for address in asked)
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth"), "a phone shows it whole"
+
+
+def test_a_person_talks_with_the_keyboard_alone_and_sees_what_was_heard(browser: Any) -> None:
+    with serving(ScriptedServer([SAD, HAPPY])) as server:
+        browser.open(server.address)
+        assert "How you say it counts" in browser.value("document.body.innerText")
+        browser.press(" ")
+        browser.until(state("listening") + "||" + state("hearing"))
+        assert browser.value("document.getElementById('talk').getAttribute('aria-pressed')") == "true"
+        browser.until(f"{count('.user b')} >= 2 && {count('.reply .player:not([hidden])')} >= 2")
+        browser.press(" ")
+        browser.until(state("idle"))
+        said = texts(browser, ".user .words")
+        assert said[:2] == [SAD.words, HAPPY.words], "text is shown as it is"
+        assert texts(browser, ".user .why")[0] == "You seem sad, because of “<b>my dad</b> isn't here”"
+        assert texts(browser, ".user mark")[0] == "<b>my dad</b> isn't here"
+        assert texts(browser, ".user .note")[0] == "sad 60 % · happy 30 % · neutral 8 %"
+        assert texts(browser, ".reply .words")[0].strip() == SAD.reply
+        assert all(note.startswith("first sound after ") for note in texts(browser, ".reply .note")[:2])
+        label = browser.value("document.querySelector('#chart svg').getAttribute('aria-label')")
+        assert label.replace("\u202f", " ").startswith("How you sounded: turn 1 sad 60 %, turn 2 happy 90 %")
+        assert browser.value(f"{count('#chart .top')} >= 2 && {count('#chart .lesser')} >= 3")
+        heard = browser.value("document.querySelector('.user .bars').getAttribute('d')")
+        assert len(set(heard.split("v"))) > 10, "the waveform is of the recording, not flat"
+        faultless(browser, server)
+
+
+def test_each_turn_can_be_played_again(browser: Any) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        drop(browser, (EXAMPLES / "sad.wav").read_bytes())
+        browser.until(f"{count('.player:not([hidden])')} === 2 && {state('idle')}")
+        for who in ("user", "reply"):
+            played = f"document.querySelector('.{who} .line').style.getPropertyValue('--played')"
+            browser.value(f"document.querySelector('.{who} .play').click() ?? true")
+            browser.until(f"parseFloat({played}) > 20")
+        assert browser.value(count(".play.playing")) in (0, 1), "one at a time"
+        faultless(browser, server)
+
+
+def test_a_recording_is_dropped_and_answered(browser: Any) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        drop(browser, (EXAMPLES / "sad.wav").read_bytes())
+        browser.until(f"{count('.user b')} === 1 && {state('idle')}")
+        assert abs(server.samples / 24_000 - 5.7) < 0.1
+        assert texts(browser, ".user .length") == ["5.7 s"]
+        asked = [event["type"] for event in server.got]
+        assert asked == ["session.update", "input_audio_buffer.commit", "response.create"]
+        drop(browser, b"no sound at all", "notes.txt")
+        browser.until("document.getElementById('fault').dataset.kind === 'file'")
+        assert "notes.txt is no recording" in texts(browser, "#fault-text")[0]
+        faultless(browser, server)
+
+
+def test_the_button_is_held_to_talk(browser: Any) -> None:
+    with serving(ScriptedServer([HAPPY])) as server:
+        browser.open(server.address)
+        browser.value("document.getElementById('hold').click() ?? true")
+        browser.until(state("hold"))
+        key(browser, "keyDown")
+        browser.until(f"{state('holding')} && document.body.style.getPropertyValue('--level') > 0")
+        while server.samples < 12_000:
+            browser.value("new Promise(requestAnimationFrame) && true")
+        key(browser, "keyUp")
+        browser.until(f"{count('.user b')} === 1 && {state('hold')}")
+        assert texts(browser, ".user .words") == [HAPPY.words]
+        asked = [event["type"] for event in server.got]
+        assert asked == ["session.update", "input_audio_buffer.commit", "response.create"]
+        updates = [e["session"]["audio"]["input"] for e in server.got if e["type"] == "session.update"]
+        assert updates[0]["turn_detection"] is None and server.samples > 0
+        faultless(browser, server)
+
+
+def test_talking_into_a_reply_stops_it_and_shows_how_much_was_heard(browser: Any) -> None:
+    long = Said("Go on.", "neutral", {"neutral": 1.0}, "I am going to tell a very long story.", None, 8.0)
+    with serving(ScriptedServer([long], turn_s=3.0)) as server:
+        browser.open(server.address)
+        browser.press(" ")
+        browser.until(f"{count('.reply s')} >= 1")
+        browser.press(" ")
+        assert texts(browser, ".reply .words")[0].startswith("I am going")
+        assert texts(browser, ".reply s")[0].startswith(" going")
+        assert "interrupted" in texts(browser, ".reply .note")[0]
+        cut = next(event for event in server.got if event["type"] == "conversation.item.truncate")
+        assert cut["item_id"] == "reply-0" and 0 <= cut["audio_end_ms"] < 8_000
+
+
+def test_escape_stops_a_reply(browser: Any) -> None:
+    long = Said("Go on.", "neutral", {"neutral": 1.0}, "I am going on.", None, 8.0, whole=False)
+    with serving(ScriptedServer([long])) as server:
+        browser.open(server.address)
+        drop(browser, (EXAMPLES / "angry.wav").read_bytes())
+        browser.value("document.getElementById('talk').focus() ?? true")
+        browser.until(state("speaking"))
+        browser.press("Escape")
+        browser.until(count(".reply s"))
+        assert "response.cancel" in [event["type"] for event in server.got]
+
+
+def test_no_permission_no_microphone_and_no_secure_page_are_said(browser: Any) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        for error, told in (
+            ("NotAllowedError", "is not allowed"),
+            ("NotFoundError", "There is no microphone"),
+            ("NotReadableError", "cannot be opened"),
+        ):
+            refuse = f'() => Promise.reject(new DOMException("no", "{error}"))'
+            browser.value(f"(navigator.mediaDevices.getUserMedia = {refuse}) && true")
+            browser.press(" ")
+            browser.until(f"document.getElementById('fault-text').textContent.includes('{told}')")
+            browser.until(state("idle"))
+        browser.value("delete Object.getPrototypeOf(navigator).mediaDevices")
+        browser.press(" ")
+        browser.until("document.getElementById('fault').dataset.kind === 'insecure'")
+        drop(browser, (EXAMPLES / "sad.wav").read_bytes())  # works without
+        browser.until(f"{count('.user b')} === 1")
+
+
+def test_a_busy_server_is_said_and_tried_again(browser: Any) -> None:
+    server = ScriptedServer([SAD], busy=True)
+    with serving(server):
+        browser.open(server.address)
+        browser.press(" ")
+        browser.until("document.getElementById('fault').dataset.kind === 'busy'")
+        assert "as many people as it can" in texts(browser, "#fault-text")[0]
+        server.busy = False
+        browser.value("document.getElementById('mend').click() ?? true")
+        browser.until("document.getElementById('fault').hidden")
+        browser.press(" ")
+        browser.until(f"{count('.user b')} >= 1")
+
+
+def test_a_lost_connection_is_said_and_mended(browser: Any) -> None:
+    with serving(ScriptedServer([SAD, HAPPY])) as server:
+        browser.open(server.address)
+        drop(browser, (EXAMPLES / "sad.wav").read_bytes())
+        browser.until(f"{count('.user b')} === 1")
+        server.hang_up()
+        browser.until("document.getElementById('fault').dataset.kind === 'lost'")
+        assert "is lost" in texts(browser, "#fault-text")[0] and texts(browser, "#mend") == ["Connect again"]
+        browser.value("document.getElementById('mend').click() ?? true")
+        browser.until("document.getElementById('fault').hidden")
+        drop(browser, (EXAMPLES / "happy.wav").read_bytes())
+        browser.until(f"{count('.user b')} === 2")
+        assert texts(browser, ".user .words")[0] == SAD.words, "what was said stays to be read"
+        server.hang_up("session_expired")
+        browser.until("document.getElementById('fault').dataset.kind === 'over'")
+
+
+def test_an_api_key_is_asked_for_and_sent(browser: Any) -> None:
+    with serving(ScriptedServer([SAD], key="secret")) as server:
+        browser.open(server.address)
+        browser.press(" ")
+        browser.until("document.activeElement.id === 'key'")
+        browser.value("document.getElementById('key').value = 'secret'")
+        browser.press("Enter")
+        browser.until("document.getElementById('fault').hidden")
+        assert len(server.clients) == 1

@@ -1,0 +1,178 @@
+"""Talking in the terminal, on fake devices: turns, replies, interruptions, and devices that are not there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fake_devices import RATE_HZ, FakeSoundDevice
+
+from harken import api
+from harken.api import Harken
+from harken.cli import main
+from harken.dialogue.events import AudioChunk, Event, Heard
+from harken.dialogue.render import AssistantTurn, UserTurn
+from harken.errors import HarkenError, InputError
+from harken.serving import turns
+from harken.serving.devices import Loudspeaker, Microphone
+from harken.serving.talk import Talk
+from harken.testing import FakeVoice, ScriptedLM, heard_turn, loud_is_speech
+
+ANSWER = "That hurts a lot. I can see why."
+TRACE = 'The speaker feels sad because: "the job"'
+SPOKEN_S = (len("That hurts a lot.") + len("I can see why.")) / 15
+
+
+def model() -> ScriptedLM:
+    return ScriptedLM(
+        lambda text: f"{TRACE}</think>" if text.endswith("<think>\n") else ANSWER,
+        lambda samples: heard_turn(seconds=len(samples) / 16_000, width=1),
+    )
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> FakeSoundDevice:
+    fake = FakeSoundDevice()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    return fake
+
+
+class Screen:
+    """Remembers; when it is listened, the next deed is done."""
+
+    def __init__(self, *deeds: Callable[[], None]) -> None:
+        self.deeds = list(deeds)
+        self.on_event: Callable[[Event], None] = lambda event: None
+        self.events: list[Event] = []
+        self.ends: list[bool] = []
+        self.errors: list[HarkenError] = []
+
+    def listening(self) -> None:
+        self.deeds.pop(0)()
+
+    def begin(self) -> None:
+        self.events.append("turn")  # type: ignore[arg-type]
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+        self.on_event(event)
+
+    def end(self, interrupted: bool) -> None:
+        self.ends.append(interrupted)
+
+    def failed(self, error: HarkenError) -> None:
+        self.errors.append(error)
+
+
+def talk(harken: Harken, screen: Screen, headphones: bool = False) -> list[Any]:
+    """A conversation until the microphone is gone; gives its turns."""
+    session = harken.conversation()
+    with Microphone() as microphone, Loudspeaker() as loudspeaker:
+        Talk(session, loudspeaker, loud_is_speech, screen, "after", headphones).run(microphone.chunks())
+    return session.turns
+
+
+def test_turns_are_found_answered_and_said_one_after_the_other(devices: FakeSoundDevice) -> None:
+    screen = Screen(lambda: devices.say(1.0), lambda: devices.say(2.0), devices.unplug)
+    told = talk(Harken(model(), FakeVoice()), screen)
+    assert [type(turn) for turn in told] == [UserTurn, AssistantTurn] * 2
+    assert [turn.text for turn in told[1::2]] == [ANSWER, ANSWER]
+    heard = [event.seconds for event in screen.events if isinstance(event, Heard)]
+    assert heard == [pytest.approx(said + 0.65, abs=0.2) for said in (1.0, 2.0)], "with the quiet around it"
+    assert len(devices.played) / RATE_HZ == pytest.approx(2 * SPOKEN_S, abs=0.1)
+    assert (screen.ends, screen.errors) == ([False, False], [])
+
+
+def test_what_is_heard_while_a_reply_is_said_is_no_turn_without_headphones(devices: FakeSoundDevice) -> None:
+    screen = Screen(lambda: devices.say(1.0), devices.unplug)
+    screen.on_event = lambda event: devices.say(0.3) if isinstance(event, Heard) else None
+    told = talk(Harken(model(), FakeVoice()), screen)
+    assert [type(turn) for turn in told] == [UserTurn, AssistantTurn]
+
+
+def test_with_headphones_talking_stops_the_reply_and_keeps_what_was_heard(devices: FakeSoundDevice) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, AudioChunk) and devices.most_played_s < 1:
+            devices.most_played_s = 99.0
+            screen.on_event = lambda event: None
+            devices.say(1.0)
+
+    devices.most_played_s = 0.5
+    screen = Screen(lambda: devices.say(1.0), devices.unplug)
+    screen.on_event = interrupt
+    session_turns = talk(Harken(model(), FakeVoice(chunk_s=0.2)), screen, headphones=True)
+    assert screen.ends == [True, False]
+    assert [type(turn) for turn in session_turns][-2:] == [UserTurn, AssistantTurn]
+    heard = [turn.text for turn in session_turns if isinstance(turn, AssistantTurn)]
+    assert heard[-1] == ANSWER and all(ANSWER.startswith(text) for text in heard)
+    assert len(devices.played) / RATE_HZ < 2 * SPOKEN_S
+
+
+def test_a_turn_that_cannot_be_answered_is_said_and_the_next_one_is(devices: FakeSoundDevice) -> None:
+    class Strict(ScriptedLM):
+        def hear(self, samples: Any) -> Any:
+            if len(samples) < 2 * 16_000:
+                raise InputError("the recording is too short")
+            return super().hear(samples)
+
+    strict = Strict(lambda text: "Yes.</think>" if text.endswith("<think>\n") else "Yes.", model().heard)
+    screen = Screen(lambda: devices.say(0.5), lambda: devices.say(2.0), devices.unplug)
+    told = talk(Harken(strict, FakeVoice()), screen)
+    assert [error.message for error in screen.errors] == ["the recording is too short"]
+    assert [type(turn) for turn in told] == [UserTurn, AssistantTurn] and screen.ends == [False]
+
+
+@pytest.fixture
+def command(devices: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch) -> FakeSoundDevice:
+    """`harken talk` on fakes; the microphone is gone after one turn."""
+
+    def load(recipe: Any = None, trained: Any = None, voice: Any = "recipe", guard: Any = None) -> Harken:
+        return Harken(model(), FakeVoice(), guard)
+
+    said = iter([lambda: devices.say(1.0), devices.unplug])
+    monkeypatch.setattr(api, "load", load)
+    monkeypatch.setattr(turns, "open_vad", lambda: loud_is_speech)
+    monkeypatch.setattr("harken.cli.talk.Terminal.listening", lambda screen: next(said)())
+    return devices
+
+
+def test_the_terminal_shows_what_was_heard_the_reply_and_why(
+    command: FakeSoundDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["talk"]) == 1
+    told = capsys.readouterr()
+    for shown in ("turn 1", '"I lost my job."', "sad", ANSWER, 'because of "the job"', "first audio"):
+        assert shown in told.out
+    assert told.err == "harken: the microphone is gone\n" and len(command.played) > 0
+
+
+@pytest.mark.parametrize(("kind", "what"), [("input", "microphone"), ("output", "loudspeaker")])
+def test_a_device_that_is_not_there_is_named(
+    command: FakeSoundDevice, capsys: pytest.CaptureFixture[str], kind: str, what: str
+) -> None:
+    command.missing = kind
+    assert main(["talk", f"--{what}", "Blue"]) == 1
+    err = capsys.readouterr().err
+    assert f"there is no {what} 'Blue' that can be opened" in err and "hint: python -m sounddevice" in err
+
+
+def test_missing_packages_and_libraries_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    assert main(["talk"]) == 1
+    assert "pip install 'harken[talk]'" in capsys.readouterr().err
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice")
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    assert main(["talk"]) == 1
+    err = capsys.readouterr().err
+    assert "there is no PortAudio" in err and "libportaudio2" in err

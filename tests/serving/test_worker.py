@@ -1,0 +1,94 @@
+"""One thread for everybody: turns are taken, order is kept, and what is cancelled or fails ends alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from served import run
+
+from harken.serving.worker import Worker
+
+
+@asynccontextmanager
+async def working() -> AsyncIterator[Worker]:
+    worker = Worker()
+    worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+
+
+def test_jobs_take_turns_and_each_is_told_in_order() -> None:
+    async def talk() -> None:
+        order: list[str] = []
+        told: dict[str, list[int]] = {"a": [], "b": []}
+        begin, ends = threading.Event(), [asyncio.Event(), asyncio.Event()]
+
+        def steps(name: str) -> Iterator[int]:
+            begin.wait()
+            for number in range(5):
+                order.append(name)
+                yield number
+
+        async with working() as worker:
+            for name, end in zip("ab", ends, strict=True):
+                worker.submit(steps(name), told[name].append, lambda error, end=end: end.set())
+            begin.set()
+            for end in ends:
+                await end.wait()
+            assert worker.jobs == 0
+        assert told == {"a": [0, 1, 2, 3, 4], "b": [0, 1, 2, 3, 4]}
+        assert "".join(order) in ("ababababab", "aabababab" + "b")  # b may come when a has begun
+
+    run(talk)
+
+
+def test_what_is_cancelled_is_closed_after_its_step_and_tells_no_more() -> None:
+    async def talk() -> None:
+        in_step, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+        told: list[int] = []
+        ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+        def steps() -> Iterator[int]:
+            try:
+                for number in range(100):
+                    if number == 2:
+                        in_step.set()
+                        go_on.wait()
+                    yield number
+            finally:
+                closed.set()
+
+        async with working() as worker:
+            job = worker.submit(steps(), told.append, ended.set_result)
+            await asyncio.to_thread(in_step.wait)
+            job.cancel()
+            go_on.set()
+            assert await ended is None and closed.is_set()
+            assert told == [0, 1]
+            assert await worker.call(lambda: 7) == 7
+
+    run(talk)
+
+
+def test_what_fails_ends_alone() -> None:
+    async def talk() -> None:
+        def broken() -> Iterator[int]:
+            yield 1
+            raise MemoryError("all of it")
+
+        async with working() as worker:
+            ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+            worker.submit(broken(), lambda step: None, ended.set_result)
+            assert isinstance(await ended, MemoryError)
+            with pytest.raises(ZeroDivisionError):
+                await worker.call(lambda: 1 // 0)
+            assert await worker.call(lambda: "goes on") == "goes on" and worker.alive
+        assert not worker.alive
+
+    run(talk)
