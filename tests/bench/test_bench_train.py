@@ -172,7 +172,7 @@ def test_each_goes_on_at_its_best_for_as_many_tokens() -> None:
     assert result["harken_over"][RANDOM]["p50"] == 2.0 and result["harken_over"][GROUPED]["p50"] == 1.25
     tokens = [result[system]["tokens"] for system in SYSTEMS]
     assert min(tokens) >= 7 * 120 and max(tokens) - min(tokens) < 120
-    assert result[HARKEN]["padding"] == 0.5 and result[HARKEN]["predicted_over_peak"] == 0.5
+    assert result[HARKEN]["padding"] == 0.5 and result["memory_of_harken"]["predicted_over_peak"] == 0.5
     assert result[HARKEN]["flop_utilisation"] == pytest.approx(1000 * 1e6 / 1e12)
 
 

@@ -79,6 +79,7 @@ def measure(work: Work, turns: int, rate: float, start: Start) -> dict[str, Any]
         for system, theirs in laps.items()
         if system != HARKEN
     }
+    found["memory_of_harken"] = memory(best[HARKEN], start)
     return found | {"matrix_rate_gflops": round(rate / 1e9, 1)}
 
 
@@ -130,7 +131,7 @@ def figures(work: Work, laps: list[Lap], account: Account, rate: float) -> dict[
     """Of one system. Args: rate: floating-point operations a second in products of matrices."""
     speed = spread([lap.tokens_per_s for lap in laps])
     tokens, padded = sum(lap.tokens for lap in laps), sum(lap.padded for lap in laps)
-    peak, predicted = account.peak_bytes, account.predicted_bytes
+    peak = account.peak_bytes
     per_s = tokens / sum(lap.seconds for lap in laps)
     return {
         "batches_a_step": work.accumulate,
@@ -139,6 +140,21 @@ def figures(work: Work, laps: list[Lap], account: Account, rate: float) -> dict[
         "flop_utilisation": round(per_s * account.flops_a_token / rate, 4),
         "tokens": account.tokens,
         "dev_loss": round(account.loss, 4),
+        "peak_gb": None if peak is None else round(peak / 1e9, 3),
+    }
+
+
+def memory(work: Work, start: Start) -> dict[str, float | None]:
+    """What a few steps need at most, against the formula (`harken.bench.train_cost.peak_bytes`)."""
+    pupil = start(HARKEN, replace(work, tight=True))
+    try:
+        for _ in range(1 + TRIED_STEPS):
+            pupil.step()
+        account = pupil.account()
+    finally:
+        pupil.close()
+    peak, predicted = account.peak_bytes, account.predicted_bytes
+    return {
         "peak_gb": None if peak is None else round(peak / 1e9, 3),
         "predicted_peak_gb": round(predicted / 1e9, 3),
         "predicted_over_peak": None if peak is None else round(predicted / peak, 3),

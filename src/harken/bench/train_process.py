@@ -6,6 +6,7 @@ each is its own. Time runs from the moment a step is asked for to the moment it 
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,6 +24,7 @@ from harken.errors import HarkenError
 from harken.training.world import world
 
 _KILLED = -9
+_MMAP_THRESHOLD = -3  # of mallopt(3)
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -110,7 +112,7 @@ def serve(system: str, work: Work, parent: Connection) -> None:
         import_module("transformers.trainer")
     with world() as here, TemporaryDirectory() as folder:
         try:
-            meter = _Meter(here.device)
+            meter = _Meter(here.device, work.tight)
             lesson = Lesson(work, here)
             meter.forget()
             parent.send("ready")
@@ -157,7 +159,9 @@ class _Teaching:
 class _Meter:
     """What this process holds at most, beyond what it holds now."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, tight: bool) -> None:
+        if tight and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+            libc.mallopt(_MMAP_THRESHOLD, 1 << 16)  # larger pieces go back to the system when they are freed
         self._device = device
         self._before = _status_bytes("VmRSS")
         self._since = False

@@ -81,6 +81,8 @@ class Work:
     """In how many batches."""
     steps: int = 1000
     """More than anybody measures."""
+    tight: bool = False
+    """Memory that is freed is given back at once: slower, but then what is held is what is needed."""
 
     @property
     def schedule(self) -> Schedule:
