@@ -140,6 +140,11 @@ class _TinyLM(_Deaf):
         self._set_up(tiny_recipe(family), tiny_core(family, seed), heard)
 
 
+def tiny_text_side() -> tuple[Any, Core]:
+    """A tokenizer and a core, as `harken.checkpoint.load_text_side` gives them."""
+    return tiny_tokenizer(), tiny_core()
+
+
 def tiny_model(
     family: Family = "llama", seed: int = 0, heard: Callable[[NDArray[np.float32]], HeardTurn] | None = None
 ) -> SpokenLM:

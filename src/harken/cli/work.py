@@ -29,6 +29,7 @@ Metadata = Literal["none", "heard", "labelled"]
 Given = dict[str, object]
 """Option -> its value, or whether it was given."""
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
+TrainedCore = Literal["recipe", "qwen3-0.6b"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,8 +270,9 @@ class Bench(Command):
     """Measure time and memory, side by side with a named alternative."""
 
     name: Positional[str]
-    """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), data
-    (building data sets), judging (verdicts from a judge that takes its time)."""
+    """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), train
+    (tokens a second that are learned, beside the transformers Trainer), data (building data sets), judging
+    (verdicts from a judge that takes its time)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -278,7 +280,8 @@ class Bench(Command):
     json: bool = False
     """Print one JSON object and nothing else on standard output."""
     runs: int | None = None
-    """Measure so often, instead of the bench's own number; of data, kill so many builds."""
+    """Measure so often, instead of the bench's own number; of train, so many turns of each system, five if
+    none; of data, kill so many builds."""
     part: tuple[Part, ...] = ()
     """Of data, what is measured, one or more; the three with fakes if none. With fakes for models: overhead
     (what a build adds to its steps), engines (local and Ray), kills (builds that are killed and resumed).
@@ -296,6 +299,8 @@ class Bench(Command):
     """Of latency, who speaks Harken's replies, as in `harken reply`."""
     alone: bool = False
     """Of latency, measure nothing beside Harken."""
+    core: TrainedCore = "recipe"
+    """Of train, which core learns: the recipe's, or one of Qwen3-0.6B's architecture with random weights."""
     out: Path | None = None
     """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
     answers, from which it goes on; of starter also what was built."""
@@ -309,8 +314,10 @@ class Bench(Command):
         if self.name != "data":
             of_data = {"--part": self.part, "--rows": self.rows, **of_ieat, "--out": self.out}
             check_unused(f"bench {self.name}", of_data)
-        if self.name in ("data", "judging"):
+        if self.name in ("train", "data", "judging"):
             check_unused(f"bench {self.name}", {"--checkpoint": self.checkpoint})
+        if self.name != "train":
+            check_unused(f"bench {self.name}", {"--core": self.core != "recipe"})
         if self.name == "judging":
             check_unused("bench judging", {"--runs": self.runs})
         if self.name != "latency":
@@ -328,6 +335,7 @@ class Bench(Command):
             data=self.data,
             voice=self.voice,
             alone=self.alone,
+            core=self.core,
         )
         return DONE
 
