@@ -28,6 +28,7 @@ Reading = Literal["second", "last"]
 Metadata = Literal["none", "heard", "labelled"]
 Given = dict[str, object]
 """Option -> its value, or whether it was given."""
+Serving = Literal["overhead", "sessions", "bargein", "hostile", "soak"]
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 
 
@@ -245,7 +246,7 @@ class Bench(Command):
 
     name: Positional[str]
     """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), data
-    (building data sets), judging (verdicts from a judge that takes its time)."""
+    (building data sets), judging (verdicts from a slow judge), serving (the realtime server)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -275,6 +276,12 @@ class Bench(Command):
     """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
     answers, from which it goes on; of starter also what was built."""
 
+    what: Serving = "overhead"
+    """Of serving: overhead (what the socket adds), sessions (1, 2, 4 and 8 speakers), bargein (how soon it is
+    silent), hostile (broken events), soak (memory over many sessions)."""
+    seconds: float | None = None
+    """Of serving --what sessions, how long they speak (120)."""
+
     def run(self) -> int:
         from harken import bench
 
@@ -291,6 +298,9 @@ class Bench(Command):
         if self.name != "latency":
             spoken = {"--data": self.data, "--voice": self.voice != "recipe", "--alone": self.alone}
             check_unused(f"bench {self.name}", spoken)
+        if self.name != "serving":
+            of_serving = {"--what": self.what != "overhead", "--seconds": self.seconds}
+            check_unused(f"bench {self.name}", of_serving)
         if self.name == "data" and "ieat" not in self.part:
             check_unused("bench data without --part ieat", of_ieat)
         bench.run(
@@ -303,6 +313,8 @@ class Bench(Command):
             data=self.data,
             voice=self.voice,
             alone=self.alone,
+            what=self.what,
+            seconds=self.seconds,
         )
         return DONE
 
