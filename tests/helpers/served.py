@@ -19,12 +19,14 @@ pytest.importorskip("prometheus_client", reason="serving needs harken[serve]")
 from openai import AsyncOpenAI
 
 from harken.api import Harken
+from harken.audio.io import Samples
 from harken.audio.pcm import encoded
 from harken.serving.host import Host
 from harken.serving.limits import Limits
 from harken.serving.server import Server, listen
 from harken.serving.wire import SERVER_EVENTS
 from harken.testing import FakeVoice, ScriptedLM, heard_turn, loud_is_speech
+from harken.voices.base import NEUTRAL, Style
 
 ANSWER = "I am sorry to hear that. Tell me more."
 TRACE = 'The speaker feels sad because: "my job"'
@@ -78,6 +80,14 @@ class HeldLM(ScriptedLM):
         self._free.release(10_000)
 
 
+class SlowVoice(FakeVoice):
+    """Takes ten seconds for each sentence, in chunks of one."""
+
+    def speak(self, text: str, style: Style = NEUTRAL) -> Iterator[Samples]:
+        for _ in range(10):
+            yield np.full(self.sample_rate, 0.1, np.float32)
+
+
 @dataclass
 class Served:
     """A running server."""
@@ -118,6 +128,10 @@ class Client:
         while (event := await self.next())["type"] not in kinds:
             assert event["type"] != "error", event
         return event
+
+    async def send(self, kind: str, **fields: Any) -> None:
+        """Any event."""
+        await self.connection.send({"type": kind, **fields})
 
     async def error(self) -> Event:
         error: Event = (await self.until("error"))["error"]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from served import ANSWER, Client, HeldLM, Served, a_host, heard, hum, run, script, served, silence
+from served import ANSWER, Client, HeldLM, Served, SlowVoice, a_host, heard, hum, run, script, served, silence
 
-from harken.audio.io import read
+from harken.audio.io import Samples, read
 from harken.serving.listening import Listening
 from harken.serving.session import STILL_HERE
 from harken.serving.settings import Settings
 from harken.serving.turns import WINDOW, Started, Stopped, TurnDetector, open_vad
 from harken.serving.wire import Refused
-from harken.testing import FakeVoice, ScriptedLM, loud_is_speech
-from harken.voices.base import NEUTRAL, Samples, Style
+from harken.testing import ScriptedLM, loud_is_speech
 
 EXAMPLE = Path(__file__).parents[2] / "examples"
 SETTINGS = Settings("m", "", ("anna",), "anna")
@@ -94,14 +92,6 @@ def test_a_turn_that_does_not_end_is_ended_where_no_more_is_kept() -> None:
             await _all(listening.append(hum(2.5)))
 
     run(talk)
-
-
-class SlowVoice(FakeVoice):
-    """Takes ten seconds for each sentence, in chunks of one."""
-
-    def speak(self, text: str, style: Style = NEUTRAL) -> Iterator[Samples]:
-        for _ in range(10):
-            yield np.full(self.sample_rate, 0.1, np.float32)
 
 
 async def speak(client: Client, seconds: float = 0.6) -> None:
