@@ -175,7 +175,7 @@ def test_voices_are_chosen_by_name_or_given_and_opened_once(model, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    ((None, "holds no recipe.json"), ("{}", "damaged recipe.json"), ("nonsense", "damaged recipe.json")),
+    ((None, "holds no recipe.json"), ("{}", "is no recipe: name"), ("nonsense", "is no recipe")),
 )
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path, content, message):
     if content is not None:

@@ -34,6 +34,8 @@ LISTENING = ListenConfig(
     encoder="tiny",
     encoder_width=12,
     encoder_layers=2,
+    encoder_heads=2,
+    encoder_feed_forward_width=24,
     bridge=CtcBridgeConfig(width=16, layers=1, heads=2, kernel=3),
     affect_vectors=2,
 )
@@ -53,11 +55,11 @@ def pieces():
 
 def test_listen_is_read_back_as_it_was_written(core, pieces, tmp_path):
     torch.manual_seed(0)
-    bridge, prefix = new_bridge(RECIPE_, core, pieces), new_prefix(RECIPE_, core, affect_width=6)
+    bridge, prefix = new_bridge(RECIPE_, core, pieces.ids), new_prefix(RECIPE_, core, affect_width=6)
     save_listen(tmp_path / "new" / "trained", bridge, prefix)
     folder = tmp_path / "new" / "trained"
     assert [path.name for path in folder.iterdir()] == [LISTEN]
-    bridge_again = load_bridge(RECIPE_, folder, core, pieces)
+    bridge_again = load_bridge(RECIPE_, folder, core, pieces.ids)
     prefix_again = load_prefix(RECIPE_, folder, core, affect_width=6)
     for written, read in ((bridge, bridge_again), (prefix, prefix_again)):
         for name, tensor in written.state_dict().items():
@@ -69,7 +71,7 @@ def test_listen_is_read_back_as_it_was_written(core, pieces, tmp_path):
 
 
 def test_the_bridge_speaks_in_the_cores_own_embeddings(core, pieces):
-    bridge = new_bridge(RECIPE_, core, pieces)
+    bridge = new_bridge(RECIPE_, core, pieces.ids)
     torch.testing.assert_close(bridge.table, core.embed.weight[pieces.ids].detach())
     assert not bridge.table.requires_grad
 
@@ -96,7 +98,7 @@ def test_pieces_are_read_in_their_order(pieces, tmp_path):
 
 def test_a_missing_part_is_named(core, pieces, tmp_path):
     with pytest.raises(RecipeError, match=f"lacks {LISTEN}"):
-        load_bridge(RECIPE_, tmp_path, core, pieces)
+        load_bridge(RECIPE_, tmp_path, core, pieces.ids)
     with pytest.raises(RecipeError, match=f"lacks {PIECES}"):
         load_pieces(tmp_path, pieces.tokenizer)
     with pytest.raises(RecipeError, match=f"holds no {RECIPE}"):
@@ -118,6 +120,14 @@ def test_a_recipe_of_other_sizes_is_refused_with_the_difference(tmp_path):
     assert "core.split: 12 there, 15 here" in refused.value.message
     assert "listen.affect_vectors: 3 there, 1 here" in refused.value.message
     assert "core.width" not in refused.value.message
+
+
+def test_a_stored_recipe_that_lacks_a_size_is_refused_by_its_name(tmp_path):
+    described = json.loads(mini().model_dump_json())
+    del described["core"]["heads"]
+    (tmp_path / RECIPE).write_text(json.dumps(described))
+    with pytest.raises(RecipeError, match=r"core\.heads: Field required"):
+        stored_recipe(tmp_path)
 
 
 def test_texts_limits_and_voices_may_differ(tmp_path):

@@ -25,6 +25,10 @@ def test_sizes_fit_together(name):
     assert 0 < made.core.split < made.core.layers
     width = made.listen.bridge.width if made.listen.bridge.kind == "ctc" else made.listen.encoder_width
     assert width % made.listen.bridge.heads == 0
+    assert (
+        made.core.heads % made.core.kv_heads == 0
+        and made.listen.encoder_width % made.listen.encoder_heads == 0
+    )
     assert made.about and made.languages and made.system
 
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from pydantic import ValidationError
-
 from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
 from harken.dialogue.guard import Guard
@@ -277,11 +275,7 @@ def chosen_recipe(name: str | Recipe | None, trained: Path | None) -> Recipe:
         return recipe(name or "mini")
     from harken.checkpoint import stored_recipe
 
-    try:
-        return stored_recipe(trained)
-    except ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise RecipeError(f"{trained} holds a damaged recipe.json: {reason}", "name another folder") from None
+    return stored_recipe(trained)
 
 
 def _open_voice(kind: str, speaker: str) -> Voice:

@@ -8,13 +8,14 @@ A folder of trained parts holds `listen.safetensors` (bridge and affect prefix),
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import RecipeError
-from harken.recipes import CtcBridgeConfig, Recipe
+from harken.recipes import CtcBridgeConfig, Recipe, read_recipe
 from harken.tensors import read_tensors, save_tensors
 from harken.unit_checkpoint import SPEAK, UNITS, load_own_voice
 
@@ -48,7 +49,7 @@ def stored_recipe(folder: Path) -> Recipe:
     path = folder / RECIPE
     if not path.exists():
         raise RecipeError(f"{folder} holds no {RECIPE}", "name a folder that `harken train` wrote")
-    return Recipe.model_validate_json(path.read_text())
+    return read_recipe(path)
 
 
 def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
@@ -73,11 +74,11 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     tokenizer, core = load_text_side(recipe)
     if (folder / UPDATE).exists():
         fold_low_rank(core, read_tensors(folder / UPDATE))
-    pieces = load_pieces(folder, tokenizer)
+    pieces = known_pieces(recipe, folder, tokenizer)
     readout = load_readout(_part(folder, READOUT))
     listen = Listen(
         load_encoder(ensure(recipe.listen.encoder)),
-        load_bridge(recipe, folder, core, pieces),
+        load_bridge(recipe, folder, core, pieces.ids if pieces else ()),
         readout,
         load_prefix(recipe, folder, core, readout.config.vector),
     )
@@ -96,25 +97,28 @@ def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
     from harken.weights.store import ensure
 
     weights = ensure(recipe.core.weights)
-    return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core.split)
+    return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core)
 
 
-def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
+def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Sequence[int]) -> CtcBridge | ConvBridge:
     """The trained bridge."""
     bridge = new_bridge(recipe, core, pieces)
-    bridge.load_state_dict(_under("bridge.", folder))
+    bridge.load_state_dict(listen_part("bridge.", folder))
     return bridge
 
 
 def load_prefix(recipe: Recipe, folder: Path, core: Core, affect_width: int) -> AffectPrefix:
     """The trained affect prefix."""
     prefix = new_prefix(recipe, core, affect_width)
-    prefix.load_state_dict(_under("prefix.", folder))
+    prefix.load_state_dict(listen_part("prefix.", folder))
     return prefix
 
 
-def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge | ConvBridge:
-    """An untrained bridge of the recipe's kind and sizes, at the scale of the core's own embeddings."""
+def new_bridge(recipe: Recipe, core: Core, pieces: Sequence[int]) -> CtcBridge | ConvBridge:
+    """An untrained bridge of the recipe's kind and sizes, at the scale of the core's own embeddings.
+
+    Args: pieces: the tokens that a CTC bridge spells with.
+    """
     import torch
 
     from harken.model.conv_bridge import ConvBridge, ConvBridgeSizes
@@ -125,7 +129,7 @@ def new_bridge(recipe: Recipe, core: Core, pieces: Pieces) -> CtcBridge | ConvBr
         sizes = CtcBridgeSizes(
             width, config.width, config.layers, config.heads, config.kernel, config.dropout
         )
-        return CtcBridge(sizes, core.embed(torch.tensor(pieces.ids)).detach().float())  # table (P, D)
+        return CtcBridge(sizes, core.embed(torch.tensor(list(pieces))).detach().float())  # table (P, D)
     return ConvBridge(
         ConvBridgeSizes(width, core.width, config.layers, config.heads, config.kv_heads, config.kernel),
         core.embedding_rms(),
@@ -137,6 +141,11 @@ def new_prefix(recipe: Recipe, core: Core, affect_width: int) -> AffectPrefix:
     from harken.model.listen import AffectPrefix
 
     return AffectPrefix(affect_width, recipe.listen.affect_vectors, core.width, core.embedding_rms())
+
+
+def known_pieces(recipe: Recipe, folder: Path, tokenizer: Any) -> Pieces | None:
+    """What the bridge spells with; None where it is of a kind that does not."""
+    return load_pieces(folder, tokenizer) if isinstance(recipe.listen.bridge, CtcBridgeConfig) else None
 
 
 def load_pieces(folder: Path, tokenizer: Any) -> Pieces:
@@ -179,8 +188,8 @@ def _part(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _under(name: str, folder: Path) -> dict[str, Tensor]:
-    """The tensors of Listen whose names begin so, without it."""
+def listen_part(name: str, folder: Path) -> dict[str, Tensor]:
+    """The trained tensors of Listen whose names begin so, without it."""
     tensors = read_tensors(_part(folder, LISTEN))
     found = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
     if not found:

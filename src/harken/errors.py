@@ -38,3 +38,11 @@ class RecipeError(HarkenError, ValueError):
 
 class DataError(HarkenError, ValueError):
     """Training or evaluation data cannot be used; the message names the file and the row."""
+
+
+class TrainingError(HarkenError, RuntimeError):
+    """Training cannot go on, or what came of it is refused; the message says what stands."""
+
+
+class Stopped(HarkenError):
+    """Work was told to end, and is kept: no failure. The hint says how to go on."""

@@ -52,6 +52,8 @@ class ListenConfig(Frozen):
     """Weights of a Whisper model: a name in the catalogue, or a hub repository."""
     encoder_width: int
     encoder_layers: int
+    encoder_heads: int
+    encoder_feed_forward_width: int
     bridge: CtcBridgeConfig | ConvBridgeConfig
     affect_vectors: int = 1
     """Vectors of heard affect put before the words."""
@@ -66,6 +68,13 @@ class CoreConfig(Frozen):
     split: int
     """Think takes the layers below, Write those from here on."""
     width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    feed_forward_width: int
+    vocabulary: int
+    tied: bool
+    """The text head is the embeddings' matrix."""
     low_rank: int = 0
     """Rank of the trained update of every linear layer; 0 leaves the core as it is."""
 
@@ -127,10 +136,26 @@ def mini() -> Recipe:
         name="mini",
         about="Whisper-base + SmolLM2-135M-Instruct; English; runs on two CPU cores without a hub",
         listen=ListenConfig(
-            encoder="whisper-base", encoder_width=512, encoder_layers=6, bridge=CtcBridgeConfig()
+            encoder="whisper-base",
+            encoder_width=512,
+            encoder_layers=6,
+            encoder_heads=8,
+            encoder_feed_forward_width=2048,
+            bridge=CtcBridgeConfig(),
         ),
         core=CoreConfig(
-            weights="smollm2-135m-instruct", family="llama", layers=30, split=15, width=576, low_rank=8
+            weights="smollm2-135m-instruct",
+            family="llama",
+            layers=30,
+            split=15,
+            width=576,
+            heads=9,
+            kv_heads=3,
+            head_width=64,
+            feed_forward_width=1536,
+            vocabulary=49_152,
+            tied=True,
+            low_rank=8,
         ),
         units=UnitCodecConfig(),
         speak=SpeakPartConfig(),
@@ -145,7 +170,18 @@ def bilingual() -> Recipe:
         about="Whisper-base + Qwen2.5-Coder-0.5B-Instruct; English and Chinese",
         listen=mini().listen,
         core=CoreConfig(
-            weights="qwen2.5-coder-0.5b-instruct", family="qwen2", layers=24, split=12, width=896, low_rank=8
+            weights="qwen2.5-coder-0.5b-instruct",
+            family="qwen2",
+            layers=24,
+            split=12,
+            width=896,
+            heads=14,
+            kv_heads=2,
+            head_width=64,
+            feed_forward_width=4864,
+            vocabulary=151_936,
+            tied=False,  # its GGUF has the embeddings twice, quantised to different types
+            low_rank=8,
         ),
         languages=("en", "zh"),
     )
@@ -156,14 +192,20 @@ def small() -> Recipe:
     return Recipe(
         name="small",
         about="Whisper-small + Qwen3-0.6B; English and Chinese",
-        listen=ListenConfig(
-            encoder="openai/whisper-small",
-            encoder_width=768,
-            encoder_layers=12,
-            bridge=CtcBridgeConfig(width=512, heads=8),
-        ),
+        listen=_whisper_small(CtcBridgeConfig(width=512, heads=8)),
         core=CoreConfig(
-            weights="Qwen/Qwen3-0.6B", family="qwen3", layers=28, split=14, width=1024, low_rank=16
+            weights="Qwen/Qwen3-0.6B",
+            family="qwen3",
+            layers=28,
+            split=14,
+            width=1024,
+            heads=16,
+            kv_heads=8,
+            head_width=128,
+            feed_forward_width=3072,
+            vocabulary=151_936,
+            tied=True,
+            low_rank=16,
         ),
         languages=("en", "zh"),
         voice="cosyvoice2",
@@ -175,12 +217,33 @@ def paper() -> Recipe:
     return Recipe(
         name="paper",
         about="Whisper-small + GOAT-SLM's adapter at 6.25 Hz + Qwen3-8B; English and Chinese; a cluster",
-        listen=ListenConfig(
-            encoder="openai/whisper-small", encoder_width=768, encoder_layers=12, bridge=ConvBridgeConfig()
+        listen=_whisper_small(ConvBridgeConfig()),
+        core=CoreConfig(
+            weights="Qwen/Qwen3-8B",
+            family="qwen3",
+            layers=36,
+            split=18,
+            width=4096,
+            heads=32,
+            kv_heads=8,
+            head_width=128,
+            feed_forward_width=12_288,
+            vocabulary=151_936,
+            tied=False,
         ),
-        core=CoreConfig(weights="Qwen/Qwen3-8B", family="qwen3", layers=36, split=18, width=4096),
         languages=("en", "zh"),
         voice="cosyvoice2",
+    )
+
+
+def _whisper_small(bridge: CtcBridgeConfig | ConvBridgeConfig) -> ListenConfig:
+    return ListenConfig(
+        encoder="openai/whisper-small",
+        encoder_width=768,
+        encoder_layers=12,
+        encoder_heads=12,
+        encoder_feed_forward_width=3072,
+        bridge=bridge,
     )
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harken.llm.base import Completion, LLMError, Sampling
-from harken.model.core import Core, CoreState
+from harken.model.core import Core, CoreState, new_causal_lm
 from harken.model.layer_stack import LayerStack
 from harken.model.own_voice import STYLES, OwnVoice, ReplyStyle
 from harken.model.speak import Speak, SpeakSizes
@@ -56,23 +56,11 @@ def tiny_tokenizer() -> Any:
 
 def tiny_causal_lm(family: Family = "llama", seed: int = 0, layers: int = 4) -> Any:
     """A whole causal LM of a family, as transformers makes it, with random weights, 32 wide."""
-    import transformers
-
-    names: dict[Family, str] = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-    config = getattr(transformers, f"{names[family]}Config")(
-        vocab_size=256 + len(SPECIALS),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=WIDTH // 4,
-        max_position_embeddings=POSITIONS,
-        initializer_range=0.2,  # far enough apart that a wrong position or mask shows
-    )
+    config = tiny_recipe(family).core.model_copy(update={"layers": layers})
+    far_apart = 0.2  # so that a wrong position or mask shows
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return getattr(transformers, f"{names[family]}ForCausalLM")(config).eval()
+        return new_causal_lm(config, max_position_embeddings=POSITIONS, initializer_range=far_apart).eval()
 
 
 def tiny_core(family: Family = "llama", seed: int = 0, layers: int = 4, split: int = 2) -> Core:
@@ -82,7 +70,19 @@ def tiny_core(family: Family = "llama", seed: int = 0, layers: int = 4, split: i
 
 def tiny_recipe(family: Family = "llama") -> Recipe:
     """mini's recipe with a tiny core and short replies."""
-    core = CoreConfig(weights="tiny", family=family, layers=4, split=2, width=WIDTH)
+    core = CoreConfig(
+        weights="tiny",
+        family=family,
+        layers=4,
+        split=2,
+        width=WIDTH,
+        heads=4,
+        kv_heads=2,
+        head_width=WIDTH // 4,
+        feed_forward_width=2 * WIDTH,
+        vocabulary=256 + len(SPECIALS),
+        tied=False,
+    )
     return mini().model_copy(
         update={
             "name": "tiny",
@@ -182,9 +182,8 @@ class ScriptedLM(_Deaf):
             heard vectors as "·" -> what is written from there on.
         positions: how many the context has.
         """
-        recipe = tiny_recipe().model_copy(
-            update={"core": CoreConfig(weights="", family="llama", layers=2, split=1, width=1)}
-        )
+        core = tiny_recipe().core.model_copy(update={"width": 1})
+        recipe = tiny_recipe().model_copy(update={"core": core})
         config = SimpleNamespace(max_position_embeddings=positions)
         self._set_up(recipe, SimpleNamespace(config=config), heard)
         self.script = script

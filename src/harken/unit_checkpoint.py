@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harken.model.units.tokenizer import UnitTokenizer
 
 DECODER, TOKENIZER, UNITS = "unit_decoder.safetensors", "unit_tokenizer.safetensors", "units.json"
+UNIT_FILES = (DECODER, TOKENIZER, UNITS)
 SPEAK = "speak.safetensors"
 
 
@@ -174,29 +175,36 @@ def save_speak(folder: Path, speak: Speak, style: ReplyStyle) -> None:
 
 def load_own_voice(recipe: Recipe, folder: Path, core: Core) -> OwnVoice:
     """What the model speaks with. Raises RecipeError where a part is missing or belongs to another codec."""
-    from harken.model.own_voice import OwnVoice, ReplyStyle
+    from harken.model.own_voice import OwnVoice
     from harken.model.quick_layer import quicken
 
     decoder = load_unit_decoder(recipe, folder)
+    speak, style = load_speak(recipe, folder, core)
+    quicken(speak)
+    assert recipe.speak is not None
+    return OwnVoice(speak, decoder, style, recipe.speak.speaker)
+
+
+def load_speak(recipe: Recipe, folder: Path, core: Core) -> tuple[Speak, ReplyStyle]:
+    """The trained Speak and the reply's style. Raises RecipeError where there are none of this codec."""
+    from harken.model.own_voice import ReplyStyle
+
     if not (folder / SPEAK).exists():
         raise RecipeError(f"{folder} lacks {SPEAK}", "train it: harken train speak")
-    tensors, about = read_bytes(folder / SPEAK)
-    if about["codec_sha256"] != decoder.codec_sha256:
+    (tensors, about), codec = read_bytes(folder / SPEAK), _about(folder)["codec_sha256"]
+    if about["codec_sha256"] != codec:
         raise RecipeError(
-            f"{folder / SPEAK} says units of another codec: {about['codec_sha256'][:8]}, "
-            f"{decoder.codec_sha256[:8]}",
+            f"{folder / SPEAK} says units of another codec: {about['codec_sha256'][:8]}, {codec[:8]}",
             "take both from one training run",
         )
-    speak = new_speak(recipe, core, len(decoder.voices))
+    speak = new_speak(recipe, core, len(codec_voices(folder)))
     style = ReplyStyle(tensors["style.styles.weight"].shape[1])
     for name, part in (("speak.", speak), ("style.", style)):
         part.load_state_dict(
             {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
         )
         part.requires_grad_(False).eval()
-    quicken(speak)
-    assert recipe.speak is not None
-    return OwnVoice(speak, decoder, style, recipe.speak.speaker)
+    return speak, style
 
 
 def hash_of(path: Path) -> str:

@@ -142,6 +142,31 @@ def test_train_dispatches_its_stage(capsys, monkeypatch):
     assert run(capsys, "train", "words", "--dry-run")[0] == 0 and calls[1][1]["dry_run"]
 
 
+def test_a_training_that_was_told_to_end_is_no_failure(capsys, monkeypatch):
+    from harken.errors import Stopped
+    from harken.training import stages
+
+    def stopped(*_, **__):
+        raise Stopped("stopped after step 5 of 10; saved in o/words", "the same command goes on")
+
+    monkeypatch.setattr(stages, "run", stopped)
+    code, out, err = run(capsys, "train", "words", "--data", "d", "--out", "o")
+    assert code == 0 and not out
+    assert "after step 5 of 10" in err and "hint: the same command goes on" in err
+
+
+def test_options_of_one_stage_are_refused_by_others(capsys, monkeypatch):
+    from harken.training import stages
+
+    calls = kept_calls(monkeypatch, stages)
+    given = ("--data", "d", "--out", "o")
+    for option in (("--arm", "label"), ("--allow-worse-words",), ("--from", "mini")):
+        code, _, err = run(capsys, "train", "words", *given, *option)
+        assert code == 2 and option[0] in err
+    assert run(capsys, "train", "affect", *given, "--allow-worse-words")[0] == 0
+    assert calls[0][1]["allow_worse_words"]
+
+
 def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
     from harken import bench, evaluation
 
@@ -205,6 +230,7 @@ def test_evaluate_refuses_options_that_a_benchmark_has_no_use_for(capsys, monkey
     unfit = (
         (*dialogues, "--ask"),
         (*dialogues, "--reading", "last"),
+        ("evaluate", "humdial", "--data", "d", "--out", "o", "--only", "en contrast"),
         ("evaluate", "dialogues", "--data", "d"),
         ("evaluate", "words", "--data", "d", "--judge", "local"),
         ("evaluate", "words", "--data", "d", "--ask"),

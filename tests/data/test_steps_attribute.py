@@ -86,6 +86,27 @@ def test_an_annotated_cause_is_kept() -> None:
     assert made.last_user.cause == (Cause(0, "They gave my desk"),)
 
 
+def test_a_persons_answer_is_kept_and_the_teacher_thinks_alone() -> None:
+    answered = replace(plain(EN), target="A week off, and no desk!")
+    bare = plain("My old bicycle is back in the shed.")
+    thought = GOOD["en"].split("\n</think>")[0]
+
+    def answer(prompt: str, seed: int) -> Answer:
+        if "bicycle" not in prompt:
+            return thought
+        return " the bicycle is back in the shed.\n</think>\n\nWhat a find! Does it still ride?"
+
+    llm = FakeLLM(answer)
+    kept, dropped = run(Attribute(keep_human=True), [answered, bare], llm)
+    assert dropped == []
+    of_person, of_teacher = (row for row in kept if row.task == "empathy")
+    assert of_person.target == answered.target and of_person.trace == f"{of_person.injection}{thought}"
+    assert of_person.teacher is not None, "who wrote the trace"
+    assert of_teacher.target == "What a find! Does it still ride?"
+    assert len(llm.asked) == 2, "no reply is asked for where a person gave one"
+    assert run(Attribute(), [answered], FakeLLM(lambda *_: GOOD["en"]))[0][1].target == "That must have hurt."
+
+
 @pytest.mark.parametrize("stopped_at", ["\n</think>", "\n</think>\n\n", "\n<\\think>", ""])
 def test_a_teacher_that_stops_at_the_end_of_its_thought_is_continued(stopped_at: str) -> None:
     thought = GOOD["en"].split("\n</think>")[0]

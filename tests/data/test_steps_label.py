@@ -165,7 +165,7 @@ def test_a_recipe_names_its_labeler() -> None:
         Label.model_validate({"labeler": {"kind": "guess"}})
 
 
-@pytest.mark.parametrize("mark", ["checkpoint.pt", "align/checkpoint.pt", "readout/pooled-0.f32"])
+@pytest.mark.parametrize("mark", ["checkpoint-0000250", "align/checkpoint-0000250", "readout/pooled-0.f32"])
 @pytest.mark.parametrize("kind", [Readout, Emotion2vec])
 def test_the_model_under_training_never_labels(
     tmp_path: Path, mark: str, kind: Any, monkeypatch: pytest.MonkeyPatch

@@ -67,6 +67,7 @@ def test_a_perfect_system_has_all_right_by_letter_and_by_text_in_both_languages(
         assert value(report, f"{lang} reasoning", LETTER) == (1.0, 4, 0)
         assert value(report, f"{lang} reasoning", "cause F1, own words") == (1.0, 4, 0)
         assert value(report, f"{lang} contrast", LETTER) == (1.0, 8, 0)
+        assert value(report, f"{lang} contrast", "right emotion, own words") == (1.0, 8, 0)
         assert value(report, f"{lang} empathy", "reply in the user's language") == (1.0, 4, 0)
     chances = {row["data"]: row["chance"] for row in report.rows if row["measure"] == LETTER}
     assert set(chances.values()) == {0.25} and len(chances) == 6
@@ -78,6 +79,7 @@ def test_a_system_that_reads_only_words_is_at_chance_on_contrast(folder: Path) -
     for lang in LANGUAGES:
         (row,) = (r for r in report.rows if (r["data"], r["measure"]) == (f"{lang} contrast", LETTER))
         assert row["value"] == [0.25, 0.25, 0.25] and row["chance"] == 0.25
+        assert value(report, f"{lang} contrast", "right emotion, own words") == (0.0, 8, 0), "names none"
 
 
 def test_what_is_asked_and_of_which_part_of_the_conversation(folder: Path) -> None:
@@ -87,7 +89,7 @@ def test_what_is_asked_and_of_which_part_of_the_conversation(folder: Path) -> No
     write_items(folder, rows)
     run(folder, asked := system(folder, perfect))
     by_key = {question.key: question for question in asked.asked}
-    assert len(asked.asked) == len(by_key) == 2 * (4 * 5 + 8)
+    assert len(asked.asked) == len(by_key) == 2 * (4 * 5 + 2 * 8)
     whole = by_key["en-d0-trajectory-free"]
     assert [path.name for path in whole.recordings] == ["en-d0_1.ogg", "en-d0_2.ogg"]
     assert (whole.replies, whole.instruction, whole.spoken) == (("so 1?",), "What of it?", False)
@@ -141,7 +143,7 @@ def test_answers_that_name_nothing_are_wrong_and_those_that_are_missing_unscored
     assert value(report, "en empathy", "to sad minus to happy turns: pitch, semitones") == (None, 0, 4)
     assert report.setting["answers counted as wrong"] == {
         "names no candidate": 3 + 4 + 8,
-        "names no emotion": 3,
+        "names no emotion": 3 + 8,
     }
     assert report.setting["unscored scores"] == {"no answer": 3, "no sound": 16}
     assert report.setting["unanswered questions"] == 2
@@ -208,7 +210,7 @@ def test_a_run_that_was_killed_asks_nothing_twice(folder: Path) -> None:
     rest = system(folder, perfect)
     run(folder, rest)
     assert {q.key for q in down.asked[:10]}.isdisjoint(q.key for q in rest.asked)
-    assert len(rest.asked) == 2 * (4 * 5 + 8) - 10
+    assert len(rest.asked) == 2 * (4 * 5 + 2 * 8) - 10
     run(folder, again := system(folder, perfect))
     assert again.asked == []
 
@@ -253,6 +255,11 @@ def test_a_set_that_is_not_finished_or_empty_is_refused_and_the_limit_is_of_each
     assert [(case.item.lang, case.item.task) for case in limited] == [
         (lang, task) for lang in LANGUAGES for task in ("trajectory", "reasoning", "empathy", "contrast")
     ]
+    chosen = read_set(folder, only=("en contrast",)).cases
+    assert chosen and {(case.item.lang, case.item.task) for case in chosen} == {("en", "contrast")}
+    with pytest.raises(DataError, match="holds no fr contrast") as refused:
+        read_set(folder, only=("fr contrast",))
+    assert "en contrast" in refused.value.hint
     write_items(folder, [])
     with pytest.raises(DataError, match="holds no item that can be asked"):
         read_set(folder)
@@ -287,7 +294,7 @@ def test_the_commands_score_predictions_and_compare(
     command = ["evaluate", "dialogues", "--data", str(folder), "--system", str(theirs), "--limit", "1"]
     assert main([*command, "--out", str(out), "--json"]) == 0
     setting, *rows = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (setting["system"], setting["recipe"], setting["unanswered questions"]) == ("theirs", "none", 10)
+    assert (setting["system"], setting["recipe"], setting["unanswered questions"]) == ("theirs", "none", 12)
     assert [row["value"] for row in rows if row["measure"] == LETTER and row["n"]] == [[1.0] * 3] * 2
     head, scores = read_scores(out)
     assert head["system"] == "theirs" and len((out / FILE).read_text().splitlines()) == 1 + 2 and scores

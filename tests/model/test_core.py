@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from harken.errors import RecipeError
-from harken.model.core import Core, CoreState, fold_low_rank, load_core
-from harken.testing import tiny_causal_lm, tiny_core
+from harken.model.core import Core, CoreState, fold_low_rank, load_core, new_core
+from harken.recipes import mini, recipe
+from harken.testing import tiny_causal_lm, tiny_core, tiny_recipe
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 LENGTHS = (7, 3, 5)
@@ -119,6 +120,36 @@ def test_a_split_that_leaves_a_part_empty_is_refused(split):
         Core(tiny_causal_lm(), split)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("mini", 134_515_008), ("bilingual", 630_167_424), ("small", 596_049_920), ("paper", 8_190_735_360)],
+)
+def test_a_recipe_says_every_size_of_its_core(name, parameters):
+    with torch.device("meta"):
+        core = new_core(recipe(name).core)
+    assert sum(p.numel() for p in core.parameters()) == parameters
+    assert all(p.is_meta for p in core.parameters())
+    assert len(core.think.layers) == recipe(name).core.split
+
+
+def test_weights_of_the_recipes_sizes_are_loaded_and_others_refused_with_what_differs(whole, tmp_path):
+    whole.save_pretrained(tmp_path)
+    family = whole.config.model_type
+    config = tiny_recipe(family).core
+    ids = batch()[0][:1]
+    core = load_core(tmp_path, config)
+    with torch.no_grad():
+        torch.testing.assert_close(core.logits(core(core.embed(ids)).hidden), whole(ids).logits)
+    other = config.model_copy(update={"kv_heads": 4, "vocabulary": 300, "tied": True})
+    with pytest.raises(RecipeError, match="another core than the recipe's") as refused:
+        load_core(tmp_path, other)
+    assert refused.value.message.split(": ", 1)[1].split("; ") == [
+        "core.kv_heads: 2 there, 4 here",
+        "core.vocabulary: 259 there, 300 here",
+        "core.tied: False there, True here",
+    ]
+
+
 @torch.no_grad()
 @pytest.mark.weights
 def test_real_smollm2_split_equals_whole():
@@ -129,7 +160,7 @@ def test_real_smollm2_split_equals_whole():
     folder: Path = ensure("smollm2-135m-instruct")
     whole = AutoModelForCausalLM.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    core = load_core(folder, 15).eval()
+    core = load_core(folder, mini().core).eval()
     rows = [
         tokenizer.encode(text)
         for text in ("I lost my job today and I do not know what to do.", "Hello there.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harken.model.encoder import SpeechEncoder, load_encoder
+from harken.model.encoder import SpeechEncoder, load_encoder, new_encoder
+from harken.recipes import recipe
 
 
 @pytest.fixture
@@ -45,3 +46,12 @@ def test_a_loaded_encoder_is_frozen_and_the_same(encoder, tiny_whisper, tmp_path
     mel = torch.randn(1, 80, 20)
     with torch.no_grad():
         torch.testing.assert_close(loaded(mel)[0], encoder(mel)[0])
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("mini", 20_590_592), ("paper", 88_154_112)])
+def test_a_recipe_says_every_size_of_its_encoder(name, parameters):
+    with torch.device("meta"):
+        encoder = new_encoder(recipe(name).listen)
+        states, _ = encoder(torch.zeros(1, 80, 40))
+    assert sum(p.numel() for p in encoder.parameters()) == parameters
+    assert states.shape == (1, 20, recipe(name).listen.encoder_layers + 1, recipe(name).listen.encoder_width)

@@ -16,12 +16,14 @@ from harken.testing import tiny_core
 from harken.training.align import AlignConfig, AlignTask, Drawn, Student, divergence, train_align
 from harken.training.answers import TOP, Answer
 from harken.training.examples import IGNORED
-from harken.training.loop import Schedule
-from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
+from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.stage_modules import align_module
 
 SYSTEM = "Be kind."
+RATES = (("prefix.*", 1e-2), ("bridge.*", 1e-2), (CORE_UPDATE, 1e-2))
 HEARD = "oh no"
+AFFECT_WIDTH = 148
 OWN = torch.full((4,), 0.5)  # what `spoken` says that the readout made of a clip
 AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
 
@@ -47,7 +49,7 @@ def student(pieces):
 def task(student, pieces, tokenizer):
     traces = {"i won": Sample("t", "trace", "train", (), "i won", "happy", "The speaker feels happy.")}
     replies = {text: answer(tokenizer, f"So {text}.") for text in (HEARD, "i won", "we met")}
-    config = AlignConfig(Schedule(steps=2, learning_rate=1e-2, warmup=1), batch_s=30.0)
+    config = AlignConfig(Schedule(steps=2, rates=RATES, warmup=1), batch_s=30.0)
     felt = {HEARD: ("sad", answer(tokenizer, "Poor you."))}
     spoken = Speller(pieces)
     causes = {"we met": "we met"}
@@ -230,15 +232,19 @@ def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
         assert all(loss.item() == 0 for name, loss in alone.items() if name != one.sample.task)
 
 
-def test_one_step_moves_bridge_prefix_and_update_and_nothing_else(task, spoken, tmp_path):
+def test_two_steps_move_bridge_prefix_and_update_and_nothing_else(
+    recipe, task, spoken, pieces, tmp_path, trains_what_is_told
+):
     pytest.importorskip("peft")
     pytest.importorskip("jiwer")
-    student = task.student
-    add_low_rank(student.core, rank=2)
-    cache = spoken(HEARD, "i won", "we met", splits=("train", "dev"))
-    before = {name: parameter.detach().clone() for name, parameter in student.named_parameters()}
-    train_align(task, cache, task.config, tmp_path / "align", "someone", torch.float32)
-    after = dict(student.named_parameters())
-    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
-    assert moved == {n for n in before if n.startswith(("bridge.", "prefix.")) or "lora_" in n}
+    torch.manual_seed(0)
+    task.student = align_module(recipe, tiny_core(), pieces.ids, AFFECT_WIDTH)
+    task.affects = {emotion: rows.repeat(1, AFFECT_WIDTH // 4) for emotion, rows in AFFECTS.items()}
+    felt = (0.5,) * AFFECT_WIDTH
+    cache = spoken(HEARD, "i won", "we met", splits=("train", "dev"), felt=felt)
+
+    def train(config):
+        train_align(task, cache, config, tmp_path / "align", "someone")
+
+    trains_what_is_told("align", recipe, AlignConfig(), "", task.student, train)
     assert '"dev_wer"' in (tmp_path / "align" / "metrics.jsonl").read_text()

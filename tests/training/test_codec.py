@@ -16,10 +16,12 @@ from harken.errors import DataError
 from harken.model.units.encoder import Analysed
 from harken.model.units.mel_decoder import MelDecoder, MelDecoderSizes
 from harken.model.units.tokenizer import TokenizerSizes, UnitTokenizer
+from harken.recipes import Recipe
 from harken.training import codec_clips
 from harken.training.codec import CodecConfig, CodecStudent, CodecTask, train_codec
 from harken.training.codec_clips import CodecClips, features
-from harken.training.loop import Schedule
+from harken.training.schedule import Schedule
+from harken.training.stage_modules import codec_module
 
 LAYERS, WIDTH = (0, 1), 8
 
@@ -96,7 +98,7 @@ def test_features_are_those_of_the_encoder(clips: CodecClips) -> None:
 
 def test_it_learns_what_it_hears_and_goes_on_where_it_stopped(clips: CodecClips, tmp_path: Path) -> None:
     list(clips.add([clip(str(n), 0.6 + 0.1 * n) for n in range(4)], None))
-    config = CodecConfig(Schedule(steps=60, learning_rate=3e-2, warmup=2, save_every=20), batch_s=4.0)
+    config = CodecConfig(Schedule(steps=60, rates=(("*", 3e-2),), warmup=2, save_every=20), batch_s=4.0)
     task = CodecTask(student(), clips, clips.mean_log_pitch(), config)
     before = {key: float(value) for key, value in task.at(0, torch.float32).items()}
     train_codec(task, tmp_path / "out", torch.float32)
@@ -111,6 +113,23 @@ def test_it_learns_what_it_hears_and_goes_on_where_it_stopped(clips: CodecClips,
     train_codec(whole, tmp_path / "out", torch.float32)  # all steps stand: only read back
     for one, other in zip(task.student.parameters(), whole.student.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_two_steps_move_the_whole_codec(
+    recipe: Recipe, clips: CodecClips, tmp_path: Path, trains_what_is_told: Any
+) -> None:
+    pytest.importorskip("peft")
+    listen = recipe.listen.model_copy(update={"encoder_width": WIDTH, "encoder_heads": 2})
+    recipe = recipe.model_copy(update={"listen": listen})
+    list(clips.add([clip("one", 1.0), clip("two", 1.0, voice="ben")], None))
+    torch.manual_seed(0)
+    module = codec_module(recipe, 2)
+
+    def train(config: CodecConfig) -> None:
+        task = CodecTask(module, clips, clips.mean_log_pitch(), config)
+        train_codec(task, tmp_path / "out", torch.float32)
+
+    trains_what_is_told("codec", recipe, CodecConfig(), "codec.", module, train)
 
 
 def test_no_speech_to_train_on_is_refused(clips: CodecClips) -> None:

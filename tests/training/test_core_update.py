@@ -21,9 +21,10 @@ from harken.training.core_update import (
     train_core_update,
 )
 from harken.training.examples import IGNORED
-from harken.training.loop import Schedule
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
+from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.stage_modules import core_module
 
 SYSTEM = "Be kind."
 AFFECTS = {"happy": torch.zeros(2, 4) + 1, "neutral": torch.zeros(1, 4), "sad": torch.zeros(3, 4) - 1}
@@ -41,7 +42,9 @@ def task(tokenizer):
     torch.manual_seed(0)
     core = tiny_core()
     prefix = AffectPrefix(4, 2, core.width, core.embedding_rms())
-    schedule = Schedule(steps=25, learning_rate=0.02, warmup=2, evaluate_every=25)
+    schedule = Schedule(
+        steps=25, rates=(("prefix.*", 0.02), (CORE_UPDATE, 0.02)), warmup=2, evaluate_every=25
+    )
     config = CoreUpdateConfig(schedule, batch_tokens=400, most_tokens=200)
     return CoreTask(Listener(prefix, core), tokenizer, SYSTEM, AFFECTS, config)
 
@@ -128,8 +131,21 @@ def test_prefix_and_update_learn_the_samples_and_the_core_stays(task, tmp_path):
     assert not any(torch.equal(p, prefix[name]) for name, p in task.listener.prefix.named_parameters())
 
 
+def test_two_steps_move_prefix_and_update_and_nothing_else(recipe, tokenizer, tmp_path, trains_what_is_told):
+    pytest.importorskip("peft")
+    torch.manual_seed(0)
+    listener = core_module(recipe, tiny_core(), 148)
+    affects = {emotion: rows.repeat(1, 37) for emotion, rows in AFFECTS.items()}
+
+    def train(config):
+        task = CoreTask(listener, tokenizer, SYSTEM, affects, config)
+        train_core_update(task, [REPLY, OPEN, TRACE], tmp_path, torch.bfloat16)
+
+    trains_what_is_told("core", recipe, CoreUpdateConfig(), "", listener, train)
+
+
 def test_without_dev_samples_no_dev_loss_is_told(task, tmp_path):
-    task.config = replace(task.config, schedule=replace(task.config.schedule, steps=1))
+    task.config = replace(task.config, schedule=replace(task.config.schedule, steps=1), voice_share=1.0)
     train_core_update(task, [REPLY], tmp_path, torch.float32)
     (row,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(row)["step"] == 0 and "dev" not in row

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from harken.data.speech import Clip
 from harken.errors import DataError
+from harken.model.own_voice import STYLES
 from harken.model.speak import Speak, SpeakSizes
+from harken.recipes import Recipe
 from harken.testing import WIDTH, tiny_core
+from harken.training.dry_run import parts
 from harken.training.examples import IGNORED
-from harken.training.speak import SpeakConfig, SpeakTask, furthest, one_hot, steps_of
+from harken.training.reply_style import train_reply_style
+from harken.training.schedule import trainable
+from harken.training.speak import SpeakConfig, SpeakTask, furthest, one_hot, steps_of, train_speak
 from harken.training.speech_units import (
     BEFORE_UNITS,
     LEAD_S,
@@ -26,6 +31,7 @@ from harken.training.speech_units import (
     spoken_reply,
     write_replies,
 )
+from harken.unit_checkpoint import new_speak
 from harken.voices.base import TimedWord
 
 IDS = {letter: number for number, letter in enumerate(" aeho.", 1)}
@@ -142,12 +148,28 @@ def test_losses_fall_and_padding_counts_for_nothing() -> None:
 
 
 def test_the_copied_layers_learn_at_half_the_rate() -> None:
-    schedule = SpeakConfig().schedule
-    factors = {name: schedule.factor(name) for name, _ in speaker().named_parameters()}
-    assert {name for name, factor in factors.items() if factor == 0.5} == {
-        name for name in factors if name.startswith("stack.layers.")
-    }
-    assert 0.5 in factors.values() and 1.0 in factors.values()
+    rates = trainable(speaker(), SpeakConfig().schedule.rates)
+    copied = {name for name in rates if name.startswith("stack.layers.")}
+    assert copied and {name for name, rate in rates.items() if rate == 4e-4} == copied
+    assert {rate for name, rate in rates.items() if name not in copied} == {8e-4}
+
+
+def test_two_steps_move_all_of_speak(recipe: Recipe, tmp_path: Path, trains_what_is_told: Any) -> None:
+    pytest.importorskip("peft")
+    core, voices = tiny_core(), ("ben", "anna")
+    torch.manual_seed(0)
+    speak = new_speak(recipe, core, len(voices))
+
+    def train(config: SpeakConfig) -> None:
+        said = [steps_of(reply(s), [7, 8, 9], [2, 5, 6], speak, IDS, STYLES, voices) for s in (0.5, 1.1)]
+        task = SpeakTask(speak, core.embed, said, lambda n: torch.ones(3, WIDTH) * n, config)
+        train_speak(task, task, tmp_path, torch.float32)
+
+    trains_what_is_told("speak", recipe, SpeakConfig(), "speak.", speak, train)
+    told = parts("speak", recipe, SpeakConfig())
+    assert told["speak"].learning_rates == (4e-4, 8e-4)
+    style = train_reply_style({"sad": torch.randn(2, 148), "happy": torch.randn(2, 148)})
+    assert told["style"].trained == sum(p.numel() for p in style.parameters())
 
 
 def test_nothing_to_learn_from_is_refused() -> None:

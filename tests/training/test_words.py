@@ -7,7 +7,9 @@ import torch
 
 from harken.errors import DataError
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
-from harken.training.loop import Schedule
+from harken.testing import tiny_core
+from harken.training.schedule import Schedule
+from harken.training.stage_modules import words_module
 from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, pad, train_words, transcribe
 
 TEXTS = ("i lost my job", "oh no", "tell me", "we met in may")
@@ -23,13 +25,25 @@ def bridge(pieces):
 def test_the_bridge_learns_what_is_said(spoken, pieces, bridge, tmp_path):
     pytest.importorskip("jiwer")
     cache = spoken(*TEXTS, splits=("train", "dev"))
-    schedule = Schedule(steps=100, learning_rate=4e-3, warmup=10, evaluate_every=100)
+    schedule = Schedule(steps=100, rates=(("*", 4e-3),), warmup=10, evaluate_every=100)
     config = WordsConfig(schedule, batch_s=20.0, frame_dropout=0.02, spans=0)
     train_words(bridge, pieces, cache, config, tmp_path / "out", torch.float32)
     said = [clip for clip in cache.clips if clip.split == "train"]
     batch = Batches(cache, said, pieces, 20.0, seed=0).collate(said)
     assert transcribe(bridge.eval(), pieces, batch.states, batch.valid) == list(TEXTS)
     assert "dev_wer" in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()[-1]
+
+
+def test_two_steps_move_the_whole_bridge(recipe, spoken, pieces, tmp_path, trains_what_is_told):
+    pytest.importorskip("jiwer")
+    pytest.importorskip("peft")
+    torch.manual_seed(0)
+    bridge, cache = words_module(recipe, tiny_core(), pieces.ids), spoken(*TEXTS, splits=("train", "dev"))
+
+    def train(config):
+        train_words(bridge, pieces, cache, config, tmp_path / "out", torch.float32)
+
+    trains_what_is_told("words", recipe, WordsConfig(), "bridge.", bridge, train)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(spoken, pieces):

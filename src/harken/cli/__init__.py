@@ -13,8 +13,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
-from harken.cli.command import FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
-from harken.cli.compare import Compare
+from harken.cli.command import DONE, FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
+from harken.cli.compare import Compare, CompareArms
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
 from harken.cli.judges import EvaluateJudge
@@ -25,10 +25,12 @@ from harken.cli.serve import Serve
 from harken.cli.talk import Talk
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
 from harken.cli.work import Bench, Evaluate, Train
+from harken.errors import Stopped
 
 __all__ = ["main"]
 
 BESIDE_BENCHMARKS = {
+    "arms": CompareArms,
     "build-dialogues": BuildDialogues,
     "compare": Compare,
     "judge": EvaluateJudge,
@@ -64,7 +66,7 @@ def _run(command: Command) -> int:
         if command.debug:
             traceback.print_exc()
         say_error(error)
-        return WRONG_USE if isinstance(error, WrongUse) else FAILED
+        return DONE if isinstance(error, Stopped) else WRONG_USE if isinstance(error, WrongUse) else FAILED
 
 
 def _parse(arguments: Sequence[str] | None) -> Command:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction, arg
 
 from harken.cli.command import (
     DONE,
@@ -47,6 +47,16 @@ class Train(Command):
     """Train so many steps instead of the stage's own number."""
     hours: float | None = None
     """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
+    begin: Annotated[str | None, arg(name="from")] = None
+    """Of affect and joint, begin with these trained parts instead of those in --out: a folder, or the name
+    of a recipe whose parts ship with Harken."""
+    arm: str | None = None
+    """Of affect, train an arm of the comparison in docs/training.md, in a folder of its own; a wrong name
+    lists those there are."""
+    seed: int = 0
+    """Of affect, draws batches and how they are heard."""
+    allow_worse_words: bool = False
+    """Of affect, keep parts that cost more than half a point of word error rate."""
     resume: bool = False
     """Go on from the checkpoint in --out, and fail where there is none."""
     dry_run: bool = False
@@ -61,6 +71,12 @@ class Train(Command):
             check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
         if self.stage != "speak":
             check_unused(f"train {self.stage}", {"--hours": self.hours})
+        if self.stage not in ("affect", "joint"):
+            check_unused(f"train {self.stage}", {"--from": self.begin})
+        if self.stage != "affect":
+            of_affect: dict[str, object] = {"--arm": self.arm, "--seed": self.seed}
+            of_affect["--allow-worse-words"] = self.allow_worse_words
+            check_unused(f"train {self.stage}", of_affect)
         if self.hours is not None and self.hours <= 0:
             raise WrongUse(f"--hours {self.hours:g} is nothing to learn from", "--hours 5, for example")
         if not self.dry_run and (self.data is None or self.out is None):
@@ -74,6 +90,10 @@ class Train(Command):
             hours=self.hours,
             resume=self.resume,
             dry_run=self.dry_run,
+            begin=_parts(self.begin) if self.begin else None,
+            arm=self.arm,
+            seed=self.seed,
+            allow_worse_words=self.allow_worse_words,
         )
         return DONE
 
@@ -146,6 +166,9 @@ class Evaluate(Command):
     reading: Reading = "second"
     """Of humdial, which turn with an emotion task 3 scores: the second, as the challenge's script has it, or
     the last, as its guide says."""
+    only: UseAppendAction[tuple[str, ...]] = ()
+    """Of dialogues, ask about one language and task alone, called as in the report, as "en contrast"; may be
+    said again."""
     ask: bool = False
     """Of humdial, put the question of tasks 1 and 2 beside the last turn, for dialogues that do not end with
     it."""
@@ -192,6 +215,7 @@ class Evaluate(Command):
             (("humdial",), {"--reading": self.reading != "second", "--ask": self.ask}),
             (("humdial", "empathy"), {"--ratings": self.ratings}),
             (("televal",), {"--columns": self.columns}),
+            (("dialogues",), {"--only": self.only}),
             (("paralinguistic",), {"--metadata": self.metadata != "none"}),
         )
         for benchmarks, given in options:
@@ -233,6 +257,7 @@ class Evaluate(Command):
             metadata=self.metadata,
             ratings=self.ratings,
             reading=self.reading,
+            only=self.only,
             ask=self.ask,
             trial=DIALOGUES if self.trial is None else self.trial,
             command=command_line(),
@@ -312,6 +337,13 @@ class Bench(Command):
         sources = named_places((self.source,)) if self.source else {}
         source = next(iter(sources.items()), None)
         return Ask(self.part or FAKES, self.rows, source=source, teacher=self.teacher, out=self.out)
+
+
+def _parts(named: str) -> Path:
+    """A folder of trained parts, or that of the parts that ship."""
+    from harken.checkpoint import shipped
+
+    return Path(named) if Path(named).is_dir() else shipped(named)
 
 
 def _check(kind: str, name: str, known: Collection[str]) -> None:

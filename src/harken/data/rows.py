@@ -122,7 +122,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Teacher:
-    """The language model that wrote a row's target, and from what."""
+    """The language model that wrote a row's target (where a person did: its trace), and from what."""
 
     name: str
     revision: str

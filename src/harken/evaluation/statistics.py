@@ -108,6 +108,27 @@ def paired_bootstrap(
     return Interval(ours.value() - baseline.value(), float(low), float(high))
 
 
+def crossed_bootstrap(
+    values: ArrayLike, groups: ArrayLike, *, resamples: int = 5000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The mean of `values` (S, N), of N items in each of S runs, with a percentile interval over both: whole
+    `groups` (N,) of items and whole runs are drawn with replacement, each by itself.
+    """
+    every = np.asarray(values, dtype=float)
+    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    if every.ndim != 2 or every.size == 0 or every.shape[1] != len(group_of):
+        raise ValueError(f"values must be (runs, items) with a group an item, got {every.shape}")
+    runs, n_groups = len(every), len(names)
+    random = np.random.default_rng(seed)
+    of_runs = random.multinomial(runs, np.full(runs, 1 / runs), size=resamples)  # (R, S)
+    of_groups = random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples)  # (R, G)
+    sums = _by_group(every.T, group_of, n_groups)  # (G, S)
+    sizes = np.bincount(group_of)  # (G,)
+    means = ((of_groups @ sums) * of_runs).sum(1) / (runs * (of_groups @ sizes))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(every.mean()), float(low), float(high))
+
+
 def effect_size(
     differences: ArrayLike, *, resamples: int = 5000, level: float = 0.95, seed: int = 0
 ) -> Interval:

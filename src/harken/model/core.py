@@ -20,8 +20,21 @@ from harken.errors import RecipeError
 from harken.model.layer_stack import StackState
 from harken.model.think import Think
 from harken.model.write import Write
+from harken.recipes import CoreConfig
 
 FAMILIES = ("llama", "qwen2", "qwen3")
+SIZES = {
+    "family": "model_type",
+    "layers": "num_hidden_layers",
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_width": "head_dim",
+    "feed_forward_width": "intermediate_size",
+    "vocabulary": "vocab_size",
+    "tied": "tie_word_embeddings",
+}
+"""What a recipe's core says of its language model -> what transformers calls that."""
 
 
 @dataclass
@@ -85,6 +98,8 @@ class Core(nn.Module):
 
     def embedding_rms(self) -> float:
         """Root mean square of an average token embedding: the scale that Listen has to speak at."""
+        if self.embed.weight.is_meta:
+            return 1.0  # without weights there is no scale
         return float(self.embed.weight.detach().float().pow(2).mean().sqrt())
 
     def forward(
@@ -110,11 +125,47 @@ class CoreOutput:
     state: CoreState
 
 
-def load_core(folder: Path, split: int, dtype: torch.dtype = torch.float32) -> Core:
-    """Load a causal LM in transformers' layout and split it at layer `split`."""
-    from transformers import AutoModelForCausalLM
+def load_core(folder: Path, config: CoreConfig, dtype: torch.dtype = torch.float32) -> Core:
+    """Load a causal LM in transformers' layout and split it.
 
-    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), split)
+    Raises: RecipeError where it is not of the recipe's sizes.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    there = _sizes(AutoConfig.from_pretrained(folder))
+    different = [
+        f"core.{name}: {there[name]!r} there, {getattr(config, name)!r} here"
+        for name in SIZES
+        if there[name] != getattr(config, name)
+    ]
+    if different:
+        raise RecipeError(
+            f"{folder} holds another core than the recipe's: {'; '.join(different)}",
+            "correct the recipe, or name weights of its sizes",
+        )
+    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), config.split)
+
+
+def _sizes(config: Any) -> dict[str, object]:
+    """A transformers config in a recipe's terms."""
+    sizes = {ours: getattr(config, theirs, None) for ours, theirs in SIZES.items()}
+    return sizes | {"head_width": sizes["head_width"] or config.hidden_size // config.num_attention_heads}
+
+
+def new_causal_lm(config: CoreConfig, **others: Any) -> Any:
+    """A transformers causal LM of the recipe's sizes with random weights.
+
+    Args: others: what else its transformers config says.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items()}
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(**sizes, **others))
+
+
+def new_core(config: CoreConfig) -> Core:
+    """A core of the recipe's sizes with random weights; under `torch.device("meta")` with none at all."""
+    return Core(new_causal_lm(config), config.split)
 
 
 def fold_low_rank(core: Core, update: dict[str, Tensor]) -> None:

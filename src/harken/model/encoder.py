@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harken.recipes import ListenConfig
+
 
 class SpeechEncoder(nn.Module):
     """Log-mel features, 100 frames a second -> the hidden states of all encoder layers, 50 a second."""
@@ -65,3 +67,17 @@ def load_encoder(folder: Path) -> SpeechEncoder:
 
     encoder = SpeechEncoder(WhisperModel.from_pretrained(folder).encoder)
     return encoder.requires_grad_(False).eval()
+
+
+def new_encoder(config: ListenConfig) -> SpeechEncoder:
+    """An encoder of the recipe's sizes with random weights; under `torch.device("meta")` with none at all."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    sizes = WhisperConfig(
+        d_model=config.encoder_width,
+        encoder_layers=config.encoder_layers,
+        encoder_attention_heads=config.encoder_heads,
+        encoder_ffn_dim=config.encoder_feed_forward_width,
+    )
+    return SpeechEncoder(WhisperEncoder(sizes))

@@ -48,7 +48,7 @@ class AffectPrefix(nn.Module):
     def forward(self, vector: Tensor) -> Tensor:
         """(B, V) -> (B, K, D)."""
         projected: Tensor = self.project(self.norm(vector))
-        return projected.view(-1, self.count, self.core_width)
+        return projected.view(len(vector), self.count, self.core_width)
 
 
 class Listen(nn.Module):

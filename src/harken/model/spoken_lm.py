@@ -70,13 +70,16 @@ class Words(NamedTuple):
 class SpokenLM(nn.Module):
     """All that `mini` is, apart from its voice."""
 
-    def __init__(self, recipe: Recipe, listen: Listen, core: Core, tokenizer: Any, pieces: Pieces) -> None:
+    def __init__(
+        self, recipe: Recipe, listen: Listen, core: Core, tokenizer: Any, pieces: Pieces | None
+    ) -> None:
+        """Args: pieces: what the bridge spells with; None where it does not."""
         super().__init__()
         self.recipe = recipe
         self.listen = listen
         self.core = core
         self.tokenizer = tokenizer
-        self.speller = Speller(pieces, Lexicon(pieces))
+        self.speller = None if pieces is None else Speller(pieces, Lexicon(pieces))
         self.open_voice: Callable[[], OwnVoice] | None = None
         """Loads what the model speaks with; None where it was not taught to."""
 
@@ -119,7 +122,7 @@ class SpokenLM(nn.Module):
         if not isinstance(soft, SoftTokens):
             vectors = soft.embeddings[row][soft.valid[row]]
             return Words(vectors, None, torch.ones(len(vectors)))
-        assert heard.log_probs is not None, "a CTC bridge gives its scores"
+        assert heard.log_probs is not None and self.speller, "a CTC bridge gives its scores, and spells"
         words = self.speller.words(soft, heard.log_probs, row)
         vectors = self.speller.vectors(words, soft, self.embed, row)
         return Words(vectors, self.speller.transcript(words), soft.confidence[row][soft.valid[row]])

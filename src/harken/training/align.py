@@ -7,7 +7,8 @@ states. The affect vector is the synthesised voice's own, which says little, so 
 of a person who acted an emotion, so that the voice does, also against the words. A reply in a person's voice
 is learned from what the core writes when that emotion's vector stands before the written words.
 
-Trained: the bridge, the affect prefix, and the core's low-rank update.
+Trained: the bridge, the affect prefix, and the core's low-rank update. A bridge that gives no transcript
+(GOAT-SLM's adapter, of the `paper` recipe) begins here: its vectors are the heard words, and there is no CTC.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,16 +24,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harken.dialogue.render import trace
+from harken.model.conv_bridge import ConvBridge, SoftFrames
 from harken.model.core import Core
 from harken.model.ctc_bridge import CtcBridge, SoftTokens
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.training.answers import Answer
+from harken.training.callbacks import usual
 from harken.training.examples import IGNORED, Example, collate, example, target_ids
-from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample, Task
+from harken.training.saving import identity
+from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.states import CachedClip, StateCache
-from harken.training.words import Batches, WordsConfig, ctc_loss, mask_frames, words_on_dev
+from harken.training.words import (
+    Batches,
+    WordsConfig,
+    counts,
+    ctc_loss,
+    dev_clips,
+    mask_frames,
+    pad,
+    words_on_dev,
+)
+from harken.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -41,9 +56,8 @@ class AlignConfig:
 
     schedule: Schedule = Schedule(
         steps=600,
-        learning_rate=3e-4,
+        rates=(("prefix.*", 6e-4), ("bridge.*", 1.5e-4), (CORE_UPDATE, 3e-4)),
         warmup=30,
-        faster=(("prefix", 2.0), ("bridge", 0.5)),
         evaluate_every=200,
         save_every=50,
     )
@@ -64,12 +78,28 @@ class AlignConfig:
     repeat_weight: float = 0.5
 
 
+class Hearing(NamedTuple):
+    """What a bridge makes of a batch."""
+
+    words: SoftTokens | SoftFrames
+    log_probs: Tensor | None  # (B, U, P + 1) of a CTC bridge, which `valid` (B, U) goes with
+    valid: Tensor
+
+
 class Student(nn.Module):
     """What is trained, under one roof."""
 
-    def __init__(self, bridge: CtcBridge, prefix: AffectPrefix, core: Core) -> None:
+    def __init__(self, bridge: CtcBridge | ConvBridge, prefix: AffectPrefix, core: Core) -> None:
         super().__init__()
         self.bridge, self.prefix, self.core = bridge, prefix, core
+
+    def hear(self, states: Tensor, valid: Tensor) -> Hearing:
+        """The encoder's last layer, (B, T, E) and (B, T) bool, as words."""
+        if isinstance(self.bridge, ConvBridge):
+            words: SoftFrames = self.bridge(states, valid)
+            return Hearing(words, None, words.valid)
+        log_probs, valid = self.bridge(states, valid)
+        return Hearing(self.bridge.collapse(log_probs, valid), log_probs, valid)
 
 
 @dataclass(frozen=True)
@@ -88,7 +118,7 @@ class AlignTask:
     def __init__(
         self,
         student: Student,
-        speller: Speller,
+        speller: Speller | None,
         tokenizer: Any,
         system: str,
         answers: dict[str, Answer],
@@ -99,6 +129,7 @@ class AlignTask:
         config: AlignConfig,
     ) -> None:
         """Args:
+        speller: None where the bridge does not spell.
         answers: by text.
         felt: by text, an emotion and the answer to the same words in a voice of that emotion.
         traces: annotated traces, by the words of the turn.
@@ -151,11 +182,19 @@ class AlignTask:
         felt = self.affects.get(emotion)
         return None if felt is None else felt[random.integers(len(felt))]
 
-    def example(self, drawn: Drawn, words: SoftTokens, log_probs: Tensor, row: int) -> Example:
+    def heard(self, words: SoftTokens | SoftFrames, log_probs: Tensor | None, row: int) -> Tensor:
+        """The words of one row as the core reads them, (N, D)."""
+        if not isinstance(words, SoftTokens):
+            return words.embeddings[row][words.valid[row]]
+        assert self.speller is not None and log_probs is not None, "a CTC bridge spells"
+        embed: Callable[[list[int]], Tensor] = lambda ids: self.student.core.embed(torch.tensor(ids))  # noqa: E731
+        return self.speller.vectors(self.speller.words(words, log_probs, row), words, embed, row)
+
+    def example(
+        self, drawn: Drawn, words: SoftTokens | SoftFrames, log_probs: Tensor | None, row: int
+    ) -> Example:
         """A sample with its last turn as heard."""
-        core = self.student.core
-        embed: Callable[[list[int]], Tensor] = lambda ids: core.embed(torch.tensor(ids))  # noqa: E731
-        content = self.speller.vectors(self.speller.words(words, log_probs, row), words, embed, row)
+        core, content = self.student.core, self.heard(words, log_probs, row)
         if drawn.affect is not None:
             content = torch.cat([self.student.prefix(drawn.affect[None])[0].to(content), content])
         return example(core, self.tokenizer, self.system, drawn.sample, content, self.target(drawn))
@@ -167,7 +206,9 @@ class AlignTask:
             return answer
         return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
-    def losses(self, drawn: list[Drawn], words: SoftTokens, log_probs: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, drawn: list[Drawn], words: SoftTokens | SoftFrames, log_probs: Tensor | None
+    ) -> dict[str, Tensor]:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
         core = self.student.core
         examples = [self.example(one, words, log_probs, row) for row, one in enumerate(drawn)]
@@ -206,6 +247,25 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean() if values.numel() else values.sum()
 
 
+def batch_losses(
+    task: AlignTask, batches: Batches, number: int, repeat_share: float, precision: torch.dtype
+) -> Losses:
+    """The losses of a batch, which is a function of its number and the schedule's seed."""
+    student, config = task.student, task.config
+    random = np.random.default_rng([config.schedule.seed, number])
+    clips = batches.clips_at(number)
+    batch = batches.collate(clips)
+    drawn = [task.draw(clip, repeat_share, random) for clip in clips]
+    with autocast(student, precision):
+        heard = student.hear(mask_frames(batch.states, WordsConfig()), batch.valid)
+        losses = task.losses(drawn, heard.words, heard.log_probs)
+    loss = losses["reply"] + losses["trace"] + config.repeat_weight * losses["repeat"]
+    if heard.log_probs is not None:
+        losses["ctc"] = ctc_loss(heard.log_probs, heard.valid, batch.targets, batch.target_lengths)
+        loss = loss + config.ctc_weight * losses["ctc"]
+    return {"loss": loss} | losses | counts(batch)
+
+
 def train_align(
     task: AlignTask,
     cache: StateCache,
@@ -213,35 +273,51 @@ def train_align(
     out: Path,
     teacher: str,
     precision: torch.dtype = torch.bfloat16,
+    world: World = ALONE,
 ) -> None:
     """Train the student on the cache's train clips, in place; checkpoints and measurements go to `out`.
 
     Args: teacher: names whose answers the targets are; a checkpoint of another teacher's student is refused.
     """
-    student, words = task.student, WordsConfig()
+    student = task.student
+    pieces = task.speller.pieces if task.speller else None
     train_clips = [clip for clip in cache.clips if clip.split == "train"]
-    batches = Batches(cache, train_clips, task.speller.pieces, config.batch_s, config.schedule.seed)
+    batches = Batches(cache, train_clips, pieces, config.batch_s, config.schedule.seed)
 
-    def losses_at(step: int) -> Losses:
-        random = np.random.default_rng([config.schedule.seed, step])
+    def losses_at(number: int) -> Losses:
         first, last = config.repeat_share
-        share = first + (last - first) * step / config.schedule.steps
-        clips = batches.clips_at(step)
-        batch = batches.collate(clips)
-        drawn = [task.draw(clip, share, random) for clip in clips]
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-            log_probs, valid = student.bridge(mask_frames(batch.states, words), batch.valid)
-            heard = student.bridge.collapse(log_probs, valid)
-            losses = task.losses(drawn, heard, log_probs)
-        losses["ctc"] = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
-        loss = (
-            losses["reply"]
-            + losses["trace"]
-            + config.repeat_weight * losses["repeat"]
-            + config.ctc_weight * losses["ctc"]
-        )
-        return {"loss": loss} | losses
+        done = number / (config.schedule.steps * config.schedule.accumulate * world.size)
+        return batch_losses(task, batches, number, first + (last - first) * done, precision)
 
-    evaluate = words_on_dev(student.bridge, task.speller.pieces, cache, most=120)
-    name = fingerprint("align", config, teacher, sorted(task.traces), [clip.id for clip in train_clips])
-    train(student, losses_at, config.schedule, out, name, evaluate)
+    def rows_at(number: int) -> list[str]:
+        return [clip.id for clip in batches.clips_at(number)]
+
+    evaluate = measures_on_dev(task, cache, precision, most=120)
+    ids = [clip.id for clip in train_clips]
+    whose = identity("align", config, teacher=teacher, traces=sorted(task.traces), clips=ids)
+    train(Objective(student, losses_at, rows_at), config.schedule, out, whose, usual(evaluate), world)
+
+
+def measures_on_dev(
+    task: AlignTask, cache: StateCache, precision: torch.dtype, most: int
+) -> Callable[[], dict[str, float]]:
+    """A measurement for the loop, on dev clips of users' turns: word error rate; of a bridge that gives no
+    transcript, how surprised the core is (nats a token) by the words that it is to repeat.
+    """
+    student = task.student
+    if isinstance(student.bridge, CtcBridge) and task.speller:
+        return words_on_dev(student.bridge, task.speller.pieces, cache, most)
+    dev, states = dev_clips(cache, most), cache.states()
+
+    def measure() -> dict[str, float]:
+        losses = []
+        for start in range(0, len(dev), 20):
+            clips, random = dev[start : start + 20], np.random.default_rng(start)
+            rows, valid = pad([states[clip.start : clip.start + clip.frames] for clip in clips])
+            drawn = [task.draw(clip, 1.0, random) for clip in clips]
+            with autocast(student, precision):
+                heard = student.hear(rows, valid)
+                losses.append(float(task.losses(drawn, heard.words, heard.log_probs)["repeat"]))
+        return {"repeat": sum(losses) / len(losses)} if losses else {}
+
+    return measure

@@ -23,8 +23,12 @@ from harken.audio.vocoder_mel import SILENCE
 from harken.errors import DataError
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 from harken.model.units.tokenizer import FRAMES_PER_S, UnitTokenizer, average_over_units
+from harken.training.callbacks import usual
 from harken.training.codec_clips import Batch, CodecClip, CodecClips, features
-from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.loop import Losses, Objective, autocast, train
+from harken.training.saving import identity
+from harken.training.schedule import Schedule
+from harken.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class CodecConfig:
     """How long, in what batches, and what counts how much."""
 
     schedule: Schedule = Schedule(
-        steps=4000, learning_rate=1e-3, warmup=200, evaluate_every=500, save_every=200
+        steps=4000, rates=(("*", 1e-3),), warmup=200, evaluate_every=500, save_every=200
     )
     batch_s: float = 60.0
     heard_weight: float = 0.5
@@ -68,11 +72,17 @@ class CodecTask:
             raise DataError("there is no speech of split train to learn a codec from", "render some first")
         self.batches = batches_of(train_clips, config.batch_s)
 
-    def at(self, step: int, precision: torch.dtype) -> Losses:
-        """Losses of a step."""
-        epoch, place = divmod(step, len(self.batches))
+    def clips_at(self, number: int) -> list[CodecClip]:
+        """Of a batch."""
+        epoch, place = divmod(number, len(self.batches))
         order = np.random.default_rng([self.config.schedule.seed, epoch]).permutation(len(self.batches))
-        return self.losses(self.clips.batch(self.batches[order[place]]), precision)
+        return self.batches[order[place]]
+
+    def at(self, number: int, precision: torch.dtype) -> Losses:
+        """Losses of a batch."""
+        clips = self.clips_at(number)
+        audio_s = torch.tensor(sum(clip.seconds for clip in clips))
+        return self.losses(self.clips.batch(clips), precision) | {"audio_s": audio_s}
 
     def losses(self, batch: Batch, precision: torch.dtype) -> dict[str, Tensor]:
         """How far what is rebuilt from units is from what was there."""
@@ -82,7 +92,7 @@ class CodecTask:
         voices = torch.tensor([self.voices.get(voice, 0) for voice in batch.voices])
         means = torch.tensor([self.mean_pitch(batch, row) for row in range(len(batch.voices))])
         student = self.student
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with autocast(student, precision):
             codes = student.tokenizer(batch.states, features(batch.prosody, means), batch.valid, count)
             mel, manner = student.decoder(codes, voices, valid)
             heard = student.heard(codes)
@@ -151,13 +161,17 @@ def batches_of(clips: Sequence[CodecClip], batch_s: float) -> list[list[CodecCli
     return batches
 
 
-def train_codec(task: CodecTask, out: Path, precision: torch.dtype) -> None:
+def train_codec(task: CodecTask, out: Path, precision: torch.dtype, world: World = ALONE) -> None:
     """Train tokenizer and decoder, in place; checkpoints and measurements go to `out`."""
     config = task.config
-    name = fingerprint("codec", config, task.pitch, [clip.id for batch in task.batches for clip in batch])
-    train(
-        task.student, lambda step: task.at(step, precision), config.schedule, out, name, on_dev(task, most=80)
+    ids = [clip.id for batch in task.batches for clip in batch]
+    whose = identity("codec", config, pitch=task.pitch, clips=ids)
+    objective = Objective(
+        task.student,
+        lambda number: task.at(number, precision),
+        lambda number: [clip.id for clip in task.clips_at(number)],
     )
+    train(objective, config.schedule, out, whose, usual(on_dev(task, most=80)), world)
 
 
 @torch.no_grad()

@@ -23,9 +23,13 @@ from harken.dialogue.render import trace
 from harken.errors import DataError
 from harken.model.core import Core
 from harken.model.listen import AffectPrefix
+from harken.training.callbacks import usual
 from harken.training.examples import IGNORED, Bins, Example, collate, example, target_ids
-from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample
+from harken.training.saving import identity
+from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,8 @@ class CoreUpdateConfig:
 
     schedule: Schedule = Schedule(
         steps=360,
-        learning_rate=8e-4,
+        rates=(("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4)),
         warmup=40,
-        faster=(("prefix", 3.0),),
         evaluate_every=120,
         save_every=50,
     )
@@ -101,7 +104,8 @@ class CoreTask:
         inputs, valid, labels = collate(examples)
         core = self.listener.core
         hidden = core(inputs, valid=valid).hidden[labels != IGNORED]  # (M, D)
-        return F.cross_entropy(core.logits(hidden).float(), labels[labels != IGNORED])
+        unheard = sum(p.sum() for p in self.listener.prefix.parameters()) * 0.0  # a batch may have no voice
+        return F.cross_entropy(core.logits(hidden).float(), labels[labels != IGNORED]) + unheard
 
 
 def in_voice(sample: Sample, emotion: str) -> Sample:
@@ -110,7 +114,9 @@ def in_voice(sample: Sample, emotion: str) -> Sample:
     return replace(sample, emotion=emotion, target=trace(emotion, cause))
 
 
-def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precision: torch.dtype) -> None:
+def train_core_update(
+    task: CoreTask, samples: list[Sample], out: Path, precision: torch.dtype, world: World = ALONE
+) -> None:
     """Train the listener (see `add_low_rank`) on the train samples, in place.
 
     Raises: DataError where there is none that fits.
@@ -129,16 +135,20 @@ def train_core_update(task: CoreTask, samples: list[Sample], out: Path, precisio
     dev = dev[:: max(1, len(dev) // 160)]
 
     def loss_of(chosen: list[Sample], seed: list[int]) -> Tensor:
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with autocast(task.listener, precision):
             return task.loss(chosen, np.random.default_rng(seed))
 
-    def losses_at(step: int) -> Losses:
-        return {"loss": loss_of([made["train"][i][0] for i in bins.at(step)], [schedule.seed, step])}
+    def losses_at(number: int) -> Losses:
+        return {"loss": loss_of([made["train"][i][0] for i in bins.at(number)], [schedule.seed, number])}
+
+    def rows_at(number: int) -> list[str]:
+        return [made["train"][i][0].id for i in bins.at(number)]
 
     def evaluate() -> dict[str, float]:
         losses = [float(loss_of(dev[i : i + 16], [i])) for i in range(0, len(dev), 16)]
         return {"loss": sum(losses) / len(losses)}
 
     people = {emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()}
-    name = fingerprint("core", config, task.system, samples, people)
-    train(task.listener, losses_at, schedule, out, name, evaluate if dev else None)
+    whose = identity("core", config, system=task.system, samples=samples, people=people)
+    objective = Objective(task.listener, losses_at, rows_at)
+    train(objective, schedule, out, whose, usual(evaluate if dev else None), world)

@@ -8,6 +8,7 @@ Shapes: T positions, B rows, D core width, N vectors of a turn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harken.dialogue.render import REPEAT, THINK_CLOSE, THINK_OPEN, UserTurn, render
+from harken.dialogue.render import REPEAT, THINK_CLOSE, THINK_OPEN, Turn, UserTurn, render
 from harken.model.core import Core
 from harken.training.samples import Sample, Task
 
@@ -53,13 +54,19 @@ def example(
 ) -> Example:
     """A sample whose last turn is `content` (N, D) or text, and token ids to write after it."""
     turns = [*sample.history, UserTurn(content, instruction(sample.task))]
+    return continued(core, tokenizer, system, turns, target, opened_ids(sample, tokenizer))
+
+
+def continued(
+    core: Core, tokenizer: Any, system: str, turns: Sequence[Turn], target: list[int], given: int = 0
+) -> Example:
+    """A conversation, and token ids to write after it, the first `given` of which are not learned."""
     segments = [
         part if isinstance(part, Tensor) else core.embed(torch.tensor(part))
         for part in render(turns, tokenizer, system)
     ]
     prompt = torch.cat([part.to(segments[0]) for part in segments])  # (T, D)
     labels = torch.full((len(prompt) + len(target),), IGNORED)
-    given = opened_ids(sample, tokenizer)
     labels[len(prompt) - 1 + given : -1] = torch.tensor(target[given:])
     return Example(torch.cat([prompt, core.embed(torch.tensor(target))]), labels)
 

@@ -1,19 +1,18 @@
-"""The training loop: steps, schedule, clipping, checkpoints, measurements, progress. Stages bring the rest.
+"""The training loop: batches, gradients, steps. What is learned is the stage's, the rest is callbacks'.
 
-A step is a function of its number: the batch and every random choice are derived from `(seed, step)`, so a
-run that is killed and started again goes on exactly where its last checkpoint stands, with nothing else to
-restore but weights and optimizer. Objectives live in the stages; what is trained is what the stage says has
-`requires_grad`.
+A batch is a function of its number: which rows, and every random choice, are derived from the seed and the
+number, and the numbers of all steps and processes are consecutive. So a run that is killed and started again
+goes on to the bit where its last checkpoint stands, with nothing to restore but weights and optimizer; and
+two processes learn in a step what one learns from two batches.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,163 +21,205 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from harken.errors import RecipeError
-
-CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long, how fast, how often."""
-
-    steps: int
-    learning_rate: float
-    warmup: int = 100
-    final_rate: float = 0.05
-    """Share of the learning rate that is left at the last step (cosine)."""
-    weight_decay: float = 0.01
-    faster: tuple[tuple[str, float], ...] = ()
-    """(beginning of a parameter's name, factor on its learning rate), for parts that start from nothing."""
-    clip: float = 1.0
-    evaluate_every: int = 500
-    save_every: int = 250
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Learning rate at a step: linear warm-up, then a cosine down to `final_rate`."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
-        cosine = 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi))))
-        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * cosine)
-
-    def factor(self, name: str) -> float:
-        """What the learning rate of a parameter is multiplied by."""
-        return next((factor for beginning, factor in self.faster if name.startswith(beginning)), 1.0)
-
+from harken.errors import Stopped, TrainingError
+from harken.training import saving
+from harken.training.saving import Identity
+from harken.training.schedule import Schedule, groups, trainable
+from harken.training.world import ALONE, World, gather, shard, whole
 
 Losses = Mapping[str, Tensor]
-"""Named losses of a batch; `loss` is the one that is minimised."""
+"""Named losses of a batch, and counts of what is in it (`COUNTS`); `loss` is the one that is minimised."""
+COUNTS = ("clips", "tokens", "audio_s")
+"""Summed over the batches of a step; tokens that are not padding."""
+Row = dict[str, Any]
+"""The scalars of a step."""
 
 
-def fingerprint(stage: str, *what: object) -> str:
-    """Names a run by all that shapes it (settings, data), so that a checkpoint of another is refused."""
-    return f"{stage} {hashlib.sha256(repr(what).encode()).hexdigest()[:12]}"
+@dataclass
+class Objective:
+    """What is trained, and on what."""
+
+    module: nn.Module
+    losses_at: Callable[[int], Losses]
+    """Number of a batch -> its losses; the same number must give the same batch."""
+    rows_at: Callable[[int], Sequence[str]]
+    """Number of a batch -> the names of what is in it, for whoever looks for a bad row."""
+
+
+@dataclass
+class Training:
+    """A run under way, as its callbacks see it."""
+
+    module: nn.Module
+    schedule: Schedule
+    out: Path
+    whose: Identity
+    world: World
+    trained: dict[str, nn.Parameter]
+    optimizer: torch.optim.AdamW
+    spread: nn.Module
+    """The module as it is spread over the world."""
+    step: int = 0
+    """How many steps have been done."""
+
+    @property
+    def last(self) -> bool:
+        return self.step == self.schedule.steps
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Every parameter in one piece, to be read."""
+        return whole(self.spread)
+
+    def save(self) -> None:
+        """Keep the run as it is. Raises TrainingError where that cannot be done."""
+        saving.save(self.out, self.whose, self.trained, self.optimizer, self.step, self.world)
+
+
+class Callback:
+    """Something that is done beside training; each method does nothing unless it is overridden."""
+
+    def begin(self, run: Training) -> None:
+        """Before the first step of this process."""
+
+    def after(self, run: Training, row: Row) -> None:
+        """After each step; it may add to the step's scalars, which the callbacks after it see."""
+
+    def end(self, run: Training) -> None:
+        """After the last step, or when training broke off."""
 
 
 def train(
-    module: nn.Module,
-    losses_at: Callable[[int], Losses],
+    objective: Objective,
     schedule: Schedule,
     out: Path,
-    name: str,
-    evaluate: Callable[[], dict[str, float]] | None = None,
+    whose: Identity,
+    callbacks: Sequence[Callback] = (),
+    world: World = ALONE,
 ) -> None:
-    """Train what `requires_grad` in `module`, from the checkpoint in `out` if there is one.
+    """Train what the schedule has rates for, in place, from the checkpoint in `out` if there is one.
 
-    Args:
-        losses_at: step -> losses of that step's batch; the same step must give the same batch.
-        name: the run's (see `fingerprint`); a checkpoint of another run is refused.
-        evaluate: measurements on dev data, called with the module in evaluation mode.
+    Raises:
+        RecipeError: the checkpoint is of another run than `whose`.
+        TrainingError: a loss is not finite; a checkpoint cannot be written; a callback refuses.
+        Stopped: the process was told to end; the run is saved.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     out.mkdir(parents=True, exist_ok=True)
-    trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
-    factors = sorted({schedule.factor(name) for name in trained})
-    groups = [[p for name, p in trained.items() if schedule.factor(name) == factor] for factor in factors]
-    optimizer = torch.optim.AdamW(
-        [{"params": group} for group in groups],
-        lr=schedule.learning_rate,
-        betas=(0.9, 0.98),
-        weight_decay=schedule.weight_decay,
-    )
-    step = _resume(out / CHECKPOINT, trained, optimizer, name)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress, (out / METRICS).open("a") as metrics:
-        bar = progress.add_task("training", total=schedule.steps, completed=step)
-        while step < schedule.steps:
-            begun = time.perf_counter()
-            row = {"step": step} | _step(module, trained, optimizer, losses_at, schedule, step)
-            step += 1
-            row["seconds"] = round(time.perf_counter() - begun, 3)
-            last = step == schedule.steps
-            if evaluate and (last or step % schedule.evaluate_every == 0):
-                module.eval()
-                with torch.no_grad():
-                    row |= {f"dev_{name}": value for name, value in evaluate().items()}
-                progress.console.print(row)
-            metrics.write(json.dumps(row) + "\n")
-            metrics.flush()
-            if last or step % schedule.save_every == 0:
-                _save(out / CHECKPOINT, trained, optimizer, step, name)
-            progress.update(bar, completed=step, description=f"loss {row['loss']:.3f}")
+    rates = trainable(objective.module, schedule.rates)
+    objective.module.to(world.device)
+    step = _Step(objective.module, objective.losses_at)
+    shard(step, world)
+    named = {name.removeprefix("module."): p for name, p in step.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(groups(named, rates), betas=(0.9, 0.98), weight_decay=schedule.weight_decay)
+    run = Training(objective.module, schedule, out, whose, world, named, optimizer, step)
+    run.step = saving.resume(out, whose, named, optimizer)
+    begun: list[Callback] = []
+    try:
+        for callback in callbacks:
+            callback.begin(run)
+            begun.append(callback)
+        with stopping() as asked:
+            while not run.last:
+                row = _step(step, run, objective.rows_at)
+                for callback in callbacks:
+                    callback.after(run, row)
+                if world.any(asked()) and not run.last:
+                    run.save()
+                    raise Stopped(
+                        f"stopped after step {run.step} of {schedule.steps}; saved in {out}",
+                        "the same command goes on",
+                    )
+    finally:
+        for callback in reversed(begun):
+            callback.end(run)
+    gather(step)
 
 
-def _step(
-    module: nn.Module,
-    trained: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    losses_at: Callable[[int], Losses],
-    schedule: Schedule,
-    step: int,
-) -> dict[str, float]:
-    module.train()
-    torch.manual_seed(schedule.seed * 1_000_003 + step)
-    factors = sorted({schedule.factor(name) for name in trained})  # a group each
-    for group, factor in zip(optimizer.param_groups, factors, strict=True):
-        group["lr"] = schedule.rate(step) * factor
-    with attention(next(iter(trained.values()))):
-        losses = losses_at(step)
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-    norm = nn.utils.clip_grad_norm_(trained.values(), schedule.clip)
-    if torch.isfinite(norm):
-        optimizer.step()
-    return {name: round(float(value.detach()), 5) for name, value in losses.items()} | {
-        "norm": round(float(norm), 4)
-    }
+class _Step(nn.Module):
+    """One forward pass over a batch, as a module: what FSDP2 gathers and spreads parameters around."""
+
+    def __init__(self, module: nn.Module, losses_at: Callable[[int], Losses]) -> None:
+        super().__init__()
+        self.module, self.losses_at = module, losses_at
+
+    def forward(self, number: int) -> dict[str, Tensor]:
+        return dict(self.losses_at(number))
 
 
-def attention(of: Tensor) -> AbstractContextManager[None]:
+def _step(step: _Step, run: Training, rows_at: Callable[[int], Sequence[str]]) -> Row:
+    """One step of the optimizer; gives its scalars."""
+    began, schedule, world = time.perf_counter(), run.schedule, run.world
+    run.module.train()
+    run.optimizer.zero_grad(set_to_none=True)
+    share, numbers = schedule.share(run.step), []
+    total: dict[str, Tensor] = {}
+    for batch in range(schedule.accumulate):
+        numbers.append(world.number(run.step, schedule.accumulate, batch))
+        torch.manual_seed(schedule.seed * 1_000_003 + numbers[-1])
+        with attention(world.device), torch.device(world.device):
+            losses = step(numbers[-1])
+            (losses["loss"] / schedule.accumulate).backward()
+        for name, value in losses.items():
+            total[name] = total.get(name, torch.zeros(())) + value.detach().float().cpu()
+    norm = nn.utils.clip_grad_norm_(run.trained.values(), schedule.clip)
+    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(total["loss"]))
+    if world.any(not finite):
+        raise TrainingError(
+            f"step {run.step}: the loss or its gradient is not a number; {_last_saved(run)}",
+            f"look at the rows of its batches, {_names(rows_at, numbers)}; or lower the learning rates",
+        )
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+    run.optimizer.step()
+    run.step += 1
+    return _scalars(run, total, float(norm), time.perf_counter() - began)
+
+
+def _scalars(run: Training, total: dict[str, Tensor], norm: float, seconds: float) -> Row:
+    """Means of losses over the batches and processes of a step, sums of counts, how much went by a second."""
+    row: Row = {"step": run.step - 1}
+    batches = run.schedule.accumulate
+    for name, value in run.world.means({n: v.to(run.world.device) for n, v in total.items()}).items():
+        row[name] = round(value * run.world.size if name in COUNTS else value / batches, 5)
+    row |= {f"{name}_per_s": round(row[name] / seconds, 1) for name in ("tokens", "audio_s") if name in row}
+    return row | {"norm": round(norm, 4), "seconds": round(seconds, 3)}
+
+
+def _names(rows_at: Callable[[int], Sequence[str]], numbers: list[int]) -> str:
+    return ", ".join(name for number in numbers for name in rows_at(number))
+
+
+def _last_saved(run: Training) -> str:
+    newest = saving.checkpoint(run.out)
+    return f"{newest.name} stands" if newest else "nothing was saved yet"
+
+
+def attention(device: torch.device) -> AbstractContextManager[None]:
     """On a CPU attention as plain products: the fused kernel's backward pass is several times as slow."""
-    if of.device.type != "cpu":
+    if device.type != "cpu":
         return nullcontext()
     context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
     return context
 
 
-def _resume(path: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, name: str) -> int:
-    if not path.exists():
-        return 0
-    saved: dict[str, Any] = torch.load(path, weights_only=True)
-    if saved["fingerprint"] != name:
-        raise RecipeError(
-            f"{path} belongs to another run ({saved['fingerprint']}, this is {name}): other settings or data",
-            "choose another --out, or delete the folder",
-        )
-    for key, parameter in trained.items():
-        parameter.data.copy_(saved["weights"][key])
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])
-
-
-def _save(
-    path: Path,
-    trained: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    name: str,
-) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(
-        {
-            "fingerprint": name,
-            "step": step,
-            "weights": {key: p.detach() for key, p in trained.items()},
-            "optimizer": optimizer.state_dict(),
-        },
-        temporary,
+def autocast(module: nn.Module, precision: torch.dtype) -> AbstractContextManager[None]:
+    """Products in another precision than the parameters', wherever they are."""
+    device = next(module.parameters()).device.type
+    context: AbstractContextManager[None] = torch.autocast(
+        device, precision, enabled=precision != torch.float32
     )
-    os.replace(temporary, path)
+    return context
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Gives whether the process was told to end (SIGTERM) since; meanwhile the signal ends nothing."""
+    told = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield told.is_set  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        yield told.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)

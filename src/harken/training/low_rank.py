@@ -13,7 +13,12 @@ MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 def add_low_rank(core: Core, rank: int) -> None:
-    """Freeze the core and put a trainable update of this rank beside each linear layer, in place."""
+    """Freeze the core and put a trainable update of this rank beside each linear layer, in place; of rank 0,
+    none.
+    """
+    core.requires_grad_(False)
+    if not rank:
+        return
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:

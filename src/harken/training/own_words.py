@@ -50,10 +50,11 @@ class OwnWords:
 def make_own_words(teacher: Teacher, said: list[str], affects: dict[str, Tensor], folder: Path) -> OwnWords:
     """Ask the teacher about each turn; answers are kept in `folder`, and what is there is not asked again.
 
-    Args: affects: emotion -> (M, V) readout vectors of people who acted it.
+    Args: affects: emotion -> (M, V) readout vectors of people who acted it; where there are none each turn is
+        answered plainly, and that is all.
     """
     emotions = sorted(affects)
-    felt = {text: emotions[_number(text) % len(emotions)] for text in said}
+    felt = {text: emotions[_number(text) % len(emotions)] for text in said if emotions}
 
     def voice(text: str) -> Tensor:
         people = affects[felt[text]]
@@ -70,6 +71,8 @@ def make_own_words(teacher: Teacher, said: list[str], affects: dict[str, Tensor]
         return {answer.prompt: answer for answer in track(found, about, total=len(said))}
 
     plain = made("answers", "the core's own answers", MOST_TOKENS)
+    if not emotions:
+        return OwnWords(plain, {}, {})
     in_voice = made("felt", "its answers to people's voices", MOST_TOKENS, voice=voice)
     named = made("causes", "the causes it names", MOST_CAUSE_TOKENS, opening=injected)
     causes = {text: teacher.tokenizer.decode(a.tokens).split('"')[0] for text, a in named.items()}

@@ -116,8 +116,17 @@ class View:
 def readout_config(whisper: Path) -> AffectReadoutConfig:
     """The readout of a Whisper model in transformers' layout: of all states but the last, normalised one."""
     described = json.loads((whisper / "config.json").read_text())
-    depth, width = described["encoder_layers"], described["d_model"]
+    return encoder_readout(described["encoder_layers"], described["d_model"])
+
+
+def encoder_readout(depth: int, width: int) -> AffectReadoutConfig:
+    """The readout of a speech encoder of so many layers, before it is fitted."""
     return AffectReadoutConfig(n_layers=depth + 1, width=width, layers=tuple(range(depth)))
+
+
+def fitted(config: AffectReadoutConfig) -> AffectReadoutConfig:
+    """The same with the units of the linear path: one for each output."""
+    return dataclasses.replace(config, straight=len(config.classes) + len(config.genders))
 
 
 def fit_readout(
@@ -128,12 +137,12 @@ def fit_readout(
 ) -> AffectReadout:
     """Train on all the clips given; the temperature is left at 1. Frozen, in evaluation mode."""
     config, training = config or AffectReadoutConfig(), training or ReadoutTraining()
-    fitted = []
+    views = []
     with torch.random.fork_rng():
         for view in torch.from_numpy(clips.pooled).flatten(2).unbind(1):  # (N, P) each
             torch.manual_seed(seed)
-            fitted.append(_fit_view(view, clips, config, training))
-        return _joined(fitted, config)
+            views.append(_fit_view(view, clips, config, training))
+        return _joined(views, config)
 
 
 def _fit_view(
@@ -165,19 +174,18 @@ def _fit_view(
 
 
 @torch.no_grad()
-def _joined(fitted: list[View], config: AffectReadoutConfig) -> AffectReadout:
+def _joined(views: list[View], config: AffectReadoutConfig) -> AffectReadout:
     """The views as one readout: their units side by side, its logits their mean."""
     classes, outputs = len(config.classes), len(config.classes) + len(config.genders)
-    curved = len(fitted[0].into) - outputs
-    readout = dataclasses.replace(config, curved=curved, straight=outputs).build()
-    readout.pooled_mean.copy_(torch.stack([view.mean for view in fitted]))
-    readout.pooled_std.copy_(torch.stack([view.std for view in fitted]))
-    for mix, view in zip(readout.mix, fitted, strict=True):
+    readout = fitted(dataclasses.replace(config, curved=len(views[0].into) - outputs)).build()
+    readout.pooled_mean.copy_(torch.stack([view.mean for view in views]))
+    readout.pooled_std.copy_(torch.stack([view.std for view in views]))
+    for mix, view in zip(readout.mix, views, strict=True):
         assert isinstance(mix, nn.Linear)
         mix.weight.copy_(view.into)
         mix.bias.copy_(view.into_bias)
-    heads = torch.cat([view.heads for view in fitted], dim=1) / len(fitted)
-    bias = torch.stack([view.heads_bias for view in fitted]).mean(0)
+    heads = torch.cat([view.heads for view in views], dim=1) / len(views)
+    bias = torch.stack([view.heads_bias for view in views]).mean(0)
     for head, rows in ((readout.emotion, slice(classes)), (readout.gender, slice(classes, None))):
         head.weight.copy_(heads[rows])
         head.bias.copy_(bias[rows])

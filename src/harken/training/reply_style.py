@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from harken.model.own_voice import STYLES, ReplyStyle
 from harken.voices.styles import reply_style
 
+LEARNING_RATE = 0.02
 _STEPS = 300
 _DECAY = 1e-3
 
@@ -29,7 +30,7 @@ def train_reply_style(felt: Mapping[str, Tensor], seed: int = 0) -> ReplyStyle:
     counts = torch.bincount(styles, minlength=len(STYLES)).clamp(min=1)
     weight = len(styles) / (len(STYLES) * counts)
     model = ReplyStyle(vectors.shape[1])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=_DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=_DECAY)
     for _ in range(_STEPS):
         loss = F.cross_entropy(model(vectors), styles, weight=weight)
         optimizer.zero_grad()

@@ -26,9 +26,13 @@ from harken.errors import DataError
 from harken.model.core import Core
 from harken.model.own_voice import STYLES
 from harken.model.speak import NOTHING, Speak, SpeakSizes, windows_at
+from harken.training.callbacks import usual
 from harken.training.examples import IGNORED, Bins
-from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.loop import Losses, Objective, autocast, train
+from harken.training.saving import identity
+from harken.training.schedule import Schedule
 from harken.training.speech_units import SpokenReply
+from harken.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,8 @@ class SpeakConfig:
 
     schedule: Schedule = Schedule(
         steps=3000,
-        learning_rate=8e-4,
+        rates=(("stack.*", 4e-4), ("*", 8e-4)),
         warmup=100,
-        faster=(("stack", 0.5),),
         evaluate_every=500,
         save_every=200,
     )
@@ -67,6 +70,7 @@ class SpeakConfig:
 class Said(NamedTuple):
     """A reply, step by step."""
 
+    id: str
     units: Tensor  # (S, M), the end's number from where the reply has ended
     windows: Tensor  # (S, M + 1, W)
     moves: Tensor  # (S, M) parts that the unit moves on by, IGNORED from the end on
@@ -106,6 +110,7 @@ def steps_of(
     windows = windows_at(torch.tensor(symbols), at, sizes)
     of_symbol = torch.tensor([*tokens, tokens[-1]])
     return Said(
+        reply.id,
         padded,
         torch.cat([windows[:-1].view(count, m, -1), windows[m::m][:, None]], dim=1),
         moves.masked_fill(padded == speak.vocabulary, IGNORED),
@@ -178,9 +183,9 @@ class SpeakTask:
         said = [self.said[n] for n in numbers]
         return SpeakTask(self.speak, self.embed, said, lambda n: self.hidden(numbers[n]), self.config)
 
-    def at(self, step: int, precision: torch.dtype) -> Losses:
-        """Losses of a step."""
-        return self.losses(self.batch(self.bins.at(step)), precision, hide=True)
+    def at(self, number: int, precision: torch.dtype) -> Losses:
+        """Losses of a batch."""
+        return self.losses(self.batch(self.bins.at(number)), precision, hide=True)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Replies side by side."""
@@ -212,7 +217,7 @@ class SpeakTask:
             styles = styles * (torch.rand(len(styles), 1) >= config.style_dropout)
             known = (torch.rand(len(styles), 1, 1) >= config.thought_dropout).float()
             windows = windows * self.seen(len(windows))[:, None, None]
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with autocast(speak, precision):
             table = speak.units()
             manners = torch.cat([styles, batch.voices], dim=1)
             inputs = speak.inputs(
@@ -268,17 +273,24 @@ def one_hot(numbers: Sequence[int], count: int) -> Tensor:
     return (torch.tensor(numbers)[:, None] == torch.arange(count)).float()
 
 
-def train_speak(task: SpeakTask, dev: SpeakTask, out: Path, precision: torch.dtype) -> None:
+def train_speak(
+    task: SpeakTask, dev: SpeakTask, out: Path, precision: torch.dtype, world: World = ALONE
+) -> None:
     """Train Speak, in place; checkpoints and measurements go to `out`."""
     config = task.config
-    lengths = [len(said.units) for said in task.said]
-    name = fingerprint("speak", config, task.speak.sizes, lengths)
+    ids = [(said.id, len(said.units)) for said in task.said]
+    whose = identity("speak", config, sizes=task.speak.sizes, replies=ids)
 
     def measure() -> dict[str, float]:
         rows = [dev.losses(dev.batch(part), precision, hide=False) for part in dev.bins.bins[:8]]
         return {key: float(np.mean([float(row[key]) for row in rows])) for key in rows[0]}
 
-    train(task.speak, lambda step: task.at(step, precision), config.schedule, out, name, measure)
+    objective = Objective(
+        task.speak,
+        lambda number: task.at(number, precision),
+        lambda number: [task.said[n].id for n in task.bins.at(number)],
+    )
+    train(objective, config.schedule, out, whose, usual(measure), world)
 
 
 @torch.no_grad()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor
 
 from harken.checkpoint import UPDATE, load_text_side
 from harken.data.speech import clips
@@ -19,16 +17,17 @@ from harken.errors import DataError, RecipeError
 from harken.model.core import Core, fold_low_rank
 from harken.model.encoder import load_encoder
 from harken.tensors import read_tensors
-from harken.training.codec import CodecConfig, CodecStudent, CodecTask, quiet_unit, train_codec
+from harken.training.codec import CodecConfig, CodecTask, quiet_unit, train_codec
 from harken.training.codec_clips import CodecClips
 from harken.training.speak import Said, SpeakConfig, SpeakTask, steps_of, think_of, train_speak
 from harken.training.speech_units import SpokenReply, read_replies, write_replies
+from harken.training.stage_modules import codec_module
 from harken.training.stage_parts import Run, felt_vectors, precision, spoken, with_steps
+from harken.training.thoughts import kept_thoughts
 from harken.unit_checkpoint import (
     UNITS,
     codec_voices,
     load_unit_encoder,
-    new_codec,
     new_speak,
     save_codec,
     save_speak,
@@ -43,13 +42,14 @@ if TYPE_CHECKING:
 def train_codec_stage(run: Run) -> None:
     """Speech as units, and back."""
     config = with_steps(CodecConfig(), run.steps)
-    analysed = codec_clips(run)
+    analysed = run.world.made(lambda: codec_clips(run))
     pitch = analysed.mean_log_pitch()
     torch.manual_seed(config.schedule.seed)
-    student = CodecStudent(*new_codec(run.recipe, len(pitch)))
+    student = codec_module(run.recipe, len(pitch))
     task = CodecTask(student, analysed, pitch, config)
-    train_codec(task, run.out / "codec", precision())
-    save_codec(run.trained, student.tokenizer, student.decoder, pitch, quiet_unit(task))
+    train_codec(task, run.out / "codec", precision(), run.world)
+    if run.world.first:
+        save_codec(run.trained, student.tokenizer, student.decoder, pitch, quiet_unit(task))
 
 
 def codec_clips(run: Run) -> CodecClips:
@@ -70,7 +70,7 @@ def train_speak_stage(run: Run) -> None:
     from harken.training.reply_style import train_reply_style
 
     config = with_steps(SpeakConfig(), run.steps)
-    replies, units_hz = replies_in_units(run)
+    replies, units_hz = run.world.made(lambda: replies_in_units(run))
     tokenizer, core = load_text_side(run.recipe)
     fold_low_rank(core, read_tensors(run.trained / UPDATE))
     style = train_reply_style(felt_vectors(run), config.schedule.seed)
@@ -81,12 +81,17 @@ def train_speak_stage(run: Run) -> None:
         "train": [r for r in replies if r.split == "train"],
         "dev": [r for r in replies if r.split == "dev" and r.voice in known],
     }
-    task = {split: _task(run, split, part, core, tokenizer, speak, config) for split, part in parts.items()}
+    task = run.world.made(
+        lambda: {
+            split: _task(run, split, part, core, tokenizer, speak, config) for split, part in parts.items()
+        }
+    )
     if run.hours is not None:
         learned = some(task["train"].said, run.hours * units_hz * 3600, config.schedule.seed)
         task["train"] = task["train"].of(learned)
-    train_speak(task["train"], task["dev"], run.out / "speak", precision())
-    save_speak(run.trained, speak, style)
+    train_speak(task["train"], task["dev"], run.out / "speak", precision(), run.world)
+    if run.world.first:
+        save_speak(run.trained, speak, style)
 
 
 def replies_in_units(run: Run) -> tuple[list[SpokenReply], float]:
@@ -125,43 +130,35 @@ def _task(
     speak: Speak,
     config: SpeakConfig,
 ) -> SpeakTask:
+    said = said_of(replies, tokenizer, speak, codec_voices(run.trained))
+    thinks = hashlib.sha256((run.trained / UPDATE).read_bytes() + run.recipe.system.encode()).hexdigest()[:8]
+    kept = run.out / "speak" / f"think-{split}-{thinks}.f16"  # another core or prompt thinks otherwise
+    core.to(precision())
+    hidden = kept_thoughts(
+        kept,
+        [len(one.ids) for one in said],
+        core.width,
+        lambda n: think_of(core, tokenizer, run.recipe.system, replies[n].before, said[n].ids.tolist()),
+    )
+    core.float()
+    shorter = config if split == "train" else replace(config, steps_a_batch=1000)
+    return SpeakTask(speak, core.embed, said, hidden, shorter)
+
+
+def said_of(
+    replies: Sequence[SpokenReply], tokenizer: Any, speak: Speak, voices: Sequence[str]
+) -> list[Said]:
+    """Replies as Speak's steps. Args: voices: of the codec."""
     from harken.model.own_voice import STYLES
     from harken.voices.symbols import SYMBOL_IDS
 
-    voices = codec_voices(run.trained)
     ids = [tokenizer.encode(reply.text, add_special_tokens=False) for reply in replies]
-    said = [
+    return [
         steps_of(reply, tokens, token_ends(tokenizer, tokens), speak, SYMBOL_IDS, STYLES, voices)
         for reply, tokens in zip(replies, ids, strict=True)
     ]
-    thinks = hashlib.sha256((run.trained / UPDATE).read_bytes() + run.recipe.system.encode()).hexdigest()[:8]
-    kept = run.out / "speak" / f"think-{split}-{thinks}.f16"  # another core or prompt thinks otherwise
-    hidden = thoughts(kept, run, replies, ids, core, tokenizer)
-    shorter = config if split == "train" else replace(config, steps_a_batch=1000)
-    return SpeakTask(speak, core.embed, said, hidden, shorter)
 
 
 def token_ends(tokenizer: Any, ids: list[int]) -> list[int]:
     """How many characters there are after each token of a text, white space at its end left out."""
     return [len(tokenizer.decode(ids[: n + 1]).rstrip()) for n in range(len(ids))]
-
-
-def thoughts(
-    path: Path, run: Run, replies: list[SpokenReply], ids: list[list[int]], core: Core, tokenizer: Any
-) -> Callable[[int], Tensor]:
-    """Number of a reply -> what Think makes of its tokens, (T, D); kept on disk."""
-    starts = np.cumsum([0, *map(len, ids)])
-    width = core.width
-    there = path.stat().st_size // (2 * width) if path.exists() else 0
-    begin = int(np.searchsorted(starts, there, side="right")) - 1
-    core.to(precision())
-    with path.open("ab") as file:
-        file.truncate(int(starts[begin]) * 2 * width)
-        for n in track(range(begin, len(replies)), f"thinking of replies, {path.stem}"):
-            shared = think_of(core, tokenizer, run.recipe.system, replies[n].before, ids[n])
-            file.write(shared.float().numpy().astype(np.float16).tobytes())
-            if n % 100 == 0:
-                file.flush()
-    core.float()
-    rows = np.memmap(path, np.float16, "r", shape=(int(starts[-1]), width))
-    return lambda n: torch.from_numpy(np.array(rows[starts[n] : starts[n + 1]]))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import DataError, RecipeError
-from harken.recipes import Recipe
+from harken.recipes import CtcBridgeConfig, Recipe
+from harken.training.world import World
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harken.data.speech import Clip
     from harken.model.affect_readout import AffectReadout
+    from harken.training.own_words import OwnWords
+    from harken.training.states import StateCache
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,26 @@ class Run:
     data: Path
     out: Path
     steps: int | None
+    world: World
     hours: float | None = None
     """Of `speak`: learn from so many hours of replies at most."""
+    begin: Path | None = None
+    """Of `affect`: a folder of trained parts to begin with, instead of those in OUT."""
+    arm: str | None = None
+    """Of `affect`: the arm of a comparison (`harken.training.arms`)."""
+    seed: int = 0
+    """Of an arm."""
+    allow_worse_words: bool = False
+    """Of `affect`: keep parts that cost words."""
 
     @property
     def trained(self) -> Path:
         return self.out / "trained"
+
+
+def work_folder(out: Path, stage: str, arm: str | None = None, seed: int = 0) -> Path:
+    """Where a stage, or an arm of a comparison, keeps its checkpoints and figures."""
+    return out / stage if arm is None else out / "arms" / f"{arm}-{seed}"
 
 
 def with_steps(config: Any, steps: int | None) -> Any:
@@ -68,10 +86,8 @@ def felt_vectors(run: Run) -> dict[str, Tensor]:
     from harken.training.affect_vectors import people_vectors
     from harken.weights.store import ensure
 
-    encoder = ensure(run.recipe.listen.encoder)
-    return people_vectors(
-        data_folder(run.data, "affect"), encoder, run.trained / READOUT, run.out / "readout"
-    )
+    encoder, people = ensure(run.recipe.listen.encoder), data_folder(run.data, "affect")
+    return run.world.made(lambda: people_vectors(people, encoder, run.trained / READOUT, run.out / "readout"))
 
 
 def precision() -> Any:
@@ -85,3 +101,91 @@ def data_folder(data: Path, name: str) -> Path:
     if not (data / name).is_dir():
         raise DataError(f"{data} has no {name}/", f"this stage needs {name}/ in the data folder")
     return data / name
+
+
+def teacher_update(run: Run, parts: Path | None = None) -> dict[str, Any]:
+    """The core's update as the stage `core` left it. Raises RecipeError where it has not run yet.
+
+    Args: parts: another folder that holds one.
+    """
+    from harken.checkpoint import UPDATE
+    from harken.tensors import read_tensors
+
+    kept = (parts or run.out / "core") / UPDATE
+    if not kept.exists():
+        raise RecipeError(f"{kept.parent} holds no {UPDATE} yet", "train it first: harken train core")
+    return read_tensors(kept)
+
+
+def teacher(run: Run, parts: Path | None = None) -> str:
+    """Names who teaches and how it is asked: another core, prefix, readout or prompt answers otherwise."""
+    from harken.checkpoint import LISTEN, READOUT, UPDATE
+
+    teacher_update(run, parts)
+    folder = parts or run.out / "core"
+    files = (folder / UPDATE, folder / LISTEN, run.trained / READOUT)
+    asked = b"".join([run.recipe.system.encode(), *(file.read_bytes() for file in files)])
+    return hashlib.sha256(asked).hexdigest()[:8]
+
+
+def own_words(run: Run, said: list[str], affects: dict[str, Tensor], parts: Path | None = None) -> OwnWords:
+    """What the core, as the stage `core` left it, makes of written turns.
+
+    Args: parts: a folder with the update and the prefix of another teacher.
+    """
+    from harken.checkpoint import load_prefix, load_text_side
+    from harken.model.core import fold_low_rank
+    from harken.training.own_words import Teacher, make_own_words
+
+    tokenizer, core = load_text_side(run.recipe)
+    prefix = load_prefix(run.recipe, parts or run.out / "core", core, readout(run).config.vector)
+    fold_low_rank(core, teacher_update(run, parts))
+    teaching = Teacher(core.to(precision()), prefix, tokenizer, run.recipe.system)
+    return make_own_words(teaching, said, affects, run.out / "align" / f"teacher-{teacher(run, parts)}")
+
+
+def check_spells(recipe: Recipe, stage: str) -> None:
+    """Raises RecipeError where the recipe's bridge gives no transcript, which the stage needs."""
+    if not isinstance(recipe.listen.bridge, CtcBridgeConfig):
+        raise RecipeError(
+            f"the bridge of the recipe {recipe.name!r} gives no transcript, which the stage {stage!r} needs",
+            "take a recipe with a CTC bridge, such as mini",
+        )
+
+
+def states(run: Run) -> StateCache:
+    """The encoder states of all spoken dialogues in the data folder; made where they are not there yet."""
+    return run.world.made(lambda: _states(run))
+
+
+def _states(run: Run) -> StateCache:
+    found = spoken(run.data, run.recipe.languages)
+    cache = state_cache(run, "states")
+    for split, augmented in (("dev", False), ("train", False), ("train", True)):
+        part = [c for c in found if c.split == split and (c.role == "user" or not augmented)]
+        encode(run, cache, part, f"encoding {split} speech" + ", augmented" * augmented, augmented)
+    return cache
+
+
+def state_cache(run: Run, name: str) -> StateCache:
+    """The folder of encoder states of that name; it keeps the readout's vectors too, so each has its own."""
+    from harken.checkpoint import READOUT
+    from harken.training.states import StateCache
+
+    readout(run)
+    of_readout = hashlib.sha256((run.trained / READOUT).read_bytes()).hexdigest()[:8]
+    return StateCache(run.out / f"{name}-{of_readout}", run.recipe.listen.encoder_width)
+
+
+def encode(run: Run, cache: StateCache, clips: list[Clip], about: str, augmented: bool = False) -> None:
+    """Add what a cache lacks of some clips."""
+    from rich.progress import track
+
+    from harken.model.encoder import load_encoder
+    from harken.weights.store import ensure
+
+    if missing := cache.missing(clips, augmented):
+        encoder = load_encoder(ensure(run.recipe.listen.encoder))
+        added = cache.add(missing, encoder, readout(run), 0, augmented)
+        for _ in track(added, about, total=len(missing)):
+            pass

@@ -21,15 +21,22 @@ from harken.errors import DataError
 from harken.evaluation.words import word_error_rate
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.pieces import Pieces
-from harken.training.loop import Losses, Schedule, fingerprint, train
+from harken.training.callbacks import usual
+from harken.training.loop import Losses, Objective, autocast, train
+from harken.training.saving import identity
+from harken.training.schedule import Schedule
 from harken.training.states import CachedClip, StateCache
+from harken.training.world import ALONE, World
+
+FRAMES_HZ = 50
+"""Of encoder states."""
 
 
 @dataclass(frozen=True)
 class WordsConfig:
     """How long, in what batches, and what is hidden from the bridge."""
 
-    schedule: Schedule = Schedule(steps=3000, learning_rate=1e-3, warmup=300)
+    schedule: Schedule = Schedule(steps=3000, rates=(("*", 1e-3),), warmup=300)
     batch_s: float = 75.0
     """Seconds of speech in a batch."""
     piece_at_least: int = 10
@@ -45,21 +52,26 @@ class Batch:
 
     states: Tensor  # (B, T, E)
     valid: Tensor  # (B, T) bool
-    targets: Tensor  # (sum of lengths,) pieces
+    targets: Tensor  # (sum of lengths,) pieces, none where nothing is spelled
     target_lengths: Tensor  # (B,)
 
 
 class Batches:
     """Clips of like length together; which batch a step gets depends on the seed and the step alone."""
 
-    def __init__(self, cache: StateCache, clips: list[CachedClip], pieces: Pieces, batch_s: float, seed: int):
-        """Raises: DataError where none of the clips can be learned from."""
+    def __init__(
+        self, cache: StateCache, clips: list[CachedClip], pieces: Pieces | None, batch_s: float, seed: int
+    ):
+        """Args: pieces: None where nothing is spelled.
+
+        Raises: DataError where none of the clips can be learned from.
+        """
         self.states = cache.states()
-        self.pieces = pieces
         self.seed = seed
-        clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
-        self.spelled = {clip.id: pieces.spell(clip.text) for clip in clips}
-        fits = [c for c in clips if self.spelled[c.id] and self._shortest(c) <= (c.frames + 1) // 2]
+        fits = clips = sorted(clips, key=lambda clip: (clip.frames, clip.id))
+        self.spelled = {clip.id: pieces.spell(clip.text) if pieces is not None else [] for clip in clips}
+        if pieces is not None:
+            fits = [c for c in clips if self.spelled[c.id] and self._shortest(c) <= (c.frames + 1) // 2]
         if not fits:
             raise DataError(
                 f"none of {len(clips)} clips to train on can be learned from",
@@ -67,7 +79,7 @@ class Batches:
             )
         self.batches: list[list[CachedClip]] = []
         for clip in fits:
-            if not self.batches or (len(self.batches[-1]) + 1) * clip.frames > batch_s * 50:
+            if not self.batches or (len(self.batches[-1]) + 1) * clip.frames > batch_s * FRAMES_HZ:
                 self.batches.append([])
             self.batches[-1].append(clip)
 
@@ -147,32 +159,41 @@ def train_words(
     config: WordsConfig,
     out: Path,
     precision: torch.dtype,
+    world: World = ALONE,
 ) -> None:
     """Train the bridge on the cache's train clips, in place; checkpoints and measurements go to `out`."""
     train_clips = [clip for clip in cache.clips if clip.split == "train"]
     batches = Batches(cache, train_clips, pieces, config.batch_s, config.schedule.seed)
 
-    def losses_at(step: int) -> Losses:
-        batch = batches.at(step)
+    def losses_at(number: int) -> Losses:
+        batch = batches.at(number)
         states = mask_frames(batch.states, config)
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        with autocast(bridge, precision):
             log_probs, valid = bridge(states, batch.valid)
         loss = ctc_loss(log_probs, valid, batch.targets, batch.target_lengths)
-        return {"loss": loss, "clips": torch.tensor(len(batch.target_lengths))}
+        return {"loss": loss} | counts(batch)
+
+    def rows_at(number: int) -> list[str]:
+        return [clip.id for clip in batches.clips_at(number)]
 
     evaluate = words_on_dev(bridge, pieces, cache, most=200)
-    name = fingerprint("words", config, pieces.ids, [(clip.id, clip.text) for clip in train_clips])
-    train(bridge, losses_at, config.schedule, out, name, evaluate)
+    whose = identity("words", config, pieces=pieces.ids, clips=[(clip.id, clip.text) for clip in train_clips])
+    train(Objective(bridge, losses_at, rows_at), config.schedule, out, whose, usual(evaluate), world)
+
+
+def counts(batch: Batch) -> dict[str, Tensor]:
+    """How many clips a batch has, and how many seconds they last."""
+    return {
+        "clips": torch.tensor(len(batch.target_lengths)),
+        "audio_s": batch.valid.sum() / FRAMES_HZ,
+    }
 
 
 def words_on_dev(
     bridge: CtcBridge, pieces: Pieces, cache: StateCache, most: int
 ) -> Callable[[], dict[str, float]]:
     """A measurement for the loop: word error rate on up to `most` dev clips of users' turns."""
-    dev = [
-        clip for clip in cache.clips if clip.split == "dev" and clip.role == "user" and not clip.augmented
-    ][:most]
-    states = cache.states()
+    dev, states = dev_clips(cache, most), cache.states()
 
     def measure() -> dict[str, float]:
         heard = []
@@ -182,3 +203,9 @@ def words_on_dev(
         return {"wer": word_error_rate([clip.text for clip in dev], heard)}
 
     return measure
+
+
+def dev_clips(cache: StateCache, most: int) -> list[CachedClip]:
+    """Up to so many dev clips of users' turns."""
+    found = [c for c in cache.clips if c.split == "dev" and c.role == "user" and not c.augmented]
+    return found[:most]

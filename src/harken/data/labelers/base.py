@@ -120,7 +120,7 @@ def check_frozen(folder: Path) -> None:
     """Raises DataError where `folder` lies in what `harken train` writes into."""
     folder = folder.resolve()
     for place in (folder, folder.parent):
-        marks = ("checkpoint.pt", "*/checkpoint.pt", "readout/pooled-*.f32")
+        marks = ("checkpoint-*", "*/checkpoint-*", "readout/pooled-*.f32")
         if found := next((f for mark in marks for f in place.glob(mark)), None):
             raise DataError(
                 f"{folder} belongs to a training ({found}): a labeler is never the model under training",

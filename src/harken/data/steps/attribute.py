@@ -43,6 +43,8 @@ class Attribute(TaughtStep):
     """Source rows with an emotion -> empathy rows."""
 
     step: Literal["attribute"] = "attribute"
+    keep_human: bool = False
+    """Where a source has a person's answer, that is the target, and the teacher writes the trace alone."""
 
     def open(self, resources: Resources) -> AttributeStep:
         return AttributeStep(self, resources.llm(self.llm), resources.seed)
@@ -67,7 +69,7 @@ class AttributeStep:
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
         felt = [row for row in rows if is_query(row) and row.last_user.emotion in FEELINGS["en"]]
-        answers = attributed(self.llm, self.config, self.seed, felt)
+        answers = attributed(self.llm, self.config, self.seed, felt, self.config.keep_human)
         found = dict(zip([row.id for row in felt], answers, strict=True))
         for row in rows:
             yield row
@@ -78,42 +80,60 @@ class AttributeStep:
                 yield answered(row, self.config.made_with(self.llm), answer, task="empathy")
 
 
-def attributed(llm: LLM, config: TaughtStep, seed: int, rows: Sequence[Row]) -> list[Attributed | Fault]:
-    """For each row, whose last user's turn has an emotion, what the teacher thought and said, or why not."""
+def attributed(
+    llm: LLM, config: TaughtStep, seed: int, rows: Sequence[Row], keep_human: bool = False
+) -> list[Attributed | Fault]:
+    """For each row, whose last user's turn has an emotion, what the teacher thought and said, or why not.
+
+    Args: keep_human: a target that a row has already is what is said.
+    """
 
     def once(numbers: list[int], sampling: Sampling) -> list[Attributed | Fault]:
-        return _attributed_once(llm, config, sampling, [rows[i] for i in numbers])
+        these = [rows[i] for i in numbers]
+        found: dict[str, Attributed | Fault] = {}
+        for answered in (False, True):
+            part = [row for row in these if bool(keep_human and row.target) == answered]
+            made = _attributed_once(llm, config, sampling, part, answered)
+            found |= dict(zip([row.id for row in part], made, strict=True))
+        return [found[row.id] for row in these]
 
     return draw(config, seed, len(rows), once)
 
 
 def _attributed_once(
-    llm: LLM, config: TaughtStep, sampling: Sampling, rows: Sequence[Row]
+    llm: LLM, config: TaughtStep, sampling: Sampling, rows: Sequence[Row], answered: bool
 ) -> list[Attributed | Fault]:
+    """Args: answered: the rows' targets are what is said; the teacher only thinks."""
     known = [row for row in rows if row.lang in LANGUAGES]
     openings = [injection(row.last_user.emotion or "neutral", row.lang, row.id) for row in known]
     asked = [
         ATTRIBUTE[row.lang].messages(not llm.thinks, shown(row.lang)) + conversation(row.turns)
         for row in known
     ]
-    thoughts = think(llm, list(zip(asked, openings, strict=True)), sampling)
+    thoughts = think(llm, list(zip(asked, openings, strict=True)), sampling, replies=not answered)
     found: dict[str, Attributed | Fault] = {}
     for row, opening, thought in zip(known, openings, thoughts, strict=True):
         if isinstance(thought, Fault):
             found[row.id] = thought
-        elif reason := fault(row, opening, thought, config.max_words):
+            continue
+        reason = trace_fault(row, opening, thought.trace)
+        if answered:
+            thought = Thought(thought.trace, row.target or "")
+        else:
+            reason = reason or reply_fault(row, opening, thought.reply, config.max_words)
+        if reason:
             found[row.id] = Fault(reason, f"{thought.trace} -> {thought.reply}"[:DETAIL])
         else:
             found[row.id] = Attributed(opening, thought, teacher(llm, ATTRIBUTE[row.lang], sampling))
     return [found.get(row.id, Fault(NO_LANGUAGE, row.lang)) for row in rows]
 
 
-def fault(row: Row, opening: str, thought: Thought, max_words: int) -> str | None:
-    """Why a think block and its reply cannot be kept; None where they can."""
+def trace_fault(row: Row, opening: str, trace: str) -> str | None:
+    """Why a think block cannot be kept; None where it can."""
     emotion = row.last_user.emotion or "neutral"
     quote = opening[-1] if opening[-1] in QUOTES else ""
-    continuation = quote + thought.trace.removeprefix(opening)
-    cause = quote + traces.named_cause(thought.trace, opening)
+    continuation = quote + trace.removeprefix(opening)
+    cause = quote + traces.named_cause(trace, opening)
     if not traces.names_a_cause(continuation, row.lang):
         return NO_CAUSE
     if not replies.in_language(continuation, row.lang):
@@ -126,12 +146,17 @@ def fault(row: Row, opening: str, thought: Thought, max_words: int) -> str | Non
         return AS_THE_SPEAKER
     if not traces.rests_on(row, cause):
         return NOT_IN_THE_WORDS
-    if traces.leaks(thought.reply, opening):
+    return None
+
+
+def reply_fault(row: Row, opening: str, reply: str, max_words: int) -> str | None:
+    """Why a teacher's reply cannot be kept; None where it can."""
+    if traces.leaks(reply, opening):
         return LEAKS
-    if replies.unfit(thought.reply, emotion, row.lang):
+    if replies.unfit(reply, row.last_user.emotion or "neutral", row.lang):
         return replies.UNFIT
     shown = ATTRIBUTE[row.lang].answers
-    return replies.fault(thought.reply, row.lang, row.last_user.text, max_words, shown)
+    return replies.fault(reply, row.lang, row.last_user.text, max_words, shown)
 
 
 def answered(row: Row, maker: str, answer: Attributed, number: int = 0, **changes: Any) -> Row:

@@ -14,7 +14,7 @@ from harken.data.rows import Row, Teacher, Turn
 from harken.data.steps.base import StepConfig
 from harken.data.steps.prompts import Prompt
 from harken.llm.base import LLM, Completion, LLMError, Sampling
-from harken.llm.templates import Message, opened_thought, render, split_thought
+from harken.llm.templates import THINK_CLOSE, Message, opened_thought, render, split_thought
 
 T = TypeVar("T")
 
@@ -103,16 +103,23 @@ def draw(
     return found
 
 
-def think(llm: LLM, asked: Sequence[tuple[list[Message], str]], sampling: Sampling) -> list[Thought | Fault]:
+def think(
+    llm: LLM, asked: Sequence[tuple[list[Message], str]], sampling: Sampling, replies: bool = True
+) -> list[Thought | Fault]:
     """For each (messages, injection) the teacher's think block, which begins with it, and its reply.
 
-    A teacher that stops at `</think>`, or before it, is continued once more from there.
+    A teacher that stops at `</think>`, or before it, is continued once more from there. Without `replies` it
+    is stopped there, and what it says is empty.
     """
+    if not replies:
+        sampling = replace(sampling, stop=(THINK_CLOSE,))
     opened = [opened_thought(render(llm.template, messages), injection) for messages, injection in asked]
     thoughts: list[Thought | Fault] = [
         _read(completion, injection)
         for completion, (_, injection) in zip(complete(llm, opened, sampling), asked, strict=True)
     ]
+    if not replies:
+        return [t if isinstance(t, Fault) else replace(t, reply="") for t in thoughts]
     silent = {i: t for i, t in enumerate(thoughts) if isinstance(t, Thought) and not t.reply}
     again = [
         opened_thought(render(llm.template, asked[i][0]), thought.trace) + _CLOSED

@@ -48,6 +48,8 @@ class Asking:
     """People's ratings (`harken.evaluation.ratings`): of humdial of task 3's sound, by dialogue id."""
     reading: Reading = "second"
     """Of humdial."""
+    only: tuple[str, ...] = ()
+    """Of dialogues, the languages and tasks that are asked about, as reports call them; none names all."""
     ask: bool = False
     """Of humdial, put tasks 1 and 2 into words beside the last turn, for data whose last turn does not."""
     trial: int = DIALOGUES

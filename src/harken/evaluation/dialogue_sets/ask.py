@@ -1,7 +1,7 @@
 """What a system is asked about each item, and its answers.
 
-An item of trajectory or reasoning is asked twice: in the system's own words, and by choice among the
-candidates. Contrast is asked by choice, empathy as a spoken reply to the turn, with no instruction at all.
+An item of trajectory, reasoning or contrast is asked twice: in the system's own words, and by choice among
+the candidates. Empathy is asked as a spoken reply to the turn, with no instruction at all.
 The replies before the last turn are the dialogue's own. The conversation ends with the turn that is asked
 about, or later where a cause of it is.
 """
@@ -24,7 +24,7 @@ FORMS: dict[Task, tuple[Form, ...]] = {
     "trajectory": ("free", "choice"),
     "reasoning": ("free", "choice"),
     "empathy": ("reply",),
-    "contrast": ("choice",),
+    "contrast": ("free", "choice"),
 }
 FELT: tuple[Task, ...] = ("reasoning", "contrast")
 """Tasks in which it counts what a system makes of the last turn, beside what it answers."""

@@ -6,7 +6,7 @@ What cannot be asked is a problem, and the rest goes on. How a set is made is le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -53,13 +53,16 @@ class DialogueSet:
     """That the items and their dialogues are from."""
 
 
-def read_set(folder: Path, limit: int | None = None) -> DialogueSet:
+def read_set(folder: Path, limit: int | None = None, only: Collection[str] = ()) -> DialogueSet:
     """The set in a folder.
 
     Problems are what `read_dialogues` finds, items that are malformed or occur twice, whose dialogue, turn or
     recording is missing, that have no gold answer, or whose candidates do not hold the right one once.
 
-    Args: limit: so many cases of each task and language at most, the first.
+    Args:
+        limit: so many cases of each task and language at most, the first.
+        only: the languages and tasks that are wanted, such as "en contrast"; none named takes all.
+
     Raises: DataError where there is no finished set, or nothing of it can be asked.
     """
     if not (folder / SET).is_file():
@@ -82,7 +85,10 @@ def read_set(folder: Path, limit: int | None = None) -> DialogueSet:
     if not cases:
         first = f"; {problems[0]}" if problems else ""
         raise DataError(f"{folder} holds no item that can be asked{first}", "build the set again")
-    chosen = tuple(case for group in by_task(tuple(cases.values())).values() for case in group[:limit])
+    groups = {" ".join(key): group for key, group in by_task(tuple(cases.values())).items()}
+    if missing := sorted(set(only) - set(groups)):
+        raise DataError(f"{folder} holds no {', '.join(missing)}", f"it holds: {', '.join(groups)}")
+    chosen = tuple(case for name in only or groups for case in groups[name][:limit])
     fingerprint = hashlib.sha256((folder / ITEMS).read_bytes()).hexdigest()[:16]
     return DialogueSet(chosen, tuple(problems), fingerprint, (folder / ITEMS, *sources))
 

@@ -58,7 +58,7 @@ def evaluate(
 ) -> Report:
     """Open what `asking` names, and run. Args and errors: as `read_set` and `run_dialogues`."""
     asking.check(out, data)
-    found = read_set(data, limit)
+    found = read_set(data, limit, asking.only)
     judge, hearing = asking.open_judge(), asking.open_hearing_judge()
     system = asking.open_system(recipe, checkpoint)
     report = run_dialogues(

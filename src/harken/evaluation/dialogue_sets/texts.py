@@ -24,6 +24,7 @@ RIGHT = "right choice"
 EXACT, EDITS = "trajectory exact, own words", "trajectory edits, own words"
 CAUSE = "cause F1, own words"
 EMOTION = "right emotion"
+NAMED = f"{EMOTION}, own words"
 IN_LANGUAGE = "reply in the user's language"
 TRACE, READOUT = "trace", "readout"
 NO_ANSWER = "no answer"
@@ -94,10 +95,20 @@ class TextScores:
 
     def _contrast(self, case: Case) -> Iterator[ItemScore]:
         yield self._choice(case)
+        yield self._named(case)
         said, chance = self.said(case), 1 / len(case.item.candidates)
         for by in (TRACE, READOUT):
             score = float(said[by] == case.item.gold[0]) if by in said else None
             yield item_score(case, EMOTION, score, by=by, chance=chance, why=NO_ANSWER)
+
+    def _named(self, case: Case) -> ItemScore:
+        """Whether an answer in free words names the emotion, and no other."""
+        chance = 1 / len(case.item.candidates)
+        if (kept := self.kept(case, "free")) is None:
+            return item_score(case, NAMED, None, chance=chance, why=NO_ANSWER)
+        named = set(emotions_named(kept.text))
+        self.unread[NO_EMOTION] += not named
+        return item_score(case, NAMED, float(named == {case.item.gold[0]}), chance=chance)
 
     def _empathy(self, case: Case) -> Iterator[ItemScore]:
         kept = self.kept(case, "reply")

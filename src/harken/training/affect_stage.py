@@ -1,0 +1,214 @@
+"""Stage 1-2 as `harken train affect` runs it: which parts it begins with, what it hears, what it leaves.
+
+It begins with the parts that stand in OUT/trained, or with a folder of parts that is named, and keeps a copy
+of them in OUT/affect/begun. The arms of a comparison take readout and bridge from there, and a core and an
+affect prefix that were taught nothing; they leave their parts in OUT/arms.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from harken.checkpoint import (
+    LISTEN,
+    PIECES,
+    READOUT,
+    RECIPE,
+    UPDATE,
+    check_recipe,
+    listen_part,
+    load_pieces,
+    load_text_side,
+    save_listen,
+    stored_recipe,
+)
+from harken.data.files import write_text
+from harken.errors import RecipeError
+from harken.model.lexicon import Lexicon
+from harken.model.pieces import Pieces
+from harken.model.speller import Speller
+from harken.recipes import Recipe
+from harken.tensors import read_tensors, save_tensors
+from harken.training.affect import AffectConfig, AffectTask, train_affect
+from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
+from harken.training.align import AlignTask, Student
+from harken.training.arms import arm_config, as_heard
+from harken.training.low_rank import load_low_rank, low_rank_update
+from harken.training.saving import digest
+from harken.training.stage_modules import align_module, core_module
+from harken.training.stage_parts import (
+    Run,
+    check_spells,
+    encode,
+    felt_vectors,
+    own_words,
+    precision,
+    readout,
+    state_cache,
+    states,
+    with_steps,
+    work_folder,
+)
+from harken.training.states import StateCache
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from harken.data.rows import Row
+
+PARTS = (LISTEN, UPDATE, READOUT, PIECES)
+"""What the stage builds on."""
+
+
+def train_affect_stage(run: Run) -> None:
+    """What is felt, and why, as part of the answer."""
+    check_spells(run.recipe, "affect")
+    config: AffectConfig = with_steps(arm_config(run.arm, run.seed), run.steps)
+    begun = run.world.made(lambda: _begun(run))
+    recipe = as_heard(run.recipe, config)
+    folder = rows_folder(run.data)
+    rows = affect_rows(folder, recipe.languages)
+    heard = row_states(run, rows, folder)
+    spoken = states(run) if _has_speech(run.data) else heard
+    affects = felt_vectors(run) if (run.data / "affect").is_dir() else {}
+    student, pieces = new_student(run, recipe, begun, config)
+    tokenizer, _ = load_text_side(recipe)
+    speller = Speller(pieces, Lexicon(pieces))
+    task = AffectTask(student, speller, tokenizer, recipe.system, heard, affects, config)
+    replay = _replay(run, begun, task, spoken)
+    conversations = talks(rows, {clip.id: clip for clip in heard.clips})
+    work = work_folder(run.out, "affect", run.arm, run.seed)
+    origin = digest([(begun / name).read_bytes() for name in PARTS])
+    guard = run.arm is None and not run.allow_worse_words
+    train_affect(task, conversations, replay, spoken, work, origin, precision(), run.world, guard)
+    if run.world.first:
+        _keep(run, recipe, begun, student)
+
+
+def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:
+    """A copy of the parts that a stage begins with, which later runs and arms find again.
+
+    Raises: RecipeError where a part is missing, another recipe trained them, or this OUT began with others.
+    """
+    begun = run.out / stage / "begun"
+    if begun.is_dir() and run.begin is None:
+        return begun
+    source = run.begin or run.trained
+    for name in parts:
+        if not (source / name).exists():
+            raise RecipeError(
+                f"{source} lacks {name}", "train the stages before, or begin with trained parts: --from mini"
+            )
+    if run.begin is not None:
+        check_recipe(stored_recipe(source), run.recipe, source)
+    if not begun.is_dir():
+        half = begun.with_name("half-copied")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        for name in parts:
+            shutil.copyfile(source / name, half / name)
+        _complete(run.trained, source)
+        half.rename(begun)
+    same = [(begun / name, source / name) for name in parts]
+    same += [(begun / name, run.trained / name) for name in (READOUT, PIECES)]
+    if any(one.read_bytes() != other.read_bytes() for one, other in same):
+        raise RecipeError(f"{run.out} began with other parts than {source}", "choose another --out")
+    return begun
+
+
+def _begun(run: Run) -> Path:
+    """What the stage begins with, or its arm."""
+    begun = beginning(run, "affect", PARTS)
+    return begun if run.arm is None else _untaught(run, begun)
+
+
+def _untaught(run: Run, begun: Path) -> Path:
+    """The same parts with a core and an affect prefix that were taught nothing."""
+    folder = run.out / "arms" / "begun"
+    if folder.is_dir():
+        return folder
+    half = folder.with_name("half-made")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(begun, half)
+    _, core = load_text_side(run.recipe)
+    torch.manual_seed(0)
+    listener = core_module(run.recipe, core, readout(run).config.vector)
+    save_listen(half, prefix=listener.prefix)
+    save_tensors(half / UPDATE, low_rank_update(listener.core))
+    half.rename(folder)
+    return folder
+
+
+def _complete(trained: Path, source: Path) -> None:
+    """Give OUT what it lacks of the parts, what it speaks with included."""
+    for file in source.iterdir():
+        if file.suffix != ".md" and not (trained / file.name).exists():
+            shutil.copyfile(file, trained / file.name)
+
+
+def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> tuple[Student, Pieces]:
+    """Bridge, prefix and core as the parts have them, to be trained on."""
+    tokenizer, core = load_text_side(recipe)
+    pieces = load_pieces(begun, tokenizer)
+    student = align_module(recipe, core, pieces.ids, readout(run).config.vector)
+    student.bridge.load_state_dict(listen_part("bridge.", begun))
+    if config.affect_vectors:
+        student.prefix.load_state_dict(listen_part("prefix.", begun))
+    load_low_rank(core, read_tensors(begun / UPDATE))
+    return student, pieces
+
+
+def _replay(run: Run, begun: Path, task: AffectTask, spoken: StateCache) -> AlignTask:
+    """What the teacher answered in writing: the core as its stage left it, or as the parts have it.
+
+    That of an arm was not taught whom it hears, so it answers plainly.
+    """
+    parts = None if run.arm is None and (run.out / "core" / UPDATE).exists() else begun
+    affects: dict[str, Tensor] = dict(task.affects) if run.arm is None else {}
+    said = {clip.text for clip in spoken.clips if clip.split == "train" and clip.role == "user"}
+    own = run.world.made(lambda: own_words(run, sorted(said), affects, parts))
+    config = task.config.replayed(people=bool(affects))
+    return AlignTask(
+        task.student,
+        task.speller,
+        task.tokenizer,
+        task.system,
+        own.answers,
+        own.felt,
+        {},
+        {},
+        affects,
+        config,
+    )
+
+
+def _has_speech(data: Path) -> bool:
+    return any((data / name).is_dir() for name in ("speech", "render"))
+
+
+def row_states(run: Run, rows: Sequence[Row], folder: Path) -> StateCache:
+    """The encoder states of what the rows' users say; made where they are not there yet."""
+
+    def made() -> StateCache:
+        cache = state_cache(run, "row-states")
+        encode(run, cache, row_clips(rows, folder), "encoding what is said in rows")
+        return cache
+
+    return run.world.made(made)
+
+
+def _keep(run: Run, recipe: Recipe, begun: Path, student: Student) -> None:
+    trained = run.trained
+    if run.arm is not None:
+        trained = work_folder(run.out, "affect", run.arm, run.seed) / "trained"
+        trained.mkdir(parents=True, exist_ok=True)
+        _complete(trained, begun)
+        write_text(trained / RECIPE, recipe.model_dump_json(indent=2) + "\n")
+    save_listen(trained, student.bridge, student.prefix)
+    save_tensors(trained / UPDATE, low_rank_update(student.core))

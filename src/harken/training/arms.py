@@ -1,0 +1,49 @@
+"""Arms: the settings of the stage `affect` that are compared on identical rows and steps.
+
+The paper's claim is that attribution, made part of the answer's making, beats a label. The controls show
+where the emotion comes from. Arms begin with a core and an affect prefix that were taught nothing
+(`harken.training.affect_stage`), and at the rates of the stage `core`; the bridge stays as it is. What is
+measured, and how, is in docs/training.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from harken.errors import RecipeError
+from harken.recipes import Recipe
+from harken.training.affect import AffectConfig
+from harken.training.schedule import CORE_UPDATE
+
+_RATES = (("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4))
+_SCHEDULE = replace(AffectConfig().schedule, steps=80, warmup=8, rates=_RATES)
+_TRACE = AffectConfig(_SCHEDULE, supervise="trace")
+
+ARMS: Mapping[str, AffectConfig] = MappingProxyType(
+    {
+        "none": replace(_TRACE, replay_weight=1.0),  # self-distillation goes on, and nothing else
+        "label": replace(_TRACE, supervise="label"),
+        "reply": replace(_TRACE, supervise="reply"),
+        "trace": _TRACE,
+        "metadata": replace(_TRACE, metadata=True),
+        "transcript": replace(_TRACE, heard="transcript"),
+        "shuffled": replace(_TRACE, heard="shuffled"),
+        "no-vectors": replace(_TRACE, affect_vectors=False),
+    }
+)
+
+
+def arm_config(arm: str | None, seed: int = 0) -> AffectConfig:
+    """The settings of an arm, or of the stage itself. Raises RecipeError where there is no such arm."""
+    if arm is not None and arm not in ARMS:
+        raise RecipeError(f"there is no arm {arm!r}", f"choose one of: {', '.join(ARMS)}")
+    config = ARMS[arm] if arm is not None else AffectConfig()
+    return replace(config, schedule=replace(config.schedule, seed=seed))
+
+
+def as_heard(recipe: Recipe, config: AffectConfig) -> Recipe:
+    """The recipe of the parts that come of it: where no affect is heard, none is heard in use."""
+    vectors = recipe.listen.affect_vectors if config.affect_vectors else 0
+    return recipe.model_copy(update={"listen": recipe.listen.model_copy(update={"affect_vectors": vectors})})

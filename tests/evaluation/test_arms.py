@@ -1,0 +1,90 @@
+"""Arms over several seeds: paired by item, and with intervals for other dialogues and other seeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harken.cli import main
+from harken.errors import DataError
+from harken.evaluation.arms import arms_report
+from harken.evaluation.item_scores import ItemScore, write_scores
+from harken.evaluation.statistics import crossed_bootstrap
+
+MEASURE = "right emotion, own words"
+
+
+def scored(folder: Path, run: str, scores: dict[str, float | None], data: str = "set") -> None:
+    rows = [ItemScore(key, key[:-1], "en", "contrast", MEASURE, score) for key, score in scores.items()]
+    where = folder / run / "contrast"
+    where.mkdir(parents=True)
+    write_scores(where, {"data": data}, rows)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two arms of two seeds over three groups of two items."""
+    for seed in (0, 1):
+        scored(tmp_path, f"label-{seed}", {"a1": 0, "a2": 1, "b1": 0, "b2": seed, "c1": 0, "c2": 0})
+        scored(tmp_path, f"no-vectors-{seed}", {"a1": 1, "a2": 1, "b1": 1, "b2": 1, "c1": 0, "c2": None})
+    return tmp_path
+
+
+def test_each_arm_has_its_mean_and_its_difference_on_the_items_of_both(runs: Path) -> None:
+    report = arms_report(runs, ["label"])
+    values = {row["system"]: (row["value"][0], row["n"]) for row in report.rows}
+    assert values == {
+        "label": (pytest.approx(3 / 12), 6),
+        "no-vectors": (pytest.approx(8 / 10), 5),
+        "no-vectors - label": (pytest.approx((2 + 3) / 10), 5),  # c2 is not scored in both
+    }
+    assert report.setting["runs"] == {"label": ["0", "1"], "no-vectors": ["0", "1"]}
+
+
+def test_the_picture_has_every_arm_and_difference(runs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "arms.svg"
+    assert main(["evaluate", "arms", str(runs), "--against", "label", "--picture", str(picture)]) == 0
+    drawn = picture.read_text()
+    assert all(name in drawn for name in ("no-vectors - label", "en contrast", "n = 6"))
+    unknown = tmp_path / "arms.nothing"
+    assert main(["evaluate", "arms", str(runs), "--picture", str(unknown)]) == 1 and not unknown.exists()
+
+
+def test_only_some_items_count_where_that_is_wanted(runs: Path) -> None:
+    rows = arms_report(runs, [], items="a").rows
+    assert [(row["system"], row["value"][0], row["n"]) for row in rows] == [
+        ("label", 0.5, 2),
+        ("no-vectors", 1.0, 2),
+    ]
+
+
+def test_what_cannot_be_compared_is_named(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no run of trace"):
+        arms_report(runs, ["trace"])
+    with pytest.raises(DataError, match="holds no scored run"):
+        arms_report(tmp_path / "label-0", [])
+    scored(runs, "other-0", {"a1": 1}, data="another set")
+    with pytest.raises(DataError, match="of different data"):
+        arms_report(runs, [])
+
+
+def test_an_interval_is_wider_where_runs_differ_as_well_as_items() -> None:
+    random = np.random.default_rng(0)
+    items, groups = random.random(60), np.arange(60) // 3
+    alike = crossed_bootstrap(np.stack([items] * 3), groups)
+    apart = crossed_bootstrap(np.stack([items - 0.3, items, items + 0.3]), groups)
+    assert alike.value == pytest.approx(items.mean()) == pytest.approx(apart.value)
+    assert alike.low < items.mean() < alike.high
+    assert apart.high - apart.low > 1.3 * (alike.high - alike.low)
+    one = crossed_bootstrap(items[None], groups)
+    assert (one.low, one.high) == pytest.approx((alike.low, alike.high), abs=0.02), "equal runs add nothing"
+
+
+def test_the_command_prints_the_figures(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "arms", str(runs), "--against", "label", "--items", "b", "--json"]) == 0
+    head, *rows = map(json.loads, capsys.readouterr().out.splitlines())
+    assert head["items"] == "b" and [row["system"] for row in rows][-1] == "no-vectors - label"

@@ -1,0 +1,57 @@
+"""A small training for `torchrun`: `learning_together.py OUT STEPS ACCUMULATE`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harken.testing import tiny_core
+from harken.training.callbacks import Checkpoints, Metrics
+from harken.training.loop import Objective, train
+from harken.training.saving import identity
+from harken.training.schedule import Schedule
+from harken.training.world import world
+
+
+class Student(nn.Module):
+    """A core of which two layers' products and a part outside any layer are trained."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.core = tiny_core()
+        self.prefix = nn.Linear(4, self.core.width)
+
+
+def objective(student: Student) -> Objective:
+    def losses_at(number):
+        random = torch.Generator().manual_seed(number)
+        ids = torch.randint(0, 4, (4, 12), generator=random)
+        heard = torch.randn(4, 1, 4, generator=random)
+        inputs = torch.cat([student.prefix(heard), student.core.embed(ids)], dim=1)  # (B, 1 + T, D)
+        logits = student.core.logits(student.core(inputs).hidden[:, :-1])
+        return {
+            "loss": F.cross_entropy(logits.flatten(0, 1), ids.flatten()),
+            "tokens": torch.tensor(ids.numel()),
+        }
+
+    return Objective(student, losses_at, lambda number: [str(number)])
+
+
+def main(out: str, steps: str, accumulate: str) -> None:
+    rates = (("prefix.*", 1e-2), ("core.*q_proj*", 1e-3), ("core.*down_proj*", 1e-3))
+    schedule = Schedule(int(steps), rates, warmup=2, accumulate=int(accumulate), save_every=25)
+    student = Student()
+    with world() as here:
+        whose = identity("together", Schedule(50, rates))
+        train(objective(student), schedule, Path(out), whose, (Checkpoints(), Metrics()), here)
+        if here.first:
+            torch.save(student.state_dict(), Path(out) / "student.pt")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
