@@ -193,7 +193,7 @@ class ScriptedLM(_Deaf):
     def embed(self, ids: list[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.float32)[:, None]  # (T, 1)
 
-    def read(self, inputs: Tensor, state: CoreState | None = None) -> Read:
+    def read(self, inputs: Tensor, state: CoreState | None = None, key_bias: Tensor | None = None) -> Read:
         past = state.ids if isinstance(state, ScriptState) else ()
         numbers = inputs[0, :, 0].tolist()
         new = tuple(int(n) if n >= 0 and n == int(n) else -1 for n in numbers)

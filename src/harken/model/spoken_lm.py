@@ -132,7 +132,7 @@ class SpokenLM(nn.Module):
         embedded: Tensor = self.core.embed(torch.tensor(ids, dtype=torch.long))
         return embedded
 
-    def read(self, inputs: Tensor, state: CoreState | None = None) -> Read:
-        """Read embeddings (B, T, D) after `state`."""
-        output = self.core(inputs, state)
+    def read(self, inputs: Tensor, state: CoreState | None = None, key_bias: Tensor | None = None) -> Read:
+        """Read embeddings (B, T, D) after `state`; `key_bias` as `Core` takes it."""
+        output = self.core(inputs, state, key_bias=key_bias)
         return Read(self.core.logits(output.hidden[:, -1]), output.state, output.shared)
