@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harken.affect.labels import top_emotion
 from harken.dialogue.conversation import Conversation
-from harken.dialogue.decoding import Opening, TextStream, read, write
+from harken.dialogue.decoding import Opening, TextStream, Writing, read
 from harken.dialogue.events import Attribution, AudioChunk, Done, Event, Heard, Notice, TextDelta, TraceDelta
 from harken.dialogue.guard import Exchange, Guard
 from harken.dialogue.own_speech import OwnSpeech
@@ -245,7 +245,7 @@ class _Reply:
         """
         self._begin_to_speak()
         most = self.settings.max_reply_tokens or self.model.recipe.max_reply_tokens
-        writing = write(
+        writing = Writing(
             self.model, opening, self._sampler(0), self.text, most, to_sentence_end=True, on_read=self._read
         )
         for delta in writing:
@@ -289,7 +289,7 @@ class _Reply:
         """A branch of its own: the trace in a think block, and what it states."""
         branch = read(self.model, self._encode(THINK_OPEN), opening.state.fork())
         most = self.settings.max_trace_tokens or self.model.recipe.max_trace_tokens
-        for delta in write(self.model, branch, self._sampler(1), self.thought, most):
+        for delta in Writing(self.model, branch, self._sampler(1), self.thought, most):
             yield TraceDelta(delta)
         attribution = Attribution(*parse_trace(self.thought.text))
         yield attribution
