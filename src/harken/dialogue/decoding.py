@@ -100,8 +100,8 @@ class Lean(NamedTuple):
 class Writing:
     """A text that is being written, from `opening` to a stop token, the stream's stop text, or `most` tokens.
 
-    At least one token is written. Iterated, it gives the settled text piece by piece; taken step by step, the
-    core may read something else in between.
+    At least one token is written, and none that marks a reflection. Iterated, it gives the settled text piece
+    by piece; taken step by step, the core may read something else in between.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Writing:
         self._model, self._sampler, self._stream, self._most = model, sampler, stream, most
         self._to_sentence_end, self._on_read = to_sentence_end, on_read
         self._stops = stop_ids(model.tokenizer)
+        self._marks = (model.marks.opening, model.marks.closing) if model.marks else ()
         self._unread: int | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -138,8 +139,8 @@ class Writing:
         """Write a token; gives the text that it settles, which is often none."""
         self.catch_up()
         first = self.left == self._most
-        banned = _not_first(self._model.tokenizer, self._stops) if first else ()
-        token = self._sampler.choose(self.logits, self._stream.ids, banned)
+        not_first = _not_first(self._model.tokenizer, self._stops) if first else ()
+        token = self._sampler.choose(self.logits, self._stream.ids, (*not_first, *self._marks))
         if token in self._stops:
             return self._end()
         enough = self._to_sentence_end and self._most - self.left >= 0.75 * self._most
