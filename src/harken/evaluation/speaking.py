@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harken.dialogue.conversation import Conversation, Prefix
-from harken.dialogue.decoding import Opening, TextStream, read, write
+from harken.dialogue.decoding import Opening, TextStream, Writing, read
 from harken.dialogue.render import UserTurn
 from harken.dialogue.sampling import Sampler, Sampling
 from harken.dialogue.unit_sampling import UnitSampler, UnitSampling
@@ -76,7 +76,7 @@ class Replies:
             ends.append(len(stream.text))
 
         most = model.recipe.max_reply_tokens
-        for _ in write(model, opening, Sampler(Sampling()), stream, most, True, on_read):
+        for _ in Writing(model, opening, Sampler(Sampling()), stream, most, True, on_read):
             pass
         return WrittenReply(stream.text, ends, model.embed(ids), torch.stack(shared), heard.affect)
 

@@ -93,6 +93,14 @@ class TraceDelta(_Own):
     delta: str
 
 
+class ReflectionDelta(_Own):
+    """The next piece of what the model reflects on while it speaks."""
+
+    type: Literal["harken.reflection.delta"]
+    response_id: str
+    delta: str
+
+
 class Notice(_Own):
     """Something that the user should know."""
 
@@ -106,7 +114,7 @@ def by_type(*models: Any) -> dict[str, type[BaseModel]]:
 
 
 CLIENT_EVENTS = by_type(*get_args(get_args(RealtimeClientEvent)[0]))
-OWN_EVENTS = by_type(Heard, Attribution, TraceDelta, Notice)
+OWN_EVENTS = by_type(Heard, Attribution, TraceDelta, ReflectionDelta, Notice)
 SERVER_EVENTS = by_type(*get_args(get_args(RealtimeServerEvent)[0])) | OWN_EVENTS
 
 
