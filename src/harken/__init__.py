@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         Event,
         Heard,
         Notice,
+        Reflected,
+        ReflectionDelta,
         TextDelta,
         TraceDelta,
     )
@@ -31,14 +33,25 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(("Harken", "Session", "load"), "harken.api"),
     **dict.fromkeys(
-        ("Attribution", "AudioChunk", "Done", "Event", "Heard", "Notice", "TextDelta", "TraceDelta"),
+        (
+            "Attribution",
+            "AudioChunk",
+            "Done",
+            "Event",
+            "Heard",
+            "Notice",
+            "Reflected",
+            "ReflectionDelta",
+            "TextDelta",
+            "TraceDelta",
+        ),
         "harken.dialogue.events",
     ),
     "HarkenError": "harken.errors",
 }
 __all__ = [
-    "Attribution", "AudioChunk", "Done", "Event", "Harken", "HarkenError", "Heard", "Notice", "Session",
-    "TextDelta", "TraceDelta", "__version__", "load",
+    "Attribution", "AudioChunk", "Done", "Event", "Harken", "HarkenError", "Heard", "Notice", "Reflected",
+    "ReflectionDelta", "Session", "TextDelta", "TraceDelta", "__version__", "load",
 ]  # fmt: skip
 
 

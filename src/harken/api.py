@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
 from harken.dialogue.guard import Guard
+from harken.dialogue.reflection import check_reflects
 from harken.dialogue.render import AssistantTurn, Turn, UserTurn
 from harken.dialogue.reply import LEAST_CONFIDENCE, ReplySettings, Think, reply
 from harken.dialogue.sampling import Sampling
 from harken.errors import InputError, RecipeError
-from harken.recipes import Recipe, recipe
+from harken.recipes import Recipe, ReflectConfig, recipe
 from harken.voices.phonemes import words
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Harken:
         think: Think = "after",
         seed: int | None = None,
         voice: str | Voice | OwnVoice | None = None,
+        reflect: bool | ReflectConfig = False,
     ) -> Iterator[Event]:
         """Answer one turn, or the last turn of a history.
 
@@ -136,13 +138,14 @@ class Harken:
             think: when to state how the speaker feels and why: "after" the reply, "before" it, or "off".
             seed: draw the reply with this seed; None takes the most probable one, the same every time.
             voice: as for `load`; None takes the one chosen there.
+            reflect: reflect while speaking, as the recipe says or otherwise.
 
         Yields: the events of `harken.dialogue.events`, Heard first and Done last.
-        Raises: InputError for a recording that cannot be heard.
+        Raises: InputError for a recording that cannot be heard, RecipeError where the model cannot reflect.
         """
         session = self.conversation(system)
         content = session._remember(said) if isinstance(said, list) else _content(said)
-        yield from session._answer(content, instruction, think, seed, voice)
+        yield from session._answer(content, instruction, think, seed, voice, reflect)
 
     def hear_text(self, audio: Audio) -> str:
         """The words of a recording. Raises InputError where none are understood."""
@@ -184,9 +187,10 @@ class Session:
         think: Think = "after",
         seed: int | None = None,
         voice: str | Voice | OwnVoice | None = None,
+        reflect: bool | ReflectConfig = False,
     ) -> Iterator[Event]:
         """Answer the next turn; arguments as for `Harken.reply`. Closing the iterator interrupts it."""
-        yield from self._answer(_content(said), instruction, think, seed, voice)
+        yield from self._answer(_content(said), instruction, think, seed, voice, reflect)
 
     def interrupted_at(self, played_ms: float) -> str:
         """The last reply was stopped when so much of it had been played; gives the words that were heard."""
@@ -199,10 +203,15 @@ class Session:
         think: Think,
         seed: int | None,
         voice: str | Voice | OwnVoice | None,
+        reflect: bool | ReflectConfig,
     ) -> Iterator[Event]:
         if instruction is not None and not _is_text(instruction):
             instruction = self.harken.hear_text(instruction)
-        settings = ReplySettings(think, cast("str | None", instruction) or None, Sampling(seed))
+        if reflect is True:
+            reflect = check_reflects(self.harken.model)
+        settings = ReplySettings(
+            think, cast("str | None", instruction) or None, Sampling(seed), reflect=reflect or None
+        )
         yield from reply(self.conversation, content, settings, self.harken.voice(voice), self.harken.guard)
 
     def _remember(self, history: list[Message]) -> NDArray[np.float32] | str:

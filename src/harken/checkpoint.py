@@ -1,8 +1,9 @@
 """A model on disk: our trained parts, the recipe they belong to, and the weights that they build on.
 
 A folder of trained parts holds `listen.safetensors` (bridge and affect prefix), `affect_readout.safetensors`,
-`core_update.safetensors` (low-rank differences), `pieces.json`, `recipe.json` and `card.md`. Harken ships
-`mini`'s in `harken/trained/mini/`. The pretrained weights come from `harken.weights`.
+`core_update.safetensors` (low-rank differences), `pieces.json`, `recipe.json` and `card.md`, and
+`reflection_marks.safetensors` where the model was taught to reflect. Harken ships `mini`'s in
+`harken/trained/mini/`. The pretrained weights come from `harken.weights`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from harken.model.ctc_bridge import CtcBridge
     from harken.model.listen import AffectPrefix
     from harken.model.pieces import Pieces
+    from harken.model.reflection_marks import ReflectionMarks
     from harken.model.spoken_lm import SpokenLM
 
 LISTEN, READOUT, UPDATE = "listen.safetensors", "affect_readout.safetensors", "core_update.safetensors"
-PIECES, RECIPE = "pieces.json", "recipe.json"
+MARKS, PIECES, RECIPE = "reflection_marks.safetensors", "pieces.json", "recipe.json"
 
 
 def shipped(name: str) -> Path:
@@ -86,6 +88,8 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     model = SpokenLM(recipe, listen, core, tokenizer, pieces)
     if (folder / SPEAK).exists():
         model.open_voice = partial(load_own_voice, recipe, folder, core)
+    if recipe.reflect and (folder / MARKS).exists():
+        model.marks = load_marks(recipe, folder)
     return model.requires_grad_(False).eval()
 
 
@@ -112,6 +116,15 @@ def load_prefix(recipe: Recipe, folder: Path, core: Core, affect_width: int) -> 
     prefix = new_prefix(recipe, core, affect_width)
     prefix.load_state_dict(listen_part("prefix.", folder))
     return prefix
+
+
+def load_marks(recipe: Recipe, folder: Path) -> ReflectionMarks:
+    """The trained tokens around reflections."""
+    from harken.model.reflection_marks import ReflectionMarks
+
+    marks = ReflectionMarks(recipe.core.vocabulary, recipe.core.width)
+    marks.load_state_dict({name: value.float() for name, value in read_tensors(folder / MARKS).items()})
+    return marks
 
 
 def new_bridge(recipe: Recipe, core: Core, pieces: Sequence[int]) -> CtcBridge | ConvBridge:

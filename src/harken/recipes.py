@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harken.errors import RecipeError
 
@@ -111,6 +111,21 @@ class SpeakPartConfig(Frozen):
     """Which of the codec's voices."""
 
 
+class ReflectConfig(Frozen):
+    """Reflecting while speaking: chunks of the reply and thoughts about it by turns (docs/reflection.md)."""
+
+    response_tokens: int = Field(default=15, ge=1)
+    """Of the reply's text, in a chunk; their sound goes with them."""
+    reflection_tokens: int = Field(default=24, ge=0)
+    """At most, in a reflection; 0 leaves reflections out."""
+    first: Literal["response", "reflection"] = "response"
+    """What a reply begins with. A reflection there delays all of it."""
+    weight: float = Field(default=1.0, gt=0)
+    """How many times a chunk attends to the one before it, of the other kind."""
+    real_time: bool = True
+    """A reflection is no longer than what the sound that was made already hides."""
+
+
 class Recipe(Frozen):
     """A whole system: its parts, its voice, and what it is told."""
 
@@ -122,6 +137,8 @@ class Recipe(Frozen):
     """The tokens of speech; None leaves speaking to `voice`."""
     speak: SpeakPartConfig | None = None
     """What says them."""
+    reflect: ReflectConfig | None = None
+    """How it was taught to reflect; None where it was not."""
     languages: tuple[str, ...]
     system: str = SYSTEM
     voice: str = "kokoro-82m"

@@ -9,6 +9,7 @@ answers by a function. All are deterministic. Harken's own tests use them, and s
 from __future__ import annotations
 
 import copy
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,15 +26,17 @@ from harken.llm.base import Completion, LLMError, Sampling
 from harken.model.core import Core, CoreState, new_causal_lm
 from harken.model.layer_stack import LayerStack
 from harken.model.own_voice import STYLES, OwnVoice, ReplyStyle
+from harken.model.reflection_marks import ReflectionMarks
 from harken.model.speak import Speak, SpeakSizes
 from harken.model.spoken_lm import SAMPLE_RATE_HZ, HeardTurn, Read, SpokenLM
-from harken.recipes import CoreConfig, Recipe, mini
+from harken.recipes import CoreConfig, Recipe, ReflectConfig, mini
 from harken.voices.base import NEUTRAL, Samples, Style, TimedWord, level
 from harken.voices.phonemes import SpokenWord, sentences
 from harken.voices.symbols import SYMBOL_IDS
 
 Family = Literal["llama", "qwen2", "qwen3"]
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+REFLECT, REFLECTED = "<|reflect|>", "</|reflect|>"
 WIDTH = 32
 POSITIONS = 1024
 LABELS = ("anger", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -122,10 +125,16 @@ class _Deaf(SpokenLM):
     heard: Callable[[NDArray[np.float32]], HeardTurn]
 
     def _set_up(
-        self, recipe: Recipe, core: Any, heard: Callable[[NDArray[np.float32]], HeardTurn] | None
+        self,
+        recipe: Recipe,
+        core: Any,
+        heard: Callable[[NDArray[np.float32]], HeardTurn] | None,
+        reflect: ReflectConfig | None,
     ) -> None:
         nn.Module.__init__(self)
-        self.recipe, self.core, self.tokenizer, self.open_voice = recipe, core, tiny_tokenizer(), None
+        self.recipe = recipe.model_copy(update={"reflect": reflect})
+        self.core, self.tokenizer, self.open_voice = core, tiny_tokenizer(), None
+        self.marks = ReflectionMarks(recipe.core.vocabulary, recipe.core.width) if reflect else None
         width = recipe.core.width
         self.heard = heard or (lambda samples: heard_turn(seconds=len(samples) / SAMPLE_RATE_HZ, width=width))
 
@@ -135,19 +144,37 @@ class _Deaf(SpokenLM):
 
 class _TinyLM(_Deaf):
     def __init__(
-        self, family: Family, seed: int, heard: Callable[[NDArray[np.float32]], HeardTurn] | None
+        self,
+        family: Family,
+        seed: int,
+        heard: Callable[[NDArray[np.float32]], HeardTurn] | None,
+        reflect: ReflectConfig | None,
     ) -> None:
-        self._set_up(tiny_recipe(family), tiny_core(family, seed), heard)
+        self._set_up(tiny_recipe(family), tiny_core(family, seed), heard, reflect)
+        if self.marks:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                nn.init.normal_(self.marks.rows, std=0.2)
+
+
+def tiny_text_side() -> tuple[Any, Core]:
+    """A tokenizer and a core, as `harken.checkpoint.load_text_side` gives them."""
+    return tiny_tokenizer(), tiny_core()
 
 
 def tiny_model(
-    family: Family = "llama", seed: int = 0, heard: Callable[[NDArray[np.float32]], HeardTurn] | None = None
+    family: Family = "llama",
+    seed: int = 0,
+    heard: Callable[[NDArray[np.float32]], HeardTurn] | None = None,
+    reflect: ReflectConfig | None = None,
 ) -> SpokenLM:
     """A SpokenLM with a tiny random core: real state and real logits, nonsense in words.
 
-    Args: heard: what it makes of samples (N,) at 16 kHz; `heard_turn()` unless given.
+    Args:
+    heard: what it makes of samples (N,) at 16 kHz; `heard_turn()` unless given.
+    reflect: what its recipe says of reflecting; given, it has the tokens for it.
     """
-    return _TinyLM(family, seed, heard)
+    return _TinyLM(family, seed, heard, reflect)
 
 
 @dataclass(frozen=True)
@@ -176,31 +203,37 @@ class ScriptedLM(_Deaf):
         script: Callable[[str], str],
         heard: Callable[[NDArray[np.float32]], HeardTurn] | None = None,
         positions: int = POSITIONS,
+        reflect: ReflectConfig | None = None,
+        reflection: Callable[[str], str] = lambda read: "Hm.",
     ) -> None:
         """Args:
         script: what was read up to the opening of the assistant's turn or of its think block, as text with
             heard vectors as "·" -> what is written from there on.
         positions: how many the context has.
+        reflect: what the recipe says of reflecting; given, there are tokens for it.
+        reflection: what was read up to the opening of a reflection -> what is reflected.
         """
         core = tiny_recipe().core.model_copy(update={"width": 1})
         recipe = tiny_recipe().model_copy(update={"core": core})
         config = SimpleNamespace(max_position_embeddings=positions)
-        self._set_up(recipe, SimpleNamespace(config=config), heard)
-        self.script = script
+        self._set_up(recipe, SimpleNamespace(config=config), heard, reflect)
+        self.script, self.reflection = script, reflection
+        if reflect:
+            self.tokenizer.add_special_tokens({"additional_special_tokens": [REFLECT, REFLECTED]})
         self.read_texts: list[str] = []
         self.steps = 0
 
     def embed(self, ids: list[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.float32)[:, None]  # (T, 1)
 
-    def read(self, inputs: Tensor, state: CoreState | None = None) -> Read:
+    def read(self, inputs: Tensor, state: CoreState | None = None, key_bias: Tensor | None = None) -> Read:
         past = state.ids if isinstance(state, ScriptState) else ()
         numbers = inputs[0, :, 0].tolist()
         new = tuple(int(n) if n >= 0 and n == int(n) else -1 for n in numbers)
         self.steps += 1
         self.read_texts.append(self._text(new))
         now = ScriptState(past + new)
-        logits = torch.full((1, 256 + len(SPECIALS)), -10.0)
+        logits = torch.full((1, 256 + len(SPECIALS) + (2 if self.marks else 0)), -10.0)
         logits[0, self._next(now.ids)] = 10.0
         return Read(logits, cast(CoreState, now), torch.zeros(1, len(new), 1))
 
@@ -222,8 +255,12 @@ class ScriptedLM(_Deaf):
         if written.startswith("<think>\n"):
             closed = written.find("</think>\n\n")
             start += len("<think>\n") if closed < 0 else closed + len("</think>\n\n")
-        answer = self.tokenizer.encode(self.script(text[:start]) + "<|im_end|>", add_special_tokens=False)
-        done = len(self.tokenizer.encode(text[start:], add_special_tokens=False))
+        script, end = self.script, "<|im_end|>"
+        if text.rfind(REFLECT) > text.rfind(REFLECTED):
+            start, script, end = text.rfind(REFLECT) + len(REFLECT), self.reflection, REFLECTED
+        spoken = re.sub(f"{re.escape(REFLECT)}.*?{re.escape(REFLECTED)}", "", text[start:], flags=re.DOTALL)
+        answer = self.tokenizer.encode(script(text[:start]) + end, add_special_tokens=False)
+        done = len(self.tokenizer.encode(spoken, add_special_tokens=False))
         return int(answer[min(done, len(answer) - 1)])
 
 

@@ -360,6 +360,8 @@ def test_numbers_below_one_are_wrong_use(capsys, command, named):
         ("bench cold --teacher t", "bench cold does not use --teacher"),
         ("bench cold --out o", "bench cold does not use --out"),
         ("bench data --checkpoint c", "bench data does not use --checkpoint"),
+        ("bench train --checkpoint c", "bench train does not use --checkpoint"),
+        ("bench latency --core qwen3-0.6b", "bench latency does not use --core"),
         ("bench data --part kills --teacher t", "without --part ieat does not use --teacher"),
     ],
 )

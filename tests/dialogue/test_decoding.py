@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harken.dialogue.conversation import Conversation
-from harken.dialogue.decoding import TextStream, stop_ids, write
+from harken.dialogue.decoding import TextStream, Writing, stop_ids
 from harken.dialogue.render import UserTurn
 from harken.dialogue.sampling import Sampler, Sampling
 from harken.testing import ScriptedLM, tiny_model, tiny_tokenizer
@@ -114,7 +114,7 @@ def test_writing_ends_by_stop_token_budget_or_sentence(script, most, written):
     model = ScriptedLM(lambda _: script)
     opening, _ = Conversation(model).ask(UserTurn("Hi."))
     text = "".join(
-        write(model, opening, Sampler(Sampling()), TextStream(model.tokenizer), most, to_sentence_end=True)
+        Writing(model, opening, Sampler(Sampling()), TextStream(model.tokenizer), most, to_sentence_end=True)
     )
     assert text == written if written is not None else len(text) >= 1  # never an empty answer
 
@@ -123,7 +123,7 @@ def test_a_random_core_writes_the_same_twice():
     model = tiny_model("qwen3")
     opening, _ = Conversation(model).ask(UserTurn("Hi."))
     once, again = (
-        "".join(write(model, opening, Sampler(Sampling(seed=1)), TextStream(model.tokenizer), 12))
+        "".join(Writing(model, opening, Sampler(Sampling(seed=1)), TextStream(model.tokenizer), 12))
         for _ in "ab"
     )
     assert once == again

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from harken.dialogue.conversation import Conversation
-from harken.dialogue.decoding import TextStream, write
+from harken.dialogue.decoding import TextStream, Writing
 from harken.dialogue.render import AssistantTurn, UserTurn
 from harken.dialogue.sampling import Sampler, Sampling
 from harken.errors import DataError
@@ -137,7 +137,7 @@ def test_answers_written_together_are_those_written_alone(family: str) -> None:
         assert isinstance(turns[-1], UserTurn)
         opening, _ = conversation.ask(turns[-1])
         stream = TextStream(model.tokenizer)
-        list(write(model, opening, Sampler(Sampling()), stream, 12))
+        list(Writing(model, opening, Sampler(Sampling()), stream, 12))
         assert (written.text, written.ids[: len(stream.ids)]) == (stream.text, stream.ids)
 
 

@@ -63,11 +63,11 @@ class HeldLM(ScriptedLM):
         self.waits = threading.Event()
         self._free = threading.Semaphore(10_000)
 
-    def read(self, inputs: Any, state: Any = None) -> Any:
+    def read(self, *given: Any) -> Any:
         if not self._free.acquire(blocking=False):
             self.waits.set()
             self._free.acquire()
-        return super().read(inputs, state)
+        return super().read(*given)
 
     def hold(self, after: int) -> None:
         """So many steps are free from now on."""

@@ -88,7 +88,8 @@ def test_the_short_way_for_one_token_gives_what_the_layers_give(monkeypatch: pyt
     def read(state: CoreState) -> torch.Tensor:
         found = []
         for number in range(5, 12):
-            out = core(tokens[:, number : number + 1], state)
+            bias = None if number % 2 else 3.0 * (torch.arange(number + 1) == 2)
+            out = core(tokens[:, number : number + 1], state, key_bias=bias)
             state = out.state
             found.append(out.hidden)
         assert state.length == 12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -52,3 +54,21 @@ def test_an_empty_state_can_be_forked_and_rolled_back():
     assert StackState().rollback(0).length == 0
     with pytest.raises(AssertionError):
         StackState().rollback(1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ("llama", "qwen2", "qwen3"))
+@pytest.mark.parametrize("new", (1, 3))
+def test_a_key_that_weighs_twice_is_a_key_that_is_there_twice(family, new):
+    think = tiny_core(family).think
+    _, past = think(torch.randn(1, 6, 32))
+    for held in (past.keys, past.values):
+        for layer, tensor in held.items():
+            held[layer] = torch.cat([tensor[:, :, :5], tensor[:, :, 2:3]], 2)  # the last is the third again
+    hidden = torch.randn(1, new, 32)
+    twice, _ = think(hidden, past)
+    bias = torch.zeros(6 + new)
+    bias[2], bias[5] = math.log(2), -torch.inf
+    weighed, _ = think(hidden, past, key_bias=bias)
+    torch.testing.assert_close(weighed, twice)
+    assert not torch.allclose(think(hidden, past, key_bias=bias.clamp(min=0))[0], twice, atol=1e-3)

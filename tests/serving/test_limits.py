@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import urllib.error
 import urllib.request
 from typing import Any
@@ -237,7 +238,7 @@ def test_asked_to_end_the_server_finishes_what_it_had_begun_to_say() -> None:
             model.hold(12)
             await client.say()
             await client.until("response.output_audio_transcript.delta")
-            running.server.leave()
+            running.server.handle_exit(signal.SIGTERM, None)
             await on_server(running, running.host.left.wait())
             status, _ = await asyncio.to_thread(got, f"http://127.0.0.1:{running.port}/readyz")
             assert status == 503

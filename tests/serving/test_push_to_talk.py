@@ -130,6 +130,63 @@ def test_a_session_is_what_was_asked_for_and_keeps_the_rest(serving: Served) -> 
     run(talk)
 
 
+def test_what_other_servers_do_and_this_one_does_not_disturbs_no_client(serving: Served) -> None:
+    """What the agents SDK sends of its own accord."""
+
+    async def talk() -> None:
+        async with serving.client() as client:
+            heard_by = {
+                "format": {"type": "audio/pcm", "rate": 24_000},
+                "noise_reduction": {"type": "near_field"},
+                "transcription": {"model": "gpt-4o-mini-transcribe"},
+                "turn_detection": {"type": "semantic_vad", "eagerness": "high"},
+            }
+            spoken_by = {"format": {"type": "audio/pcm", "rate": 24_000}, "speed": 1, "voice": "marin"}
+            session = await client.set(
+                audio={"input": heard_by, "output": spoken_by},
+                tools=[],
+                tool_choice="auto",
+                tracing="auto",
+                truncation="auto",
+                include=["item.input_audio_transcription.logprobs"],
+            )
+            found = session["audio"]["input"]
+            assert found["noise_reduction"] is None and session["tracing"] is None
+            assert found["turn_detection"]["eagerness"] == "high"
+            assert session["audio"]["output"] == spoken_by
+
+    run(talk)
+
+
+def test_every_kind_of_message_finds_its_place() -> None:
+    model = ScriptedLM(script, heard)
+
+    async def talk(running: Served) -> None:
+        async with running.client() as client:
+            items = client.connection.conversation.item
+            await client.set(PUSH_TO_TALK, output_modalities=["text"], harken={"think": "off"})
+            for role, kind, key, text in (
+                ("user", "input_text", "text", "I am back."),
+                ("assistant", "output_audio", "transcript", "Welcome."),
+                ("system", "input_text", "text", "Her name is Ann."),
+            ):
+                content = [{"type": kind, key: text}]
+                await items.create(item={"type": "message", "role": role, "content": content})
+            first = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello?"}]}
+            await items.create(item=first, previous_item_id="root")
+            await client.connection.response.create(response={"instructions": "Say hello."})
+            await client.until("response.done")
+            assert "<|im_start|>system\nBe kind.\nHer name is Ann.<|im_end|>\n" in model.read_texts
+            order = ("Hello?", "I am back.", "<|im_start|>assistant\nWelcome.<|im_end|>", "user\nSay hello.")
+            places = [asked(model).index(text) for text in order]
+            assert places == sorted(places)
+            before = [event["previous_item_id"] for event in client.of("conversation.item.added")]
+            assert before[0] is None and before[3] is None and before[1] is not None
+
+    with served(a_host(model=model)) as running:
+        run(lambda: talk(running))
+
+
 def test_text_in_and_text_out() -> None:
     model = ScriptedLM(script, heard)
 

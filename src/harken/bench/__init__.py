@@ -14,9 +14,10 @@ from harken.errors import InputError
 
 if TYPE_CHECKING:
     from harken.bench.data import Ask
+    from harken.bench.serving import What
     from harken.recipes import Recipe
 
-BENCHES = ("latency", "cold", "turns", "data", "judging")
+BENCHES = ("latency", "cold", "turns", "train", "data", "judging", "serving")
 
 
 def run(
@@ -30,16 +31,22 @@ def run(
     data: Sequence[Path] = (),
     voice: str = "recipe",
     alone: bool = False,
+    core: str = "recipe",
+    what: What = "overhead",
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: "latency" (warm), "cold" (from the start of the process), "turns" (memory over many), or,
-            whatever the recipe, "data" (building data sets) and "judging" (verdicts from a slow judge).
+        name: "latency" (warm), "cold" (from the start of the process), "turns" (memory over many), "train"
+            (tokens a second that are learned), or, whatever the recipe, "data" (building data sets) and
+            "judging" (verdicts from a slow judge); "serving" (the realtime server).
         runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
             own number.
         ask: of "data", what is measured; None takes the parts with fakes.
         data, voice, alone: of "latency", see `harken.bench.latency.bench_latency`.
+        core: of "train", which one learns, see `harken.bench.train_systems.CORES`.
+        what, seconds: of "serving", see `harken.bench.serving.bench_serving`.
 
     Raises: InputError for a name that there is not.
     """
@@ -54,8 +61,16 @@ def run(
 
     if name == "latency":
         result = latency.bench_latency(recipe, checkpoint, runs, data, voice, alone)
+    elif name == "serving":
+        from harken.bench.serving import bench_serving
+
+        result = bench_serving(recipe, checkpoint, what, runs, seconds)
     elif name == "judging":
         result = judging.bench_judging()
+    elif name == "train":
+        from harken.bench.train import bench_train
+
+        result = bench_train(recipe, core, runs)
     else:
         result = (turns.bench_turns if name == "turns" else cold.bench_cold)(recipe, checkpoint, runs)
     print_result(result, json)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
+from harken.cli.bench import Bench
 from harken.cli.command import DONE, FAILED, INTERRUPTED, WRONG_USE, Command, WrongUse, say_error
 from harken.cli.compare import Compare, CompareArms
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
@@ -24,7 +25,7 @@ from harken.cli.reply import Reply
 from harken.cli.serve import Serve
 from harken.cli.talk import Talk
 from harken.cli.weights import ListWeights, PullWeights, VerifyWeights
-from harken.cli.work import Bench, Evaluate, Train
+from harken.cli.work import Evaluate, Train
 from harken.errors import Stopped
 
 __all__ = ["main"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,12 @@ def check_counts(counts: Mapping[str, int | None]) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
             raise WrongUse(f"{name} {value} is not 1 or more", f"{name} 2, for example")
+
+
+def check_known(kind: str, name: str, known: Collection[str]) -> None:
+    """What is named has to be there."""
+    if name not in known:
+        raise WrongUse(f"there is no {kind} {name!r}", f"choose one of: {', '.join(known)}")
 
 
 def check_unused(command: str, given: Mapping[str, object]) -> None:

@@ -48,6 +48,10 @@ class Reply(Command):
     """Who speaks: a voice's name, or none."""
     seed: int | None = None
     """Draw the reply with this seed, instead of taking the most probable one."""
+    reflect: bool = False
+    """Let the model think about its reply while it speaks; it has to be taught to (docs/reflection.md)."""
+    show: Literal["reflections"] | None = None
+    """Show, between the chunks of the reply, what the model thought while it spoke."""
     care: Path | None = None
     """What is said to turns about self-harm or danger, and what is looked for, instead of what Harken brings
     (docs/safety.md)."""
@@ -61,6 +65,8 @@ class Reply(Command):
             raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
         if self.recipe:
             named_recipe(self.recipe)
+        if self.show and not self.reflect:
+            raise WrongUse("--show reflections, and the model is not to reflect", "add --reflect")
         guard = chosen_guard(self.care, self.no_care)
         if self.checkpoint and not (self.checkpoint / "recipe.json").is_file():
             raise WrongUse(
@@ -81,7 +87,7 @@ class _Run:
 
         self.options, self.guard = options, guard
         self.results = results
-        self.people = None if options.json else People(results)
+        self.people = None if options.json else People(results, options.show is not None)
         self.targets = speech_paths(options.audio, options.out)
 
     def all(self) -> int:
@@ -106,7 +112,7 @@ class _Run:
 
         recording = read(name)
         session = self._session()
-        turn = Turn(name, self.options.think)
+        turn = Turn(name, self.options.think, reflects=self.options.reflect)
         if self.people:
             self.people.begin(turn)
         events = session.reply(
@@ -115,6 +121,7 @@ class _Run:
             think=self.options.think,
             seed=self.options.seed,
             voice=self._voice,
+            reflect=self.options.reflect,
         )
         for event in events:
             turn.take(event)
@@ -152,10 +159,14 @@ class _Run:
         from transformers.utils import logging
 
         from harken import api
+        from harken.dialogue.reflection import check_reflects
 
         logging.disable_progress_bar()
         try:
-            return api.load(self.options.recipe, trained=self.options.checkpoint, guard=self.guard)
+            harken = api.load(self.options.recipe, trained=self.options.checkpoint, guard=self.guard)
+            if self.options.reflect:
+                check_reflects(harken.model)
+            return harken
         except HarkenError as error:
             raise _Stop(error.message, error.hint) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +17,8 @@ from harken.dialogue.events import (
     Event,
     Heard,
     Notice,
+    Reflected,
+    ReflectionDelta,
     TextDelta,
 )
 from harken.dialogue.record import turn_record
@@ -31,9 +33,11 @@ class Turn:
 
     input: str
     think: str
+    reflects: bool = False
     heard: Heard | None = None
     done: Done | None = None
     chunks: list[AudioChunk] = field(default_factory=list)
+    reflected: list[Reflected] = field(default_factory=list)
     speech: Path | None = None
 
     def take(self, event: Event) -> None:
@@ -41,6 +45,8 @@ class Turn:
             self.heard = event
         elif isinstance(event, AudioChunk):
             self.chunks.append(event)
+        elif isinstance(event, Reflected):
+            self.reflected.append(event)
         elif isinstance(event, Notice):
             say(f"{self.input}: {event.text}")
         elif isinstance(event, Done):
@@ -56,18 +62,23 @@ class Turn:
         assert heard is not None and done is not None
         speech = str(self.speech) if self.speech else None
         row = turn_record(self.input, heard, done, self.think, speech, done.timings_ms)
+        if self.reflects:
+            row["reflections"] = [asdict(each) for each in self.reflected]
         return json.dumps(row, ensure_ascii=False)
 
 
 class People:
     """Shows a turn to people, while it happens."""
 
-    def __init__(self, out: IO[str]) -> None:
+    def __init__(self, out: IO[str], reflections: bool = False) -> None:
+        """Args: reflections: whether they are shown."""
         from rich.console import Console
 
         self._console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._block = "█" if "utf" in self._console.encoding.lower() else "#"
         self._in_reply = False
+        self._reflections = reflections
+        self._in_reflection = False
 
     def begin(self, turn: Turn) -> None:
         self._console.print(turn.input, style="bold")
@@ -76,10 +87,20 @@ class People:
         if isinstance(event, Heard):
             self._heard(event)
         elif isinstance(event, TextDelta):
-            if not self._in_reply:
+            begins = not self._in_reply
+            if begins:
                 self._label("reply")
             self._in_reply = True
-            self._console.print(event.text, end="", style="bold cyan")
+            self._console.print(event.text.lstrip() if begins else event.text, end="", style="bold cyan")
+        elif isinstance(event, ReflectionDelta) and self._reflections:
+            if not self._in_reflection:
+                self._end_reply()
+                self._label("thinking")
+            self._in_reflection = True
+            self._console.print(event.text, end="", style="italic")
+        elif isinstance(event, Reflected) and self._in_reflection:
+            self._in_reflection = False
+            self._console.print("" if event.closed else " …")
         elif isinstance(event, Attribution):
             self._end_reply()
             if event.emotion:
@@ -88,6 +109,8 @@ class People:
 
     def end(self, turn: Turn) -> None:
         self._end_reply()
+        if turn.reflects:
+            self._line("thought", _thought(turn.reflected))
         if turn.speech:
             self._line("speech", str(turn.speech))
         assert turn.done is not None
@@ -100,6 +123,9 @@ class People:
 
     def abandon(self) -> None:
         """A turn that failed half-way."""
+        if self._in_reflection:
+            self._console.print()
+        self._in_reflection = False
         self._end_reply()
 
     def _heard(self, heard: Heard) -> None:
@@ -123,3 +149,15 @@ class People:
     def _line(self, name: str, text: str) -> None:
         self._label(name)
         self._console.print(text)
+
+
+def _thought(reflected: list[Reflected]) -> str:
+    """How often and how much the model reflected, and where it could not."""
+    made = [each for each in reflected if each.allowed]
+    tokens, cut = sum(each.tokens for each in made), sum(not each.closed for each in made)
+    for_want_of = {"playback": "time", "context": "room"}
+    left_out = [for_want_of[each.limit] for each in reflected if not each.allowed]
+    parts = [f"{len(made)} times, {tokens} tokens"]
+    parts += [f"{cut} cut"] if cut else []
+    parts += [f"{left_out.count(want)} left out for want of {want}" for want in sorted({*left_out})]
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""`harken train`, `evaluate` and `bench`: options for what is done in the rooms of those names."""
+"""`harken train` and `evaluate`: options for what is done in the rooms of those names."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from harken.cli.command import (
     Command,
     WrongUse,
     check_counts,
+    check_known,
     check_unused,
     command_line,
-    named_places,
     named_recipe,
 )
 
 if TYPE_CHECKING:
-    from harken.bench.data import Ask
     from harken.evaluation.asking.options import Asking
 
 Reading = Literal["second", "last"]
 Metadata = Literal["none", "heard", "labelled"]
 Given = dict[str, object]
 """Option -> its value, or whether it was given."""
-Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ class Train(Command):
     def run(self) -> int:
         from harken.training import stages
 
-        _check("stage", self.stage, stages.STAGES)
+        check_known("stage", self.stage, stages.STAGES)
         check_counts({"--steps": self.steps})
         if not stages.STAGES[self.stage].stepwise:
             check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
@@ -176,7 +174,7 @@ class Evaluate(Command):
     def run(self) -> int:
         from harken import evaluation
 
-        _check("benchmark", self.benchmark, evaluation.BENCHMARKS)
+        check_known("benchmark", self.benchmark, evaluation.BENCHMARKS)
         check_counts({"--limit": self.limit})
         self._check_asking()
         if self.benchmark == "affect":
@@ -264,89 +262,8 @@ class Evaluate(Command):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bench(Command):
-    """Measure time and memory, side by side with a named alternative."""
-
-    name: Positional[str]
-    """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), data
-    (building data sets), judging (verdicts from a judge that takes its time)."""
-    recipe: str = "mini"
-    """The system."""
-    checkpoint: Path | None = None
-    """A folder of trained parts, instead of those that ship with Harken."""
-    json: bool = False
-    """Print one JSON object and nothing else on standard output."""
-    runs: int | None = None
-    """Measure so often, instead of the bench's own number; of data, kill so many builds."""
-    part: tuple[Part, ...] = ()
-    """Of data, what is measured, one or more; the three with fakes if none. With fakes for models: overhead
-    (what a build adds to its steps), engines (local and Ray), kills (builds that are killed and resumed).
-    With real models: ieat (what the IEAT step keeps, drops and writes), starter (`harken data build starter`,
-    four times)."""
-    rows: int | None = None
-    """Of data, source rows: of the largest build of fakes (100,000), of ieat (100), of starter (all)."""
-    source: str | None = None
-    """Of ieat, another source than the starter's dialogues, as NAME=PATH."""
-    teacher: str | None = None
-    """Of ieat, another embedded teacher than the starter's, by its name in `harken weights list`."""
-    data: tuple[Path, ...] = ()
-    """Of latency, folders of recordings to answer: speech packs, renders, people reading."""
-    voice: str = "recipe"
-    """Of latency, who speaks Harken's replies, as in `harken reply`."""
-    alone: bool = False
-    """Of latency, measure nothing beside Harken."""
-    out: Path | None = None
-    """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
-    answers, from which it goes on; of starter also what was built."""
-
-    def run(self) -> int:
-        from harken import bench
-
-        _check("bench", self.name, bench.BENCHES)
-        check_counts({"--runs": self.runs, "--rows": self.rows})
-        of_ieat = {"--source": self.source, "--teacher": self.teacher}
-        if self.name != "data":
-            of_data = {"--part": self.part, "--rows": self.rows, **of_ieat, "--out": self.out}
-            check_unused(f"bench {self.name}", of_data)
-        if self.name in ("data", "judging"):
-            check_unused(f"bench {self.name}", {"--checkpoint": self.checkpoint})
-        if self.name == "judging":
-            check_unused("bench judging", {"--runs": self.runs})
-        if self.name != "latency":
-            spoken = {"--data": self.data, "--voice": self.voice != "recipe", "--alone": self.alone}
-            check_unused(f"bench {self.name}", spoken)
-        if self.name == "data" and "ieat" not in self.part:
-            check_unused("bench data without --part ieat", of_ieat)
-        bench.run(
-            self.name,
-            recipe=named_recipe(self.recipe),
-            checkpoint=self.checkpoint,
-            json=self.json,
-            runs=self.runs,
-            ask=self._ask() if self.name == "data" else None,
-            data=self.data,
-            voice=self.voice,
-            alone=self.alone,
-        )
-        return DONE
-
-    def _ask(self) -> Ask:
-        from harken.bench.data import FAKES, Ask
-
-        sources = named_places((self.source,)) if self.source else {}
-        source = next(iter(sources.items()), None)
-        return Ask(self.part or FAKES, self.rows, source=source, teacher=self.teacher, out=self.out)
-
-
 def _parts(named: str) -> Path:
     """A folder of trained parts, or that of the parts that ship."""
     from harken.checkpoint import shipped
 
     return Path(named) if Path(named).is_dir() else shipped(named)
-
-
-def _check(kind: str, name: str, known: Collection[str]) -> None:
-    """What is named has to be there."""
-    if name not in known:
-        raise WrongUse(f"there is no {kind} {name!r}", f"choose one of: {', '.join(known)}")

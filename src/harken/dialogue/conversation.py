@@ -74,7 +74,8 @@ class Conversation:
         self.prefix = prefix or Prefix.read(model)
         recipe = model.recipe
         self._reserve = recipe.max_reply_tokens + recipe.max_trace_tokens + 32  # 32: the marks around them
-        self._limit = min(limit, int(model.core.config.max_position_embeddings))
+        self.limit = min(limit, int(model.core.config.max_position_embeddings))
+        """Positions in all."""
         self._entries: list[_Entry] = []
         self._state = self.prefix.state
         self.asked = 0
@@ -115,7 +116,7 @@ class Conversation:
         Raises: InputError where the turn alone is longer than the context; nothing has changed then.
         """
         segments = render_turn(turn, self.model.tokenizer)
-        room = self._limit - self._reserve - sum(map(len, self.prefix.segments))
+        room = self.limit - self._reserve - sum(map(len, self.prefix.segments))
         length = sum(map(len, segments))
         if length > room:
             raise InputError(

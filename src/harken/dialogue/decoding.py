@@ -8,6 +8,7 @@ Shapes: T positions, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,44 +83,95 @@ def _overlap(text: str, stop: str) -> int:
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
 
 
-def write(
-    model: SpokenLM,
-    opening: Opening,
-    sampler: Sampler,
-    stream: TextStream,
-    most: int,
-    to_sentence_end: bool = False,
-    on_read: Callable[[int, Tensor], None] | None = None,
-) -> Iterator[str]:
-    """Write from `opening` to a stop token, the stream's stop text, or `most` tokens; yields settled text.
+class Lean(NamedTuple):
+    """Positions that are attended to as if each were there `weight` times."""
 
-    At least one token is written. With `to_sentence_end`, a text that nears `most` ends with its sentence.
-    `on_read` is told each token that was read, and what Think made of it, (D,).
+    start: int
+    end: int
+    weight: float
+
+    def key_bias(self, length: int) -> Tensor:
+        """What that adds to the attention logits of so many positions, (length,)."""
+        bias = torch.zeros(length)
+        bias[self.start : self.end] = math.log(self.weight)
+        return bias
+
+
+class Writing:
+    """A text that is being written, from `opening` to a stop token, the stream's stop text, or `most` tokens.
+
+    At least one token is written, and none that marks a reflection. Iterated, it gives the settled text piece
+    by piece; taken step by step, the core may read something else in between.
     """
-    stops = stop_ids(model.tokenizer)
-    logits, state, _ = opening
-    for written in range(most):
-        token = sampler.choose(logits, stream.ids, _not_first(model.tokenizer, stops) if written == 0 else ())
-        if token in stops:
-            break
-        delta = stream.push(token)
-        if delta:
-            yield delta
-        full = to_sentence_end and written >= 0.75 * most and stream.text.endswith(_SENTENCE_ENDS)
-        if stream.stopped or full or written + 1 == most:
-            break
-        logits, state, shared = read(model, [token], state)
-        if on_read:
-            on_read(token, shared[-1])
-    rest = stream.end()
-    if rest:
-        yield rest
+
+    def __init__(
+        self,
+        model: SpokenLM,
+        opening: Opening,
+        sampler: Sampler,
+        stream: TextStream,
+        most: int,
+        to_sentence_end: bool = False,
+        on_read: Callable[[int, Tensor], None] | None = None,
+    ) -> None:
+        """Args:
+        to_sentence_end: a text that nears `most` ends with its sentence.
+        on_read: is told each token that was read, and what Think made of it, (D,).
+        """
+        self.logits, self.state, _ = opening
+        self.lean: Lean | None = None
+        """What is attended to more than the rest."""
+        self.left = most
+        """Tokens that may still come."""
+        self.finished = most < 1
+        self._model, self._sampler, self._stream, self._most = model, sampler, stream, most
+        self._to_sentence_end, self._on_read = to_sentence_end, on_read
+        self._stops = stop_ids(model.tokenizer)
+        self._marks = (model.marks.opening, model.marks.closing) if model.marks else ()
+        self._unread: int | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        while not self.finished:
+            if delta := self.step():
+                yield delta
+
+    def step(self) -> str:
+        """Write a token; gives the text that it settles, which is often none."""
+        self.catch_up()
+        first = self.left == self._most
+        not_first = _not_first(self._model.tokenizer, self._stops) if first else ()
+        token = self._sampler.choose(self.logits, self._stream.ids, (*not_first, *self._marks))
+        if token in self._stops:
+            return self._end()
+        enough = self._to_sentence_end and self._most - self.left >= 0.75 * self._most
+        self.left -= 1
+        delta = self._stream.push(token)
+        full = enough and self._stream.text.endswith(_SENTENCE_ENDS)
+        if self._stream.stopped or full or self.left == 0:
+            return delta + self._end()
+        self._unread = token
+        return delta
+
+    def catch_up(self) -> None:
+        """Read the token that was written last."""
+        if self._unread is None:
+            return
+        token, self._unread = self._unread, None
+        self.logits, self.state, shared = read(self._model, [token], self.state, self.lean)
+        if self._on_read:
+            self._on_read(token, shared[-1])
+
+    def _end(self) -> str:
+        self.finished = True
+        return self._stream.end()
 
 
 @torch.no_grad()
-def read(model: SpokenLM, ids: list[int], state: CoreState) -> Opening:
+def read(model: SpokenLM, ids: list[int], state: CoreState, lean: Lean | None = None) -> Opening:
     """Read token ids after `state`."""
-    found = model.read(model.embed(ids)[None], state)
+    embedded = model.embed(ids)[None]
+    key_bias = lean.key_bias(state.length + len(ids)) if lean else None
+    found = model.read(embedded, state, key_bias)
     return Opening(found.logits[0], found.state, found.shared[0])
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,31 @@ class TraceDelta:
 
 
 @dataclass(frozen=True)
+class ReflectionDelta:
+    """The next piece of what the model reflects on between two chunks of its reply; never spoken."""
+
+    text: str
+
+
+Limit = Literal["length", "playback", "context"]
+"""What set the length that a reflection could have: the recipe, the sound that was ahead, or the context."""
+
+
+@dataclass(frozen=True)
+class Reflected:
+    """A chunk of the reply is written: the reflection after it, whole, or why there was none."""
+
+    text: str
+    tokens: int
+    allowed: int  # tokens; 0 where there was no time or no room
+    limit: Limit
+    closed: bool  # by the model; else it was cut
+    ahead_ms: float | None  # sound that was there and not played; None where nothing waits for it
+    reserve_ms: float | None  # how much of that had to stay
+    tokens_per_s: float  # measured in this reply
+
+
+@dataclass(frozen=True)
 class Attribution:
     """How the speaker feels and why, as the trace states it; None where it states nothing."""
 
@@ -74,4 +100,6 @@ class Done:
     timings_ms: dict[str, float] = field(default_factory=dict)  # first_text, first_audio, total
 
 
-Event = Heard | TextDelta | AudioChunk | TraceDelta | Attribution | Notice | Done
+Event = (
+    Heard | TextDelta | AudioChunk | TraceDelta | ReflectionDelta | Reflected | Attribution | Notice | Done
+)

@@ -18,10 +18,23 @@ from numpy.typing import NDArray
 
 from harken.affect.labels import top_emotion
 from harken.dialogue.conversation import Conversation
-from harken.dialogue.decoding import Opening, TextStream, read, write
-from harken.dialogue.events import Attribution, AudioChunk, Done, Event, Heard, Notice, TextDelta, TraceDelta
+from harken.dialogue.decoding import Opening, TextStream, Writing, read
+from harken.dialogue.events import (
+    Attribution,
+    AudioChunk,
+    Done,
+    Event,
+    Heard,
+    Notice,
+    Reflected,
+    ReflectionDelta,
+    TextDelta,
+    TraceDelta,
+)
 from harken.dialogue.guard import Exchange, Guard
 from harken.dialogue.own_speech import OwnSpeech
+from harken.dialogue.pace import Pace
+from harken.dialogue.reflection import Alternation, check_reflects
 from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, UserTurn, parse_trace
 from harken.dialogue.sampling import Sampler, Sampling
 from harken.dialogue.speaking import Speaker
@@ -35,6 +48,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harken.model.spoken_lm import HeardTurn
+    from harken.recipes import ReflectConfig
 
 Think = Literal["after", "before", "off"]
 LEAST_CONFIDENCE = 0.66
@@ -64,6 +78,8 @@ class ReplySettings:
     max_trace_tokens: int | None = None
     """None takes the recipe's."""
     least_confidence: float = LEAST_CONFIDENCE
+    reflect: ReflectConfig | None = None
+    """Reflect between chunks of the reply, and how; None does not."""
 
 
 def reply(
@@ -81,9 +97,11 @@ def reply(
         guard: may answer in the model's place, or break a reply off.
 
     Yields: Heard first (not for text), Done last; between them what `harken.dialogue.events` has besides.
-    Raises: InputError where the turn is too long for the model.
+    Raises: InputError where the turn is too long for the model, RecipeError where it cannot reflect.
     """
     settings = settings or ReplySettings()
+    if settings.reflect:
+        check_reflects(conversation.model)
     if isinstance(said, str):
         yield from _Reply(conversation, settings, voice, guard, said).answer()
         return
@@ -152,6 +170,7 @@ class _Reply:
         self._sound: list[AudioChunk] = []
         self._speaker: Speaker | OwnSpeech | None = None
         self._spoken_from = 0  # characters of what is shown
+        self._pace = Pace()
         self._begun = perf_counter()
         self._timings_ms: dict[str, float] = {}
 
@@ -245,16 +264,29 @@ class _Reply:
         """
         self._begin_to_speak()
         most = self.settings.max_reply_tokens or self.model.recipe.max_reply_tokens
-        writing = write(
+        writing = Writing(
             self.model, opening, self._sampler(0), self.text, most, to_sentence_end=True, on_read=self._read
         )
-        for delta in writing:
+        for delta in self._with_reflections(writing):
+            if not isinstance(delta, str):
+                yield delta
+                continue
             if instead := self._instead(attribution, self._shown + delta):
                 yield from self._say_instead(instead)
                 return
             yield self._show(delta)
             yield from self._speak(self._shown)
         yield from self._speak(self._shown, final=True)
+
+    def _with_reflections(self, writing: Writing) -> Iterator[str | ReflectionDelta | Reflected]:
+        """The reply as it is written and, where it reflects, what it reflects on in between."""
+        reflect = self.settings.reflect
+        if not reflect or not reflect.reflection_tokens:
+            return iter(writing)
+        sampler = Sampler(self.settings.sampling, -self.conversation.asked)
+        spoken, positions = self._speaker is not None, self.conversation.limit
+        self._pace = Pace()
+        return iter(Alternation(self.model, writing, reflect, sampler, self._pace, spoken, positions))
 
     def _show(self, text: str) -> TextDelta:
         self._mark("first_text")
@@ -271,6 +303,7 @@ class _Reply:
             return
         for chunk in self._speaker.speak(text, final):
             self._mark("first_audio")
+            self._pace.made((chunk.end_ms - chunk.start_ms) / 1000)
             self._sound.append(self._in_reply(chunk))
             yield self._sound[-1]
         sound = self._speaker.chunks
@@ -289,7 +322,7 @@ class _Reply:
         """A branch of its own: the trace in a think block, and what it states."""
         branch = read(self.model, self._encode(THINK_OPEN), opening.state.fork())
         most = self.settings.max_trace_tokens or self.model.recipe.max_trace_tokens
-        for delta in write(self.model, branch, self._sampler(1), self.thought, most):
+        for delta in Writing(self.model, branch, self._sampler(1), self.thought, most):
             yield TraceDelta(delta)
         attribution = Attribution(*parse_trace(self.thought.text))
         yield attribution

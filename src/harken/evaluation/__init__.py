@@ -15,6 +15,7 @@ from harken.errors import DataError, InputError, RecipeError
 
 if TYPE_CHECKING:
     from harken.data.dialogues import Dialogue
+    from harken.data.speech import Clip
     from harken.evaluation.asking.options import Asking
     from harken.evaluation.judges.run import Tried
     from harken.evaluation.report import Report
@@ -30,6 +31,7 @@ BENCHMARKS = (
     "codec",
     "speech",
     "style",
+    "manner",
     "humdial",
     "dialogues",
     "televal",
@@ -112,7 +114,7 @@ def _shown(report: Report, about: Mapping[str, str], out: Path | None, seed: int
 
 def _measure(benchmark: str) -> Callable[..., Report]:
     measures = {"affect": _affect, "labelers": _labelers, "codec": _codec}
-    measures |= dict.fromkeys(("speech", "style"), _own_voice)
+    measures |= dict.fromkeys(("speech", "style", "manner"), _own_voice)
     return measures.get(benchmark, _with_model)
 
 
@@ -210,7 +212,7 @@ def _own_voice(
     """What the model says in its own voice: its replies to dev users' turns, or one text to dev people."""
     from harken.api import Harken
     from harken.checkpoint import load_model
-    from harken.evaluation import speech, style
+    from harken.evaluation import manner, speech, style
     from harken.evaluation.clips import drawn, evaluation_clips
     from harken.evaluation.labelers import people
     from harken.model.own_voice import OwnVoice
@@ -224,11 +226,36 @@ def _own_voice(
     if benchmark == "style":
         clips = [clip for found in people(data, languages=recipe.languages).values() for clip in found]
         return style.evaluate_style(harken.model, voice, drawn(style.sad_and_happy(clips), limit, seed), seed)
+    if benchmark == "manner":
+        limit = limit or manner.MOST_TURNS
+        return manner.evaluate_manner(harken.model, voice, *_felt(data, recipe.languages, limit, seed), seed)
     turns = [clip for chosen in evaluation_clips(data).values() for clip in chosen]
     external = harken.voice("kokoro")
     assert external is not None and not isinstance(external, OwnVoice)
     chosen = drawn(turns, limit or speech.MOST_TURNS, seed)
     return speech.evaluate_speech(harken.model, voice, external, chosen, seed)
+
+
+def _felt(
+    data: list[Path], languages: tuple[str, ...], limit: int, seed: int
+) -> tuple[list[Clip], dict[str, list[Clip]]]:
+    """Replies whose style is known; turns of a known emotion, of dev users and of dev people by corpus."""
+    from harken.data.speech import clips
+    from harken.evaluation.clips import drawn, of_people
+    from harken.evaluation.labelers import people
+
+    persons = [folder for folder in data if of_people(folder)]
+    spoken = [clip for folder in data if folder not in persons for clip in clips(folder)]
+    users = [c for c in spoken if (c.split, c.role, c.lang) == ("dev", "user", "en") and c.emotion]
+    turns = {"dev users": drawn(users, limit, seed)} if users else {}
+    if persons:
+        found = people(persons, limit, seed, languages)
+        turns |= {corpus: [labelled.clip for labelled in each] for corpus, each in found.items()}
+    if not turns:
+        raise DataError(
+            f"no dev turn of a known emotion in {', '.join(map(str, data))}", "name emotional speech as well"
+        )
+    return [clip for clip in spoken if clip.style], turns
 
 
 def _with_model(

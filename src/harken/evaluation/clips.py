@@ -30,7 +30,7 @@ def evaluation_clips(folders: list[Path], limit: int | None = None, seed: int = 
     """
     sets: dict[str, list[Clip]] = {}
     for folder in folders:
-        if _is_reading(folder):
+        if of_people(folder):
             for clip in _reading(folder):
                 sets.setdefault(f"{folder.name}/{clip.source}", []).append(clip)
         else:
@@ -59,7 +59,8 @@ def drawn(chosen: list[Item], limit: int | None, seed: int) -> list[Item]:
     return [chosen[place] for place in sorted(places)]
 
 
-def _is_reading(folder: Path) -> bool:
+def of_people(folder: Path) -> bool:
+    """Whether a folder holds people's recordings, each of a corpus, instead of spoken dialogues."""
     manifest = folder / "manifest.jsonl.gz"
     if not manifest.exists():
         return False

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harken.dialogue.conversation import Conversation, Prefix
-from harken.dialogue.decoding import Opening, TextStream, read, write
+from harken.dialogue.decoding import Opening, TextStream, Writing, read
 from harken.dialogue.render import UserTurn
 from harken.dialogue.sampling import Sampler, Sampling
 from harken.dialogue.unit_sampling import UnitSampler, UnitSampling
@@ -76,7 +76,7 @@ class Replies:
             ends.append(len(stream.text))
 
         most = model.recipe.max_reply_tokens
-        for _ in write(model, opening, Sampler(Sampling()), stream, most, True, on_read):
+        for _ in Writing(model, opening, Sampler(Sampling()), stream, most, True, on_read):
             pass
         return WrittenReply(stream.text, ends, model.embed(ids), torch.stack(shared), heard.affect)
 
@@ -93,14 +93,16 @@ class Replies:
         return opening
 
 
-def spoken(voice: OwnVoice, replies: Sequence[WrittenReply]) -> list[Sound]:
-    """Speak replies, each in the style that answers what was heard."""
+def spoken(
+    voice: OwnVoice, replies: Sequence[WrittenReply], manners: Sequence[Tensor] | None = None
+) -> list[Sound]:
+    """Speak replies, each in a manner as `OwnVoice` gives it; None: that which answers what was heard."""
+    manners = manners or [voice.manner(reply.affect) for reply in replies]
     sounds: list[Sound] = []
     for begin in steps(range(0, len(replies), BATCH), "speaking"):
         part = replies[begin : begin + BATCH]
         utterances = [_utterance(voice, reply) for reply in part]
-        manners = torch.cat([voice.manner(reply.affect) for reply in part])
-        waves = say_all(voice, utterances, manners)
+        waves = say_all(voice, utterances, torch.cat(list(manners[begin : begin + BATCH])))
         sounds += [
             Sound(wave.numpy(), voice.decoder.sample_rate, not utterance.cut)
             for wave, utterance in zip(waves, utterances, strict=True)

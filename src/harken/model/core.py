@@ -103,12 +103,19 @@ class Core(nn.Module):
         return float(self.embed.weight.detach().float().pow(2).mean().sqrt())
 
     def forward(
-        self, inputs: Tensor, state: CoreState | None = None, valid: Tensor | None = None
+        self,
+        inputs: Tensor,
+        state: CoreState | None = None,
+        valid: Tensor | None = None,
+        key_bias: Tensor | None = None,
     ) -> CoreOutput:
-        """Read embeddings (B, T, D) after `state`; valid (B, T) bool marks the real ones."""
+        """Read embeddings (B, T, D) after `state`; valid (B, T) bool marks the real ones.
+
+        Args: key_bias: (S,) what is added to the attention logits of each position, those read now included.
+        """
         state = state or CoreState.empty()
-        shared, think = self.think(inputs, state.think, valid)
-        hidden, write = self.write(shared, state.write, valid)
+        shared, think = self.think(inputs, state.think, valid, key_bias)
+        hidden, write = self.write(shared, state.write, valid, key_bias)
         return CoreOutput(shared, hidden, CoreState(think, write))
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -83,6 +83,9 @@ class StackState:
         )
 
 
+Quick = Callable[[Tensor, tuple[Tensor, Tensor], StackState, Tensor | None], Tensor]
+
+
 class LayerStack(nn.Module):
     """Consecutive decoder layers of one language model, run on hidden states."""
 
@@ -90,11 +93,15 @@ class LayerStack(nn.Module):
         super().__init__()
         self.layers = layers
         self.rotary = rotary
-        self.quick: list[Callable[[Tensor, tuple[Tensor, Tensor], StackState], Tensor]] | None = None
+        self.quick: list[Quick] | None = None
         """The layers again, for one token of one row without gradients (`harken.model.quick_layer`)."""
 
     def forward(
-        self, hidden: Tensor, state: StackState | None = None, valid: Tensor | None = None
+        self,
+        hidden: Tensor,
+        state: StackState | None = None,
+        valid: Tensor | None = None,
+        key_bias: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
         """Run new positions through the layers.
 
@@ -102,6 +109,7 @@ class LayerStack(nn.Module):
             hidden: (B, T, D).
             state: the past, or None at the start; it is not changed.
             valid: (B, T) bool, False where a row has no token here (padding on either side or in the middle).
+            key_bias: (S,) what is added to the attention logits of each position, for all rows alike.
 
         Returns:
             hidden (B, T, D) after the last layer, and the state that now holds S + T positions.
@@ -114,11 +122,14 @@ class LayerStack(nn.Module):
         positions = (state.valid.cumsum(1) - 1).clamp(min=0)[:, past:]  # (B, T)
         mask = attention_mask(state.valid, past)
         rope = self.rotary(hidden, position_ids=positions)
+        key_bias = None if key_bias is None else key_bias.to(hidden)
         if self.quick and mask is None and len(hidden) == 1 and not torch.is_grad_enabled():
             row, turn = hidden[0], (rope[0][0], rope[1][0])
             for quick in self.quick:
-                row = quick(row, turn, state)
+                row = quick(row, turn, state, key_bias)
             return row[None], state
+        if key_bias is not None:
+            mask = key_bias.expand(1, 1, 1, -1) if mask is None else key_bias.where(mask, -torch.inf)
         for layer in self.layers:
             hidden = layer(
                 hidden,

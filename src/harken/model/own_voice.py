@@ -54,9 +54,16 @@ class OwnVoice:
 
     def manner(self, affect: Tensor | None) -> Tensor:
         """How to answer what was heard, as Speak takes it: styles, then whose voice, (1, manners)."""
+        return self._manner(self.styles(affect))
+
+    def in_style(self, style: str) -> Tensor:
+        """The manner of one of `STYLES`, whatever was heard: (1, manners)."""
+        return self._manner(torch.tensor([[float(style == name) for name in STYLES]]))
+
+    def _manner(self, styles: Tensor) -> Tensor:
         voices = self.decoder.voices
         speaker = torch.tensor([[float(voice == self.speaker) for voice in voices]])
-        return torch.cat([self.styles(affect), speaker], dim=1)
+        return torch.cat([styles, speaker], dim=1)
 
     def styles(self, affect: Tensor | None) -> Tensor:
         """How to answer what was heard: weights (1, styles) that sum to 1.

@@ -43,13 +43,17 @@ class QuickLayer:
         plain = all(isinstance(each, EightBitLinear) and each.bias is None for each in linear)
         return plain and not hasattr(attention, "q_norm")
 
-    def __call__(self, hidden: Tensor, rope: tuple[Tensor, Tensor], past: StackState) -> Tensor:
-        """Args: hidden: (1, D). rope: cosine and sine, (1, C) each. Returns: (1, D)."""
-        hidden = hidden + self._attended(_normed(hidden, self._before), rope, past)
+    def __call__(
+        self, hidden: Tensor, rope: tuple[Tensor, Tensor], past: StackState, key_bias: Tensor | None = None
+    ) -> Tensor:
+        """Args: hidden: (1, D). rope: cosine and sine, (1, C) each. key_bias: (S,). Returns: (1, D)."""
+        hidden = hidden + self._attended(_normed(hidden, self._before), rope, past, key_bias)
         gate, up = product(_normed(hidden, self._between), *self._opened).chunk(2, dim=1)
         return hidden + product(self._active(gate) * up, self._down.bytes, self._down.scales)
 
-    def _attended(self, hidden: Tensor, rope: tuple[Tensor, Tensor], past: StackState) -> Tensor:
+    def _attended(
+        self, hidden: Tensor, rope: tuple[Tensor, Tensor], past: StackState, key_bias: Tensor | None
+    ) -> Tensor:
         heads = product(hidden, *self._projected).view(-1, self._width)  # (N + 2 H, C)
         turned, value = heads[: -self._keys], heads[-self._keys :, None]
         half = self._width // 2
@@ -57,8 +61,10 @@ class QuickLayer:
         turned = turned * rope[0] + aside * rope[1]
         key, value = past.update(turned[None, -self._keys :, None], value[None], self._index)  # (1, H, S, C)
         query = turned[: -self._keys].view(self._keys, -1, self._width) * self._scaling  # (H, G, C)
-        weights = torch.softmax(query @ key[0].transpose(1, 2), dim=-1)  # (H, G, S)
-        said = (weights @ value[0]).view(1, -1)
+        logits = query @ key[0].transpose(1, 2)  # (H, G, S)
+        if key_bias is not None:
+            logits = logits + key_bias
+        said = (torch.softmax(logits, dim=-1) @ value[0]).view(1, -1)
         return product(said, self._out.bytes, self._out.scales)
 
 

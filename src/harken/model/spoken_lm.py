@@ -27,6 +27,7 @@ from harken.model.lexicon import Lexicon
 from harken.model.listen import Heard, Listen
 from harken.model.own_voice import OwnVoice
 from harken.model.pieces import Pieces
+from harken.model.reflection_marks import ReflectionMarks
 from harken.model.speller import Speller
 from harken.recipes import Recipe
 
@@ -54,7 +55,7 @@ class HeardTurn:
 class Read(NamedTuple):
     """What reading gives."""
 
-    logits: Tensor  # (B, V) of the next token
+    logits: Tensor  # (B, V) of the next token; (B, V + 2) where there are marks around reflections
     state: CoreState
     shared: Tensor  # (B, T, D) after Think, of what was read
 
@@ -80,6 +81,8 @@ class SpokenLM(nn.Module):
         self.core = core
         self.tokenizer = tokenizer
         self.speller = None if pieces is None else Speller(pieces, Lexicon(pieces))
+        self.marks: ReflectionMarks | None = None
+        """The tokens around reflections; None where it was not taught to reflect."""
         self.open_voice: Callable[[], OwnVoice] | None = None
         """Loads what the model speaks with; None where it was not taught to."""
 
@@ -129,10 +132,17 @@ class SpokenLM(nn.Module):
 
     def embed(self, ids: list[int]) -> Tensor:
         """Token ids -> embeddings (T, D)."""
-        embedded: Tensor = self.core.embed(torch.tensor(ids, dtype=torch.long))
+        numbers = torch.tensor(ids, dtype=torch.long)
+        if self.marks:
+            return self.marks.embed(numbers, self.core.embed)
+        embedded: Tensor = self.core.embed(numbers)
         return embedded
 
-    def read(self, inputs: Tensor, state: CoreState | None = None) -> Read:
-        """Read embeddings (B, T, D) after `state`."""
-        output = self.core(inputs, state)
-        return Read(self.core.logits(output.hidden[:, -1]), output.state, output.shared)
+    def read(self, inputs: Tensor, state: CoreState | None = None, key_bias: Tensor | None = None) -> Read:
+        """Read embeddings (B, T, D) after `state`; `key_bias` as `Core` takes it."""
+        output = self.core(inputs, state, key_bias=key_bias)
+        last = output.hidden[:, -1]
+        logits = self.core.logits(last)
+        return Read(
+            self.marks.with_logits(logits, last) if self.marks else logits, output.state, output.shared
+        )

@@ -16,9 +16,13 @@ class Write(LayerStack):
         self.head = head
 
     def forward(
-        self, hidden: Tensor, state: StackState | None = None, valid: Tensor | None = None
+        self,
+        hidden: Tensor,
+        state: StackState | None = None,
+        valid: Tensor | None = None,
+        key_bias: Tensor | None = None,
     ) -> tuple[Tensor, StackState]:
-        hidden, state = super().forward(hidden, state, valid)
+        hidden, state = super().forward(hidden, state, valid, key_bias)
         return self.norm(hidden), state
 
     def logits(self, hidden: Tensor) -> Tensor:

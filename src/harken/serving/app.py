@@ -48,21 +48,7 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
 
     app.include_router(recordings.routes(host), dependencies=[Depends(admitted)])
 
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return recordings.fault(
-            Refused(str(error.detail), CODES.get(error.status_code, "invalid_request")), error.status_code
-        )
-
-    @app.exception_handler(RequestValidationError)
-    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        param = str(first["loc"][-1])
-        return recordings.fault(Refused(f"{param}: {first['msg']}", param=param), 422)
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        return recordings.fault(Refused("the server failed", "server_failed", kind="server_error"), 500)
+    _tell_faults(app)
 
     @app.get("/healthz", summary="Whether the server lives")
     async def healthz() -> JSONResponse:
@@ -81,3 +67,23 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
     if page.is_dir():
         app.mount("/", StaticFiles(directory=page, html=True))
     return app
+
+
+def _tell_faults(app: FastAPI) -> None:
+    """Every error over HTTP in one form."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        return recordings.fault(
+            Refused(str(error.detail), CODES.get(error.status_code, "invalid_request")), error.status_code
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        param = str(first["loc"][-1])
+        return recordings.fault(Refused(f"{param}: {first['msg']}", param=param), 422)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return recordings.fault(Refused("the server failed", "server_failed", kind="server_error"), 500)

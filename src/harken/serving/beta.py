@@ -24,9 +24,9 @@ _CONTENTS = {"text": "output_text", "audio": "output_audio"}
 def from_client(event: Event) -> Event:
     """A client's event in the released form. Raises Refused where it cannot be read."""
     found = dict(event)
-    if event["type"] == "session.update" and isinstance(event.get("session"), dict):
+    if event.get("type") == "session.update" and isinstance(event.get("session"), dict):
         found["session"] = {"type": "realtime", **_released(event["session"])}
-    if event["type"] == "response.create" and isinstance(event.get("response"), dict):
+    if event.get("type") == "response.create" and isinstance(event.get("response"), dict):
         found["response"] = _released(event["response"])
     if isinstance(item := event.get("item"), dict) and isinstance(item.get("content"), list):
         found["item"] = item | {"content": [_renamed(part, _CONTENTS) for part in item["content"]]}

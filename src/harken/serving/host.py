@@ -97,7 +97,10 @@ class Host:
         """Those of a session where a client chooses nothing."""
         recipe, names = self.harken.recipe, tuple(self.voices)
         voice = names[0] if names else None
-        return Settings(f"harken-{recipe.name}", recipe.system, names, voice, spoken=bool(names))
+        reflects = recipe.reflect is not None and self.harken.model.marks is not None
+        return Settings(
+            f"harken-{recipe.name}", recipe.system, names, voice, spoken=bool(names), reflects=reflects
+        )
 
     async def warm_up(self) -> None:
         """Hear and answer once, so that the first user need not wait for what is done only once."""

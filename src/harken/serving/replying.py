@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from harken.dialogue.events import Attribution, AudioChunk, Done, Notice, TextDelta, TraceDelta
+from harken.dialogue.events import (
+    Attribution,
+    AudioChunk,
+    Done,
+    Notice,
+    ReflectionDelta,
+    TextDelta,
+    TraceDelta,
+)
 from harken.dialogue.events import Event as ReplyEvent
 from harken.dialogue.reply import ReplySettings
 from harken.errors import HarkenError
@@ -136,12 +144,14 @@ class Replying:
         self._run(reply, steps)
 
     def _how(self, settings: Settings, question: Question) -> ReplySettings:
-        longest = self._host.harken.recipe.max_reply_tokens
+        recipe = self._host.harken.recipe
+        longest = recipe.max_reply_tokens
         instruction = question.instruction if question.item else None
         return ReplySettings(
             settings.options.think,
             instruction,
             max_reply_tokens=min(settings.most_tokens or longest, longest),
+            reflect=recipe.reflect if settings.options.reflect else None,
         )
 
     def _voice(self, settings: Settings) -> Any:
@@ -171,6 +181,11 @@ class Replying:
             if options.trace:
                 self._send(
                     made("harken.trace.delta", **about, response_id=reply.response.id, delta=event.text)
+                )
+        elif isinstance(event, ReflectionDelta):
+            if options.reflections:
+                self._send(
+                    made("harken.reflection.delta", **about, response_id=reply.response.id, delta=event.text)
                 )
         elif isinstance(event, Attribution):
             self._out(reply)

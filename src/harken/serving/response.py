@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Literal
 
 from harken.dialogue.events import AudioChunk, TextDelta
+from harken.dialogue.playback import Playback
 from harken.serving.items import Item
-from harken.serving.playback import Playback
 from harken.serving.settings import Settings
 from harken.serving.sound import Mouth
 from harken.serving.wire import Event, made, new_id

@@ -36,6 +36,10 @@ class Options(BaseModel):
     """When to state how the user feels and why."""
     trace: bool = False
     """Whether to tell what it thinks on the way to that."""
+    reflect: bool = False
+    """Whether to reflect while speaking; only a model that was taught to can (docs/reflection.md)."""
+    reflections: bool = False
+    """Whether to tell what it reflects on."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ class Settings:
     most_tokens: int | None = None
     """Of a reply; None leaves that to the recipe."""
     options: Options = field(default_factory=Options)
+    reflects: bool = False
+    """Whether the model can reflect while it speaks."""
 
     def updated(self, given: Any) -> Settings:
         """These, with what a `session.update` changes. Raises Refused, and then nothing is changed."""
@@ -114,7 +120,9 @@ class Settings:
             changes["instructions"] = text_in(given.instructions, "session.instructions", LONGEST_TEXT)
         own = (given.model_extra or {}).get("harken")
         if own is not None:
-            changes["options"] = read_part(Options, own, "session.harken")
+            options = changes["options"] = read_part(Options, own, "session.harken")
+            if options.reflect and not self.reflects:
+                raise Refused("this model cannot reflect", "unsupported", "session.harken.reflect")
         if given.audio is not None and given.audio.input is not None:
             changes |= self._input(given.audio.input)
         return replace(self, **changes).with_output(given, "session")

@@ -93,6 +93,14 @@ class TraceDelta(_Own):
     delta: str
 
 
+class ReflectionDelta(_Own):
+    """The next piece of what the model reflects on while it speaks."""
+
+    type: Literal["harken.reflection.delta"]
+    response_id: str
+    delta: str
+
+
 class Notice(_Own):
     """Something that the user should know."""
 
@@ -106,7 +114,7 @@ def by_type(*models: Any) -> dict[str, type[BaseModel]]:
 
 
 CLIENT_EVENTS = by_type(*get_args(get_args(RealtimeClientEvent)[0]))
-OWN_EVENTS = by_type(Heard, Attribution, TraceDelta, Notice)
+OWN_EVENTS = by_type(Heard, Attribution, TraceDelta, ReflectionDelta, Notice)
 SERVER_EVENTS = by_type(*get_args(get_args(RealtimeServerEvent)[0])) | OWN_EVENTS
 
 
@@ -116,21 +124,24 @@ def new_id(kind: str) -> str:
 
 
 def parsed(message: str) -> Event:
-    """A message as an object with a type. Raises Refused."""
+    """A message as an object. Raises Refused."""
     try:
         event = json.loads(message, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Refused(f"the message is no JSON: {_short(str(error))}", "invalid_json") from None
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+    if not isinstance(event, dict):
         raise Refused("an event is an object with a type", "missing_required_parameter", "type")
     return event
 
 
 def read(event: Event) -> Any:
     """A client's event as its model. Raises Refused."""
-    model = CLIENT_EVENTS.get(event["type"])
+    kind = event.get("type")
+    if not isinstance(kind, str):
+        raise Refused("an event has a type", "missing_required_parameter", "type")
+    model = CLIENT_EVENTS.get(kind)
     if model is None:
-        raise Refused(f"there is no event {_short(event['type'])!r} of a client's", param="type")
+        raise Refused(f"there is no event {_short(kind)!r} of a client's", param="type")
     try:
         return model.model_validate(event)
     except ValidationError as error:
@@ -184,7 +195,7 @@ def _refusal(error: ValidationError, where: str = "") -> Refused:
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     faults = Counter(map(_model_of, errors))
     closest = min(errors, key=lambda fault: faults[_model_of(fault)])
-    places = [str(part) for part in closest["loc"] if part != _model_of(closest)]
+    places = [str(part) for part in closest["loc"] if not _is_model(part)]
     param = _short(".".join(filter(None, (where, *places))))
     missing = closest["type"] == "missing"
     code = "missing_required_parameter" if missing else "invalid_value"
@@ -193,7 +204,11 @@ def _refusal(error: ValidationError, where: str = "") -> Refused:
 
 def _model_of(fault: Mapping[str, Any]) -> object:
     """Which of several models did not fit: it stands in the place of the fault, by its name."""
-    return next((part for part in fault["loc"] if isinstance(part, str) and part[:1].isupper()), None)
+    return next(filter(_is_model, fault["loc"]), None)
+
+
+def _is_model(part: object) -> bool:
+    return isinstance(part, str) and part[:1].isupper()
 
 
 def _short(text: str) -> str:

@@ -14,7 +14,7 @@ import { TurnCard } from "./turn.js";
 
 const PART = 5 * RATE_HZ;  // of a recording, sent at a time
 const LONGEST_FILE_S = 60;  // the server's own limit of a turn
-const cards = new Map();
+const cards = new Map(), changed = new Set();
 const conversation = new Conversation(show);
 const microphone = new Microphone(sound => hear(sound), () => lostMicrophone("missing"));
 const speaker = new Speaker(() => showState());
@@ -185,7 +185,13 @@ function stopReply() {
 
 // ---- what is shown
 
+// Whatever there is more of is drawn once a frame, however often it changes.
 function show(turn) {
+  if (!changed.size) requestAnimationFrame(() => { for (const each of changed) draw(each); changed.clear(); });
+  changed.add(turn);
+}
+
+function draw(turn) {
   let card = cards.get(turn);
   if (card) card.show(turn);
   else {

@@ -1,5 +1,6 @@
-"""Where a client is in the sound that it was sent, if it plays it as it comes: an estimate, since only the
-client knows."""
+"""How much of a reply's sound has been played, if it is played as it comes: an estimate, since only who plays
+it knows.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ class Playback:
         return start + length
 
     def add(self, length_s: float, now_s: float) -> None:
-        """A chunk was sent."""
+        """A chunk is there."""
         self._chunks.append((max(now_s, self.ends_s or now_s), length_s))
 
     def played_ms(self, now_s: float) -> float:

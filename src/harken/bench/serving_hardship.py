@@ -1,0 +1,145 @@
+"""What a server has to bear: broken and huge events, clients that come and go, and those who do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from time import perf_counter
+from typing import Any
+
+import websockets
+
+from harken.audio.io import Samples
+from harken.bench.hostile import huge, mutated
+from harken.bench.serving_many import Heard, one_turn
+from harken.bench.serving_process import Running
+from harken.bench.speaker import PATIENCE_S, Busy, at_24_khz, speaker
+from harken.serving.wire import SERVER_EVENTS
+
+CLIENTS = 8
+"""Hostile ones at once."""
+EVENTS_A_CONNECTION = 100
+HUGE = 0.002
+"""Share of events that are as long as may be."""
+AT_ONCE = 50
+PUSH_TO_TALK = {"input": {"turn_detection": None}}
+TEXT = {"output_modalities": ["text"], "max_output_tokens": 2, "harken": {"think": "off"}}
+
+
+async def hostile(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:
+    """Broken events from several connections, one client who never reads, and one who only talks."""
+    told: Counter[str] = Counter()
+    heard, talking = Heard(), asyncio.Event()
+    other = asyncio.create_task(_talk_until(server, sounds, heard, talking))
+    deaf = asyncio.create_task(_never_read(server))
+    each = -(-count // CLIENTS)
+    await asyncio.gather(*(_attack(server, random.Random(n), each, told) for n in range(CLIENTS)))
+    talking.set()
+    await other
+    deaf.cancel()
+    await asyncio.gather(deaf, return_exceptions=True)
+    return {
+        "events": each * CLIENTS,
+        "answered_with": dict(told.most_common()),
+        "alive": server.alive,
+        **{f"other_{name}": value for name, value in heard.figures().items()},
+        "log_lines": _lines(server),
+    }
+
+
+async def _attack(server: Running, draw: random.Random, count: int, told: Counter[str]) -> None:
+    """So many events, some on each connection; counts what they were answered with."""
+    while count > 0:
+        async with websockets.connect(server.url, max_size=None, ping_interval=None) as connection:
+            for _ in range(min(EVENTS_A_CONNECTION, count)):
+                count -= 1
+                await connection.send(huge(draw) if draw.random() < HUGE else mutated(draw))
+            probe = {"type": "conversation.item.retrieve", "item_id": "nobody", "event_id": "probe"}
+            await connection.send(json.dumps(probe))
+            while True:
+                event = json.loads(await asyncio.wait_for(connection.recv(), PATIENCE_S))
+                SERVER_EVENTS[event["type"]].model_validate(event)
+                error = event.get("error") or {}
+                if error.get("event_id") == "probe":
+                    break
+                told[f"error {error['code']}" if event["type"] == "error" else "another event"] += 1
+
+
+async def _talk_until(server: Running, sounds: list[Samples], heard: Heard, over: asyncio.Event) -> None:
+    async with speaker(server.url) as one:
+        number = 0
+        while not over.is_set():
+            heard.replies.append(await one_turn(one, sounds[number % len(sounds)]))
+            heard.most_mb = max(heard.most_mb, server.held_mb())
+            number += 1
+
+
+async def _never_read(server: Running) -> None:
+    """Asks for long answers, and reads none."""
+    session = {"type": "realtime", "instructions": "x" * 7_000}
+    update = json.dumps({"type": "session.update", "session": session})
+    while True:
+        try:
+            async with websockets.connect(server.url, max_queue=1, ping_interval=None) as connection:
+                while True:
+                    await connection.send(update)
+        except websockets.ConnectionClosed:  # what it deserves
+            continue
+
+
+async def soak(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:
+    """Sessions in a row, then as many, 50 at once, of which half are left in the middle."""
+    draw, ended = random.Random(0), Counter[str]()
+    await _session(server, sounds[0], 1.0, ended)  # what is made once is made
+    for _ in range(20):
+        await _session(server, sounds[0], 1.0, ended)
+    begun_mb, begun_s = server.held_mb(), perf_counter()
+    for _ in range(count):
+        await _session(server, sounds[draw.randrange(len(sounds))], draw.random() * 2, ended)
+    in_a_row_mb = server.held_mb()
+    left = iter(range(count))
+
+    async def some() -> None:
+        for _ in left:
+            await _session(server, sounds[draw.randrange(len(sounds))], draw.random() * 2, ended)
+
+    await asyncio.gather(*(some() for _ in range(min(AT_ONCE, count))))
+    over_mb = server.held_mb()
+    return {
+        "sessions": dict(ended),
+        "seconds": round(perf_counter() - begun_s, 1),
+        "held_mb_at_first": round(begun_mb, 1),
+        "held_mb_after_a_row": round(in_a_row_mb, 1),
+        "held_mb_after_many_at_once": round(over_mb, 1),
+        "grown": round(over_mb / begun_mb - 1, 4),
+        "alive": server.alive,
+        "log_lines": _lines(server),
+    }
+
+
+async def _session(server: Running, samples: Samples, whole: float, ended: Counter[str]) -> None:
+    """A short session; `whole` below 1 leaves it after that share of the sound or in the reply, at once."""
+    sent, _ = at_24_khz(samples[:16_000])
+    try:
+        async with speaker(server.url, audio=PUSH_TO_TALK, **TEXT) as one:
+            await one.append(sent)
+            if whole < 0.5:
+                ended["left while speaking"] += 1
+                return
+            done = one.expect("response.done")
+            await one.send(type="input_audio_buffer.commit")
+            await one.send(type="response.create")
+            if whole < 1:
+                ended["left in the reply"] += 1
+                return
+            event, _ = await asyncio.wait_for(done, PATIENCE_S)
+            ended[event["response"]["status"]] += 1
+    except Busy:
+        ended["busy"] += 1
+
+
+def _lines(server: Running) -> list[str]:
+    """The first lines that the server wrote to its log."""
+    return server.log.read_text(errors="replace").splitlines()[:20]

@@ -1,0 +1,167 @@
+"""What a training step has to hold and to compute, worked out on paper: the core's low-rank update.
+
+Shapes: B rows, T positions, M positions that are learned, D width, I inner width, H heads, G key-value heads,
+C a head's width, L layers, V vocabulary, R rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import torch
+
+from harken.model.core import Core
+
+HALF, FULL = 2, 4
+"""Bytes of a number: bfloat16, float32."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A core with its low-rank update, as far as cost depends on it."""
+
+    width: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head: int
+    layers: int
+    vocabulary: int
+    rank: int
+    frozen: int
+    """Parameters that stay, in bfloat16."""
+    trained: int
+    """Parameters of the update, in float32."""
+    head_norms: bool
+    """Queries and keys are normalised (Qwen3)."""
+
+    @classmethod
+    def of(cls, core: Core, rank: int) -> Sizes:
+        """Args: core: `add_low_rank` has seen it."""
+        config, parameters = core.config, list(core.parameters())
+        return cls(
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+            config.num_hidden_layers,
+            config.vocab_size,
+            rank,
+            sum(p.numel() for p in parameters if not p.requires_grad),
+            sum(p.numel() for p in parameters if p.requires_grad),
+            config.model_type == "qwen3",
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A batch."""
+
+    rows: int
+    positions: int
+    """Of the longest row: the others are padded to it."""
+    learned: int
+    """Over all rows."""
+
+
+@dataclass
+class Tally:
+    """The batches that a training read."""
+
+    tokens: int = 0
+    padded: int = 0
+    """Tokens, with padding."""
+    learned: int = 0
+    squares: int = 0
+    """Of the rows' lengths."""
+    shapes: set[Shape] = field(default_factory=set)
+
+    def add(self, lengths: Sequence[int], learned: int) -> None:
+        """A batch of rows so long, padded to the longest."""
+        shape = Shape(len(lengths), max(lengths), learned)
+        self.tokens += sum(lengths)
+        self.padded += shape.rows * shape.positions
+        self.learned += learned
+        self.squares += sum(length**2 for length in lengths)
+        self.shapes.add(shape)
+
+    def peak_bytes(self, sizes: Sizes, fused: bool) -> int:
+        """Of the batch that needs most."""
+        return max(peak_bytes(sizes, shape, fused) for shape in self.shapes)
+
+    def flops_a_token(self, sizes: Sizes) -> float:
+        """On average."""
+        length = self.squares / self.tokens  # of the row that a token is in
+        return flops(sizes, self.tokens, self.learned, length) / self.tokens
+
+
+def peak_bytes(sizes: Sizes, shape: Shape, fused: bool) -> int:
+    """What a step holds at most: as backward begins, when every activation is still there.
+
+    - Frozen weights, 2 bytes each. The update, its gradients and two moments in float32, and its copy in
+      bfloat16 that autocast keeps: 4 + 4 + 8 + 2 bytes a parameter.
+    - Activations (`saved_bytes`): frozen weights need no inputs for a gradient of theirs, the update does.
+    - The loss: float32 log-probabilities, the gradient that meets them and the one that leaves, 3 x 4 bytes
+      for each learned position and token of the vocabulary. Other positions have no logits.
+
+    Args: fused: attention by one kernel that keeps no probabilities, as on a GPU; otherwise plain products.
+    """
+    held = HALF * sizes.frozen + (3 * FULL + FULL + HALF) * sizes.trained
+    return held + saved_bytes(sizes, shape, fused) + 3 * FULL * shape.learned * sizes.vocabulary
+
+
+def saved_bytes(sizes: Sizes, shape: Shape, fused: bool) -> int:
+    """Activations that B x T positions leave for the backward pass, in all L layers. A position in a layer:
+
+    - two norms: the float32 input (4D) and its scale (4), and what comes out (2D), which q, k, v and gate, up
+      share; with normalised heads two more, over (H + G) C numbers;
+    - attention by plain products, in float32: q, k and v once keys are repeated for all heads (3 x 4HC), and
+      probabilities (4HT); fused: q, k, v (3 x 2HC), the logarithm of a sum for each head (4H), and the mask
+      (2T). What comes out (2HC), which o reads;
+    - the feed-forward part: gate, its SiLU, up and their product (4 x 2I);
+    - what the seven small matrices pass on to each other (7 x 2R).
+    """
+    d, hc, t = sizes.width, sizes.heads * sizes.head, shape.positions
+    norms = 2 * (FULL * d + FULL + HALF * d)
+    if sizes.head_norms:
+        heads = sizes.heads + sizes.kv_heads
+        norms += FULL * heads * sizes.head + FULL * heads
+    if fused:
+        attention = 3 * HALF * hc + FULL * sizes.heads + HALF * t
+    else:
+        attention = 3 * FULL * hc + FULL * sizes.heads * t
+    feed_forward = 4 * HALF * sizes.inner
+    a_position = norms + attention + HALF * hc + feed_forward + 7 * HALF * sizes.rank
+    return sizes.layers * shape.rows * t * a_position
+
+
+def flops(sizes: Sizes, tokens: int, learned: int, length: float) -> float:
+    """Floating-point operations that a step over so many real tokens needs; padding needs none.
+
+    A product costs 2 operations a weight forward, 2 for the gradient of its input, and 2 for its own where it
+    is trained: 4 a frozen weight, 6 a weight of the update. A token attends to half of a row of `length`, on
+    average: forward that is 2HC operations a position with its key and as many with its value, backward twice
+    that. Only learned positions go through the vocabulary.
+    """
+    hc, gc = sizes.heads * sizes.head, sizes.kv_heads * sizes.head
+    linear = sizes.layers * (2 * sizes.width * (hc + gc) + 3 * sizes.width * sizes.inner)
+    attention = sizes.layers * 3 * 4 * hc * length / 2
+    vocabulary = 4 * sizes.width * sizes.vocabulary
+    return tokens * (4 * linear + 6 * sizes.trained + attention) + learned * vocabulary
+
+
+def matrix_rate(device: torch.device, side: int | None = None, times: int = 5) -> float:
+    """Floating-point operations a second in products of square bfloat16 matrices, the best of a few times."""
+    side = side or (8192 if device.type == "cuda" else 2048)
+    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    best = float("inf")
+    for _ in range(times + 1):  # the first one warms up
+        begun = perf_counter()
+        _ = left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, perf_counter() - begun)
+    return 2 * side**3 / best

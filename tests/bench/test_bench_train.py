@@ -1,0 +1,184 @@
+"""Training beside the `Trainer`: what a step costs on paper, equal work, and whose turn it is."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from harken.bench import train, train_systems
+from harken.bench.train_cost import Shape, Sizes, Tally, flops, matrix_rate, peak_bytes, saved_bytes
+from harken.bench.train_process import Account, Pupil, Step, TooLarge
+from harken.bench.train_systems import GROUPED, HARKEN, RANDOM, SYSTEMS, Lesson, Work, run
+from harken.errors import HarkenError
+from harken.recipes import mini
+from harken.testing import Family, tiny_core, tiny_text_side
+from harken.training.loop import attention
+from harken.training.low_rank import add_low_rank
+from harken.training.samples import listening_dialogues
+from harken.training.world import ALONE
+from harken.weights.catalogue import find
+
+pytest.importorskip("peft", reason="the extra train is not installed")
+CPU = torch.device("cpu")
+WORK = Work(tiny_text_side, mini().model_copy(update={"system": "Hear."}), samples_a_step=8)
+SMALL = Sizes(10, 20, 2, 1, 4, 3, 100, 2, frozen=1000, trained=50, head_norms=False)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_formula_counts_what_is_kept_for_backward(family: Family, fused: bool) -> None:
+    torch.manual_seed(0)
+    core = tiny_core(family, layers=6, split=3).to(torch.bfloat16)
+    add_low_rank(core, rank=8)
+    own = {p.untyped_storage().data_ptr() for p in core.parameters()}
+    ids, valid = torch.zeros(5, 60, dtype=torch.long), torch.ones(5, 60, dtype=torch.bool)
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    plain = nullcontext() if fused else attention(CPU)
+    with plain, torch.autocast("cpu", torch.bfloat16), saved_tensors_hooks(keep, lambda tensor: tensor):
+        hidden = core(core.embed(ids), valid=valid).hidden
+    copies = 2 * sum(p.numel() for p in core.parameters() if p.requires_grad)  # that autocast keeps
+    saved = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own) - copies
+    assert hidden.requires_grad
+    assert saved_bytes(Sizes.of(core, 8), Shape(5, 60, 0), fused) == pytest.approx(saved, rel=0.02)
+
+
+def test_peak_memory_is_weights_update_activations_and_loss() -> None:
+    shape = Shape(2, 5, learned=3)
+    activations = saved_bytes(SMALL, shape, fused=False)
+    norms, attended, fed, small = 2 * (4 * 10 + 4 + 2 * 10), 3 * 4 * 8 + 4 * 2 * 5 + 2 * 8, 8 * 20, 14 * 2
+    assert activations == 3 * 10 * (norms + attended + fed + small)
+    assert peak_bytes(SMALL, shape, fused=False) == 2 * 1000 + 18 * 50 + activations + 12 * 3 * 100
+
+
+def test_operations_are_counted_for_real_tokens() -> None:
+    linear = 3 * (10 * 8 + 2 * 10 * 4 + 8 * 10 + 3 * 10 * 20)
+    a_token = 4 * linear + 6 * 50 + 3 * 3 * 4 * 8 * 6 / 2
+    assert flops(SMALL, tokens=7, learned=2, length=6) == 7 * a_token + 2 * 4 * 10 * 100
+    tally = Tally()
+    tally.add([2, 4], learned=3)
+    tally.add([4], learned=1)
+    assert (tally.tokens, tally.padded, tally.learned) == (10, 12, 4)
+    assert tally.flops_a_token(SMALL) == pytest.approx(flops(SMALL, 10, 4, (4 + 16 + 16) / 10) / 10)
+    assert tally.peak_bytes(SMALL, False) == peak_bytes(SMALL, Shape(2, 4, 3), False)
+    assert matrix_rate(CPU, side=64, times=1) > 0
+
+
+@pytest.fixture
+def fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = listening_dialogues()[::8]
+    monkeypatch.setattr(train_systems, "listening_dialogues", lambda: some)
+
+
+class Enough(Exception):
+    pass
+
+
+def trained(system: str, work: Work, steps: int, out: Path) -> Lesson:
+    lesson, done = Lesson(work, ALONE), iter(range(1, steps))
+
+    def after() -> None:
+        if next(done, None) is None:
+            raise Enough
+
+    with pytest.raises(Enough):
+        run(system, lesson, out, after)
+    return lesson
+
+
+@pytest.mark.usefixtures("fewer_samples")
+def test_every_system_learns_the_same_and_ours_reads_little_padding(tmp_path: Path) -> None:
+    work = replace(WORK, accumulate=2)
+    before = Lesson(work, ALONE)
+    lessons = {system: trained(system, work, 8, tmp_path / system) for system in SYSTEMS}
+    padding = {system: 1 - each.tally.tokens / each.tally.padded for system, each in lessons.items()}
+    assert padding[HARKEN] < 0.02 < padding[GROUPED] + 0.02 < padding[RANDOM]
+    frozen = dict(before.core.named_parameters())
+    for lesson in lessons.values():
+        assert len(lesson.tally.shapes) > 4 and lesson.held_out() < before.held_out()
+        for name, parameter in lesson.core.named_parameters():
+            assert torch.equal(parameter, frozen[name]) != ("lora_" in name), name
+
+
+@pytest.mark.usefixtures("fewer_samples")
+def test_the_trainer_is_given_the_loss_of_the_stage() -> None:
+    lesson = Lesson(WORK, ALONE)
+    core, chosen = lesson.core, lesson.samples[:1]
+    (sample, row), ids = chosen[0], torch.tensor([chosen[0][1]["input_ids"]])
+    example = lesson.task.example(sample, None)
+    assert torch.equal(core.embed(ids)[0], example.inputs)
+    assert row["labels"] == example.labels.tolist()
+
+
+def test_a_training_in_a_process_of_its_own_goes_step_by_step() -> None:
+    pupil = Pupil(HARKEN, WORK)
+    first, second = pupil.step(), pupil.step()
+    account = pupil.account()
+    pupil.close()
+    assert 0 < first.tokens < second.tokens == account.tokens <= second.padded
+    assert second.seconds > 0 and account.loss > 0 and account.flops_a_token > 0
+    assert account.predicted_bytes > 0
+
+
+def test_why_a_training_cannot_begin_is_said_where_it_is_asked_for() -> None:
+    with pytest.raises(HarkenError, match="no weights are named 'nobody'"):
+        Pupil(HARKEN, replace(WORK, open_text_side=partial(find, "nobody")))  # type: ignore[arg-type]
+
+
+class FakePupil:
+    """Reads so many tokens a step, in as many milliseconds as its system and its batches take."""
+
+    open: ClassVar[list[FakePupil]] = []
+
+    def __init__(self, system: str, work: Work) -> None:
+        if work.accumulate == 1 and system == RANDOM:
+            raise TooLarge
+        self.a_step = {HARKEN: 100, RANDOM: 80, GROUPED: 120}[system]
+        slow = {HARKEN: 1.0, RANDOM: 2.0, GROUPED: 1.25}[system]
+        self.seconds = self.a_step * slow * (1.0 if work.accumulate == 2 else 1.5) / 1000
+        self.steps = 0
+        self.open.append(self)
+
+    def step(self) -> Step:
+        self.steps += 1
+        return Step(self.steps * self.a_step, 2 * self.steps * self.a_step, self.seconds)
+
+    def account(self) -> Account:
+        return Account(self.steps * self.a_step, 2.5, 1_000_000_000, 2_000_000_000, 1e6)
+
+    def close(self) -> None:
+        self.open.remove(self)
+
+
+def test_each_goes_on_at_its_best_for_as_many_tokens() -> None:
+    start: Any = FakePupil
+    result = train.measure(WORK, 3, 1e12, start)
+    json.dumps(result)
+    assert FakePupil.open == []
+    assert {result[system]["batches_a_step"] for system in SYSTEMS} == {2}
+    assert result[HARKEN]["tokens_per_s"] == {"p50": 1000.0, "p95": 1000.0}
+    assert result["harken_over"][RANDOM]["p50"] == 2.0 and result["harken_over"][GROUPED]["p50"] == 1.25
+    tokens = [result[system]["tokens"] for system in SYSTEMS]
+    assert min(tokens) >= 7 * 120 and max(tokens) - min(tokens) < 120
+    assert result[HARKEN]["padding"] == 0.5 and result["memory_of_harken"]["predicted_over_peak"] == 0.5
+    assert result[HARKEN]["flop_utilisation"] == pytest.approx(1000 * 1e6 / 1e12)
+
+
+def test_where_no_batch_fits_it_is_said() -> None:
+    def start(system: str, work: Work) -> Pupil:
+        raise TooLarge
+
+    with pytest.raises(HarkenError, match="no batch of harken fits"):
+        train.fastest(HARKEN, WORK, start)

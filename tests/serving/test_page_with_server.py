@@ -1,0 +1,80 @@
+"""The page and the server together, on a model with a script: what one sends the other understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="serving needs harken[serve]")
+
+from served import ANSWER, a_host, served
+
+from harken.serving.limits import Limits
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def page(chromium: str, start_browser: Callable[..., Any], tmp_path: Path) -> Any:
+    """A browser whose microphone plays a recording, over and over."""
+    microphone = f"--use-file-for-fake-audio-capture={EXAMPLES / 'sad.wav'}"
+    fake = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", microphone
+    opened = start_browser(chromium, tmp_path / "profile", fake)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    return [
+        str(text)
+        for text in page.value(f"[...document.querySelectorAll({selector!r})].map(e => e.textContent)")
+    ]
+
+
+def test_a_turn_is_found_heard_answered_and_explained(page: Any) -> None:
+    with served(a_host()) as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        page.press(" ")
+        page.until(
+            "document.querySelector('.user mark') && document.querySelector('.reply .player:not([hidden])')"
+        )
+        page.press(" ")
+        assert texts(page, ".user .words")[0] == "I lost my job." and texts(page, ".user mark")[0] == "my job"
+        assert texts(page, ".user:has(mark) .why")[0] == "You seem sad, because of “my job”"
+        assert texts(page, ".reply .words")[0].startswith(ANSWER[:5])
+        assert "first sound after" in texts(page, ".reply .note")[0]
+        assert page.told("Runtime.exceptionThrown", "Log.entryAdded") == []
+        assert page.value("document.getElementById('fault').hidden")
+
+
+def test_a_held_turn_and_its_key(page: Any) -> None:
+    with served(a_host(), key="secret") as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        page.value("document.getElementById('hold').click() ?? true")
+        page.press(" ")
+        page.until("document.activeElement.id === 'key'")
+        page.value("document.getElementById('key').value = 'secret'")
+        page.press("Enter")
+        page.until("document.getElementById('fault').hidden && document.body.dataset.state === 'hold'")
+        page.value("document.activeElement.blur() ?? true")
+        page.ask("Input.dispatchKeyEvent", type="keyDown", key=" ", text=" ")
+        page.until("document.body.dataset.state === 'holding'")
+        page.value("new Promise(done => setTimeout(() => done(true), 600))")  # so long it is held
+        page.ask("Input.dispatchKeyEvent", type="keyUp", key=" ")
+        page.until("document.querySelector('.user mark')")
+        assert texts(page, ".user .words") == ["I lost my job."]
+
+
+def test_a_full_server_says_that_it_is_busy(page: Any) -> None:
+    with served(a_host(Limits(sessions=1))) as running:
+        with running.host.session():
+            page.open(f"http://127.0.0.1:{running.port}/")
+            page.press(" ")
+            page.until("document.getElementById('fault').dataset.kind === 'busy'")
+        page.value("document.getElementById('mend').click() ?? true")
+        page.until("document.getElementById('fault').hidden")
