@@ -238,20 +238,24 @@ def test_every_event_of_the_tables_happens_and_no_other(talked: Callable[..., No
     talked(talk, model=model, voice=SlowVoice())
 
 
-def test_the_pages_programs_say_a_recording_and_keep_the_reply(tmp_path: Path, agents_sdk: Path) -> None:
-    assert BIN is not None
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_pages_programs_say_a_recording_and_keep_the_reply(
+    tmp_path: Path, request: pytest.FixtureRequest, language: str
+) -> None:
+    command: list[Any] = [sys.executable, "talk.py"]
+    if language == "javascript":
+        sdk = request.getfixturevalue("agents_sdk")
+        (tmp_path / "node_modules").symlink_to(sdk / "node_modules")
+        command = [BIN and BIN / "node", "talk.mjs"]
     recording = read(ROOT / "examples" / "sad.wav", sample_rate=24_000).samples
     (tmp_path / "question.pcm").write_bytes(np.round(recording * 32767).astype("<i2").tobytes())
-    (tmp_path / "node_modules").symlink_to(agents_sdk / "node_modules")
-    commands = {"python": (sys.executable, "talk.py"), "javascript": (BIN / "node", "talk.mjs")}
+    environment = {"HARKEN_API_KEY": KEY}
     with served(a_host(), key=KEY) as running:
-        for language, command in commands.items():
-            (tmp_path / str(command[1])).write_text(program(language, running.port), encoding="utf-8")
-            done = subprocess.run(
-                command, cwd=tmp_path, env={"HARKEN_API_KEY": KEY}, capture_output=True, text=True, timeout=60
-            )
-            assert (done.returncode, done.stdout) == (0, f"{ANSWER}\n"), done.stderr
-            sound = np.frombuffer((tmp_path / "reply.pcm").read_bytes(), "<i2")
-            assert len(sound) / 24_000 == pytest.approx(len(ANSWER) / 15, abs=0.1), language
-            assert np.abs(sound).max() > 1000
-            (tmp_path / "reply.pcm").unlink()
+        (tmp_path / command[1]).write_text(program(language, running.port), encoding="utf-8")
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+        )
+    assert (done.returncode, done.stdout) == (0, f"{ANSWER}\n"), done.stderr
+    sound = np.frombuffer((tmp_path / "reply.pcm").read_bytes(), "<i2")
+    assert len(sound) / 24_000 == pytest.approx(len(ANSWER) / 15, abs=0.1)
+    assert np.abs(sound).max() > 1000
