@@ -38,11 +38,8 @@ def run(
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: "latency" (warm), "cold" (from the start of the process), "turns" (memory over many), "train"
-            (tokens a second that are learned), or, whatever the recipe, "data" (building data sets) and
-            "judging" (verdicts from a slow judge); "serving" (the realtime server).
-        runs: how often each thing is measured; of "data", how many builds are killed. None takes the bench's
-            own number.
+        name: of BENCHES; "data" (building data sets) and "judging" (a slow judge) are the same for all recipes.
+        runs: how often each thing is measured, of "data" how many builds are killed; None: the bench's own.
         ask: of "data", what is measured; None takes the parts with fakes.
         data, voice, alone: of "latency", see `harken.bench.latency.bench_latency`.
         core: of "train", which one learns, see `harken.bench.train_systems.CORES`.
@@ -59,22 +56,38 @@ def run(
     from harken.bench import cold, judging, latency, turns
     from harken.bench.result import print_result
 
-    if name == "latency":
-        result = latency.bench_latency(recipe, checkpoint, runs, data, voice, alone)
-    elif name == "serving":
-        from harken.bench.serving import bench_serving
-
-        result = bench_serving(recipe, checkpoint, what, runs, seconds)
-    elif name == "judging":
-        result = judging.bench_judging()
-    elif name == "train":
-        from harken.bench.train import bench_train
-
-        result = bench_train(recipe, core, runs)
-    else:
-        result = (turns.bench_turns if name == "turns" else cold.bench_cold)(recipe, checkpoint, runs)
+    match name:
+        case "latency":
+            result = latency.bench_latency(recipe, checkpoint, runs, data, voice, alone)
+        case "cold":
+            result = cold.bench_cold(recipe, checkpoint, runs)
+        case "turns":
+            result = turns.bench_turns(recipe, checkpoint, runs)
+        case "judging":
+            result = judging.bench_judging()
+        case _:
+            result = _apart(name, recipe, checkpoint, runs, core, what, seconds)
     print_result(result, json)
     return result
+
+
+def _apart(
+    name: str,
+    recipe: Recipe,
+    checkpoint: Path | None,
+    runs: int | None,
+    core: str,
+    what: What,
+    seconds: float | None,
+) -> dict[str, Any]:
+    """Of training and serving, which need packages of their own."""
+    if name == "train":
+        from harken.bench.train import bench_train
+
+        return bench_train(recipe, core, runs)
+    from harken.bench.serving import bench_serving
+
+    return bench_serving(recipe, checkpoint, what, runs, seconds)
 
 
 def _data(ask: Ask | None, runs: int | None, as_json: bool) -> dict[str, Any]:
