@@ -38,7 +38,7 @@ def run(
     """Measure, and print a table, or with `json` one object and nothing else.
 
     Args:
-        name: of BENCHES; "data" (building data sets) and "judging" (a slow judge) are the same for all recipes.
+        name: of BENCHES; "data" (building data sets) and "judging" (a slow judge) know no recipe.
         runs: how often each thing is measured, of "data" how many builds are killed; None: the bench's own.
         ask: of "data", what is measured; None takes the parts with fakes.
         data, voice, alone: of "latency", see `harken.bench.latency.bench_latency`.
