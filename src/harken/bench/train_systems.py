@@ -209,7 +209,7 @@ def _trainer(lesson: Lesson, out: Path, after: AfterStep, strategy: str) -> None
         collated.append(rows)  # some batches ahead of the model
         return pad(rows)
 
-    model = _Taught(lesson.core, lambda: lesson.read(collated.popleft()))
+    model = _Taught(lesson.core, lambda: lesson.read(collated.popleft())).to(device)
     rates = trainable(model, schedule.rates)
     optimizer = torch.optim.AdamW(
         groups(dict(model.named_parameters()), rates), betas=(0.9, 0.98), weight_decay=schedule.weight_decay
