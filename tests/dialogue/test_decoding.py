@@ -11,10 +11,12 @@ from harken.dialogue.conversation import Conversation
 from harken.dialogue.decoding import TextStream, Writing, stop_ids
 from harken.dialogue.render import UserTurn
 from harken.dialogue.sampling import Sampler, Sampling
-from harken.testing import ScriptedLM, tiny_model, tiny_tokenizer
+from harken.testing import SPECIALS, ScriptedLM, tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\ufffd"), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\ufffd"), max_size=40).filter(
+    lambda text: not any(mark in text for mark in SPECIALS)
+)
 
 
 def streamed(ids, stop=None):
