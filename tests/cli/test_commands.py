@@ -266,7 +266,7 @@ def test_evaluate_compare_takes_two_runs(capsys, tmp_path):
 def test_bench_data_asks_for_parts(capsys, monkeypatch):
     from harken import bench
     from harken.bench.data import FAKES, PARTS, Ask
-    from harken.cli.work import Part
+    from harken.cli.bench import Part
 
     benched = kept_calls(monkeypatch, bench)
     assert get_args(Part) == PARTS
