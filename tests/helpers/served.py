@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import websockets
 
 pytest.importorskip("fastapi", reason="serving needs harken[serve]")
 pytest.importorskip("prometheus_client", reason="serving needs harken[serve]")
@@ -104,7 +105,8 @@ class Served:
     async def client(self, key: str = "none", model: str = "gpt-realtime") -> AsyncIterator[Client]:
         """The stock client, connected, with the session's first event read."""
         stock = AsyncOpenAI(api_key=key, base_url=self.url)
-        async with stock.realtime.connect(model=model) as connection:
+        options: Any = {"max_queue": None}  # unread events would hold up its end
+        async with stock.realtime.connect(model=model, websocket_connection_options=options) as connection:
             client = Client(connection)
             await client.until("session.created")
             yield client
@@ -181,6 +183,12 @@ def served(host: Host, key: str | None = None) -> Iterator[Served]:
             server.should_exit = True
             thread.join(60)
             assert not thread.is_alive()
+
+
+def connected(running: Served, **options: Any) -> Any:
+    """A connection of no particular client."""
+    url = f"ws://127.0.0.1:{running.port}/v1/realtime"
+    return websockets.connect(url, **{"max_size": None, "max_queue": None, **options})
 
 
 def run(talk: Callable[[], Coroutine[Any, Any, None]]) -> None:

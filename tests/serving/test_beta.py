@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-import websockets
 from openai.types.beta import realtime
-from served import ANSWER, Served, a_host, hum, run, served
+from served import ANSWER, Served, a_host, connected, hum, run, served
 
 from harken.serving.wire import by_type
 
@@ -57,7 +56,7 @@ class Older:
 
 def test_a_turn_goes_by_the_betas_names(beta: Served) -> None:
     async def talk() -> None:
-        async with websockets.connect(f"ws://127.0.0.1:{beta.port}/v1/realtime") as connection:
+        async with connected(beta) as connection:
             client = Older(connection)
             first = (await client.until("session.created"))["session"]
             assert (
@@ -103,7 +102,7 @@ def test_a_turn_goes_by_the_betas_names(beta: Served) -> None:
 )
 def test_what_cannot_be_read_is_an_error(beta: Served, event: dict[str, Any]) -> None:
     async def talk() -> None:
-        async with websockets.connect(f"ws://127.0.0.1:{beta.port}/v1/realtime") as connection:
+        async with connected(beta) as connection:
             client = Older(connection)
             await client.until("session.created")
             await connection.send(json.dumps(event | {"event_id": "mine"}))

@@ -8,10 +8,9 @@ import random
 from typing import Any
 
 import pytest
-import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from served import Served, a_host, run, served
+from served import Served, a_host, connected, run, served
 
 from harken.bench.hostile import huge, mutated, whole_events
 from harken.serving.limits import Limits
@@ -90,7 +89,7 @@ def said(*content: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_what_cannot_be_done_is_an_error_that_names_it(event: Any, param: str | None) -> None:
     async def talk() -> None:
-        async with websockets.connect(f"ws://127.0.0.1:{FOR_ERRORS.port}/v1/realtime") as connection:
+        async with connected(FOR_ERRORS) as connection:
             await connection.recv()
             await connection.send(
                 json.dumps(event | {"event_id": "mine"} if isinstance(event, dict) else event)
@@ -129,9 +128,7 @@ def test_any_message_is_answered_by_the_protocol_and_the_session_goes_on(seed: i
     draw = random.Random(seed)
 
     async def talk() -> None:
-        async with websockets.connect(
-            f"ws://127.0.0.1:{FOR_ERRORS.port}/v1/realtime", max_size=None
-        ) as connection:
+        async with connected(FOR_ERRORS) as connection:
             for _ in range(10):
                 await connection.send(mutated(draw))
             probe = {"type": "conversation.item.retrieve", "item_id": "of nobody", "event_id": "probe"}
@@ -149,7 +146,7 @@ def test_any_message_is_answered_by_the_protocol_and_the_session_goes_on(seed: i
 
 def test_the_longest_appends_are_refused_one_by_one() -> None:
     async def talk() -> None:
-        async with websockets.connect(f"ws://127.0.0.1:{FOR_ERRORS.port}/v1/realtime") as connection:
+        async with connected(FOR_ERRORS) as connection:
             await connection.recv()
             for seed in range(3):
                 await connection.send(huge(random.Random(seed)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import websockets
-from served import HeldLM, Served, a_host, heard, hum, on_server, run, script, served
+from served import HeldLM, Served, a_host, connected, heard, hum, on_server, run, script, served
 
 from harken.errors import InputError
 from harken.serving.auth import is_loopback, key_for, may_enter
@@ -32,12 +32,6 @@ def got(url: str, **headers: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def socket_of(running: Served, **options: Any) -> Any:
-    """A connection of no particular client."""
-    url = f"ws://127.0.0.1:{running.port}/v1/realtime"
-    return websockets.connect(url, max_size=None, **options)
-
-
 async def told(connection: Any) -> dict[str, Any]:
     event: dict[str, Any] = json.loads(await asyncio.wait_for(connection.recv(), 20))
     return event
@@ -48,7 +42,7 @@ def test_a_full_server_says_that_it_is_busy_and_takes_the_next_when_one_has_left
         base = f"http://127.0.0.1:{running.port}"
         async with running.client() as first:
             assert (await asyncio.to_thread(got, f"{base}/readyz"))[0] == 503
-            async with socket_of(running) as second:
+            async with connected(running) as second:
                 error = (await told(second))["error"]
                 assert (error["code"], error["type"]) == ("server_busy", "server_error")
                 with pytest.raises(websockets.ConnectionClosed) as closed:
@@ -77,12 +71,12 @@ def test_a_key_is_asked_for_in_every_way_in_which_it_may_come() -> None:
         async with running.client(key=KEY):
             pass
         protocols = ["realtime", f"openai-insecure-api-key.{KEY}"]
-        async with socket_of(running, subprotocols=protocols) as page:
+        async with connected(running, subprotocols=protocols) as page:
             assert page.subprotocol == "realtime"
             assert (await told(page))["type"] == "session.created"
         for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}):
             with pytest.raises(websockets.InvalidStatus) as refused:
-                async with socket_of(running, additional_headers=wrong):
+                async with connected(running, additional_headers=wrong):
                     pass
             assert refused.value.response.status_code == 401
             assert b"invalid_api_key" in (refused.value.response.body or b"")
@@ -123,9 +117,9 @@ def test_without_a_key_only_this_machine_and_its_own_pages_are_let_in() -> None:
 def test_a_page_of_another_site_is_refused(serving: Served) -> None:
     async def talk() -> None:
         with pytest.raises(websockets.InvalidStatus):
-            async with socket_of(serving, origin="https://example.org"):
+            async with connected(serving, origin="https://example.org"):
                 pass
-        async with socket_of(serving, origin=f"http://127.0.0.1:{serving.port}") as mine:
+        async with connected(serving, origin=f"http://127.0.0.1:{serving.port}") as mine:
             assert (await told(mine))["type"] == "session.created"
 
     run(talk)
@@ -133,7 +127,7 @@ def test_a_page_of_another_site_is_refused(serving: Served) -> None:
 
 def test_a_session_ends_when_its_time_is_over() -> None:
     async def talk(running: Served) -> None:
-        async with socket_of(running) as connection:
+        async with connected(running) as connection:
             assert (await told(connection))["type"] == "session.created"
             assert (await told(connection))["error"]["code"] == "session_expired"
             with pytest.raises(websockets.ConnectionClosedOK):
@@ -165,7 +159,7 @@ def test_the_buffer_takes_no_more_than_it_may() -> None:
 def test_a_message_that_is_too_long_closes_the_connection_and_nothing_else(serving: Served) -> None:
     async def talk() -> None:
         async with serving.client() as other:
-            async with socket_of(serving) as connection:
+            async with connected(serving) as connection:
                 await told(connection)
                 with pytest.raises(websockets.ConnectionClosed):
                     await connection.send("x" * (17 << 20))
@@ -214,7 +208,7 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(serving: Served) -> No
             await connection.send(update)
 
     async def talk() -> None:
-        async with socket_of(serving, max_queue=1) as connection:
+        async with connected(serving, max_queue=1) as connection:
             stuck = asyncio.create_task(deaf(connection))
             async with serving.client() as other:
                 await other.set(PUSH_TO_TALK, harken={"think": "off"})
@@ -242,7 +236,7 @@ def test_asked_to_end_the_server_finishes_what_it_had_begun_to_say() -> None:
             await on_server(running, running.host.left.wait())
             status, _ = await asyncio.to_thread(got, f"http://127.0.0.1:{running.port}/readyz")
             assert status == 503
-            async with socket_of(running) as late:
+            async with connected(running) as late:
                 assert (await told(late))["error"]["code"] == "server_leaving"
             model.let_go()
             done = await client.until("response.done")

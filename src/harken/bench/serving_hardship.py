@@ -15,7 +15,7 @@ from harken.audio.io import Samples
 from harken.bench.hostile import huge, mutated
 from harken.bench.serving_many import Heard, one_turn
 from harken.bench.serving_process import Running
-from harken.bench.speaker import PATIENCE_S, Busy, at_24_khz, speaker
+from harken.bench.speaker import EVERYTHING, PATIENCE_S, Busy, at_24_khz, speaker
 from harken.serving.wire import SERVER_EVENTS
 
 CLIENTS = 8
@@ -52,7 +52,7 @@ async def hostile(server: Running, count: int, sounds: list[Samples]) -> dict[st
 async def _attack(server: Running, draw: random.Random, count: int, told: Counter[str]) -> None:
     """So many events, some on each connection; counts what they were answered with."""
     while count > 0:
-        async with websockets.connect(server.url, max_size=None, ping_interval=None) as connection:
+        async with websockets.connect(server.url, **EVERYTHING) as connection:
             for _ in range(min(EVENTS_A_CONNECTION, count)):
                 count -= 1
                 await connection.send(huge(draw) if draw.random() < HUGE else mutated(draw))
@@ -81,12 +81,14 @@ async def _never_read(server: Running) -> None:
     session = {"type": "realtime", "instructions": "x" * 7_000}
     update = json.dumps({"type": "session.update", "session": session})
     while True:
+        connection = await websockets.connect(server.url, max_queue=1, ping_interval=None)
         try:
-            async with websockets.connect(server.url, max_queue=1, ping_interval=None) as connection:
-                while True:
-                    await connection.send(update)
+            while True:
+                await connection.send(update)
         except websockets.ConnectionClosed:  # what it deserves
             continue
+        finally:
+            connection.transport.abort()  # a good end would have to be read
 
 
 async def soak(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:

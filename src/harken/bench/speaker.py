@@ -24,6 +24,8 @@ from harken.dialogue.events import AudioChunk
 PIECE_S = 0.04
 """What a microphone sends at once."""
 PATIENCE_S = 60.0
+EVERYTHING: dict[str, Any] = {"max_size": None, "max_queue": None, "ping_interval": None}
+"""How a client connects that reads whatever it is sent; unread events would hold up its end."""
 Event = dict[str, Any]
 
 
@@ -87,7 +89,7 @@ class Speaker:
 @asynccontextmanager
 async def speaker(url: str, **session: Any) -> AsyncIterator[Speaker]:
     """A connection, its session as chosen. Raises Busy where the server has no room."""
-    async with websockets.connect(url, max_size=None, ping_interval=None) as connection:
+    async with websockets.connect(url, **EVERYTHING) as connection:
         first = json.loads(await connection.recv())
         if first["type"] == "error":
             raise Busy(first["error"]["message"])

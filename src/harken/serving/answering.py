@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harken.api import Harken
-from harken.dialogue.conversation import Conversation
+from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
 from harken.dialogue.guard import Guard
 from harken.dialogue.reply import ReplySettings, reply, say
@@ -53,5 +53,9 @@ class Talk:
     def _about(self, system: str) -> Conversation:
         """The conversation under a system prompt; another prompt begins it anew."""
         if self._conversation is None or self._conversation.prefix.system != system:
-            self._conversation = self.harken.conversation(system).conversation
+            model = self.harken.model
+            if system == model.recipe.system:
+                self._conversation = self.harken.conversation().conversation
+            else:  # not among those that Harken keeps: clients think of many, and long ones
+                self._conversation = Conversation(model, Prefix.read(model, system))
         return self._conversation

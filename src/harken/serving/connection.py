@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
+from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -97,13 +98,13 @@ async def _hold(socket: WebSocket, host: Host) -> None:
     try:
         await asyncio.wait(ends, timeout=host.limits.session_s, return_when=asyncio.FIRST_COMPLETED)
         if slow.done():
-            await _close(socket, TOO_SLOW, "too_slow")
+            await _close(socket, TOO_SLOW, "too_slow", sending)
         elif leaving.done():
-            await _close(socket, LEAVING, "server_leaving", outbox)
+            await _close(socket, LEAVING, "server_leaving", sending, outbox)
         elif not reading.done() and not sending.done():
             minutes = host.limits.session_s / 60
             session.refuse(Refused(f"a session lasts {minutes:g} minutes at most", "session_expired"))
-            await _close(socket, OVER, "session_expired", outbox)
+            await _close(socket, OVER, "session_expired", sending, outbox)
     finally:
         session.close()
         for task in ends:
@@ -132,10 +133,13 @@ async def _read(socket: WebSocket, session: Session, outbox: Outbox) -> None:
         await session.receive(message["bytes"] if text is None else text)
 
 
-async def _close(socket: WebSocket, code: int, why: str, unsent: Outbox | None = None) -> None:
+async def _close(
+    socket: WebSocket, code: int, why: str, sending: asyncio.Task[Any], unsent: Outbox | None = None
+) -> None:
     """Close in good order, where the client lets it. Args: unsent: is sent first."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             if unsent is not None:
                 await unsent.empty()
+            sending.cancel()  # nothing may come after the end
             await socket.close(code, why)

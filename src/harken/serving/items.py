@@ -30,7 +30,7 @@ class Item:
 
     role: Role
     text: str = ""
-    """What was written; of a spoken reply its transcript."""
+    """What was written; of sound its transcript."""
     spoken: bool = False
     id: str = field(default_factory=lambda: new_id("item"))
     status: Literal["completed", "incomplete", "in_progress"] = "completed"
@@ -53,12 +53,14 @@ class Item:
     @property
     def words(self) -> str:
         """What was said, as far as the user heard it."""
-        if self.heard is not None:
-            return (self.heard.transcript or "").strip()
         return self.text if self.cut_ms is None else spoken_text(self.text, self.chunks, self.cut_ms)
 
     def add_chunk(self, chunk: AudioChunk) -> None:
         self.chunks.append(replace(chunk, samples=chunk.samples[:0]))
+
+    def hear(self, heard: HeardTurn) -> None:
+        """The model has heard it."""
+        self.heard, self.text = heard, (heard.transcript or "").strip()
 
     def turn(self) -> Turn | None:
         """What the model reads of it; None for nothing."""
@@ -79,9 +81,8 @@ class Item:
             form = ("output_audio", "transcript") if self.spoken else ("output_text", "text")
             content = [{"type": form[0], form[1]: self.words}]
         elif self.spoken:
-            transcript = None if self.heard is None else self.words
             written = [{"type": "input_text", "text": self.instruction}] if self.instruction else []
-            content = [{"type": "input_audio", "transcript": transcript}, *written]
+            content = [{"type": "input_audio", "transcript": self.text or None}, *written]
         else:
             content = [{"type": "input_text", "text": self.text}]
         if self.status == "in_progress":
@@ -104,7 +105,7 @@ class Question:
         """What is answered; an item of sound has been heard."""
         if self.item is None:
             return self.instruction or ""
-        return self.item.heard or self.item.text
+        return self.item.heard if self.item.heard is not None else self.item.text
 
 
 class Items:
@@ -148,7 +149,7 @@ class Items:
         """The model has forgotten so many of the oldest turns."""
         read = [item for item in self._items if item.turn() is not None]
         for item in read[:turns]:
-            item.kept = False
+            item.kept, item.heard = False, None
 
     def system(self, instructions: str) -> str:
         """The system prompt: the session's, and what the conversation adds to it."""

@@ -241,12 +241,13 @@ class Session:
         place = {"item_id": item.id, "content_index": 0}
         model = self._host.harken.model
         try:
-            heard = item.heard = await self._host.worker.call(lambda: model.hear(samples))
+            heard = await self._host.worker.call(lambda: model.hear(samples))
         except Exception:
             _log.exception("a turn could not be heard")
             fault = {"type": "server_error", "code": "not_heard", "message": "the turn could not be heard"}
             self._send(made("conversation.item.input_audio_transcription.failed", **place, error=fault))
             return
+        item.hear(heard)
         if self._settings.transcription is not None:
             kind = "conversation.item.input_audio_transcription.completed"
             usage = {"type": "duration", "seconds": heard.seconds}
