@@ -3,9 +3,9 @@ for.
 
 A probe learns how the styles of `harken.voices.styles.REPLY_STYLES` sound, from rendered replies of split
 train. It is tried on those of split dev, and on the model's own voice when that is told each style in turn:
-so far it can be trusted. Then the model answers dev users' turns, and people who acted an emotion, in words
-and a style of its own, and the probe hears its voice. Beside it, the same with the affect vectors dealt out
-anew among all turns: there a voice suits what was annotated no more often than by chance.
+so far it can be trusted, and no further. Then the model answers dev users' turns, and people who acted an
+emotion, in words and a style of its own, and the probe hears its voice. Beside it, the same with the affect
+vectors dealt out anew among all turns: there a voice suits what was annotated no more often than by chance.
 
 The probe reads loudness and pitch of what is audible, scaled, into a logistic regression.
 
@@ -110,7 +110,8 @@ def evaluate_manner(
         rows += answered(model, voice, probe, name, clips, seed)
     method = (
         f"logistic regression on loudness and pitch of {probe.learned} rendered train replies; styles answer "
-        "emotions as `reply_style` has it; 95 % by bootstrap over replies"
+        "emotions as `reply_style` has it; 95 % by bootstrap over replies. Where the probe is no better than "
+        f"chance ({1 / len(STYLES):g}) on the own voice, what it hears there says nothing"
     )
     about = {"data": {name: f"{len(clips)} turns" for name, clips in turns.items()}, "method": method}
     return Report("manner", about, tuple(rows))
