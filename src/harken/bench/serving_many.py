@@ -49,10 +49,10 @@ async def speakers(server: Running, count: int, seconds: float, sounds: list[Sam
 
 
 async def one_speaker(server: Running, sounds: list[Samples], until_s: float, heard: Heard) -> None:
-    """Turn after turn."""
+    """Turn after turn, one at least."""
     async with speaker(server.url) as one:
         number = 0
-        while perf_counter() < until_s:
+        while number == 0 or perf_counter() < until_s:
             heard.replies.append(await one_turn(one, sounds[number % len(sounds)]))
             heard.most_mb = max(heard.most_mb, server.held_mb())
             number += 1
