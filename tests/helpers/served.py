@@ -31,6 +31,7 @@ from harken.voices.base import NEUTRAL, Style
 
 ANSWER = "I am sorry to hear that. Tell me more."
 TRACE = 'The speaker feels sad because: "my job"'
+PUSH_TO_TALK = {"turn_detection": None}
 Event = dict[str, Any]
 
 
@@ -201,3 +202,18 @@ async def on_server(running: Served, work: Coroutine[Any, Any, Any]) -> Any:
     loop = running.host.worker._loop
     assert loop is not None
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def shown(client: Client, kind: str = "response.output_audio_transcript.delta") -> str:
+    return "".join(event["delta"] for event in client.of(kind))
+
+
+def asked(model: ScriptedLM) -> str:
+    """What the model read last before it wrote."""
+    return [text for text in model.read_texts if text.endswith("<|im_start|>assistant\n")][-1]
+
+
+async def push_to_talk(client: Client, **session: Any) -> None:
+    await client.set(PUSH_TO_TALK, **session)
+    await client.say()
+    await client.until("response.done")

@@ -76,5 +76,6 @@ def test_a_full_server_says_that_it_is_busy(page: Any) -> None:
             page.open(f"http://127.0.0.1:{running.port}/")
             page.press(" ")
             page.until("document.getElementById('fault').dataset.kind === 'busy'")
+            assert "as many people as it can" in texts(page, "#fault-text")[0]
         page.value("document.getElementById('mend').click() ?? true")
         page.until("document.getElementById('fault').hidden")

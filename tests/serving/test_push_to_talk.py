@@ -8,7 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from served import ANSWER, Client, HeldLM, Served, a_host, heard, hum, on_server, run, script, served
+from served import (
+    ANSWER,
+    PUSH_TO_TALK,
+    Client,
+    HeldLM,
+    Served,
+    a_host,
+    asked,
+    heard,
+    hum,
+    on_server,
+    push_to_talk,
+    run,
+    script,
+    served,
+    shown,
+)
 
 from harken.audio import pcm
 from harken.evaluation.systems.base import Question
@@ -36,30 +52,14 @@ ORDER = [
     "response.done",
     "harken.attribution",
 ]
-PUSH_TO_TALK = {"turn_detection": None}
-
-
-def shown(client: Client, kind: str = "response.output_audio_transcript.delta") -> str:
-    return "".join(event["delta"] for event in client.of(kind))
 
 
 def sound(client: Client) -> np.ndarray:
     return pcm.decoded([event["delta"] for event in client.of("response.output_audio.delta")])
 
 
-def asked(model: ScriptedLM) -> str:
-    """What the model read last before it wrote."""
-    return [text for text in model.read_texts if text.endswith("<|im_start|>assistant\n")][-1]
-
-
 def spelled(text: str) -> list[SpokenWord]:
     return [word for word in spelled_words(text) if set(word.symbols) <= set(SYMBOL_IDS)]
-
-
-async def push_to_talk(client: Client, **session: Any) -> None:
-    await client.set(PUSH_TO_TALK, **session)
-    await client.say()
-    await client.until("response.done")
 
 
 def test_a_spoken_turn_is_answered_in_the_order_of_the_protocol() -> None:
@@ -169,86 +169,6 @@ def test_what_other_servers_do_and_this_one_does_not_disturbs_no_client(serving:
             assert session["audio"]["output"] == spoken_by
 
     run(talk)
-
-
-def test_every_kind_of_message_finds_its_place() -> None:
-    model = ScriptedLM(script, heard)
-
-    async def talk(running: Served) -> None:
-        async with running.client() as client:
-            items = client.connection.conversation.item
-            await client.set(PUSH_TO_TALK, output_modalities=["text"], harken={"think": "off"})
-            for role, kind, key, text in (
-                ("user", "input_text", "text", "I am back."),
-                ("assistant", "output_audio", "transcript", "Welcome."),
-                ("system", "input_text", "text", "Her name is Ann."),
-            ):
-                content = [{"type": kind, key: text}]
-                await items.create(item={"type": "message", "role": role, "content": content})
-            first = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello?"}]}
-            await items.create(item=first, previous_item_id="root")
-            await client.connection.response.create(response={"instructions": "Say hello."})
-            await client.until("response.done")
-            assert "<|im_start|>system\nBe kind.\nHer name is Ann.<|im_end|>\n" in model.read_texts
-            order = ("Hello?", "I am back.", "<|im_start|>assistant\nWelcome.<|im_end|>", "user\nSay hello.")
-            places = [asked(model).index(text) for text in order]
-            assert places == sorted(places)
-            before = [event["previous_item_id"] for event in client.of("conversation.item.added")]
-            assert before[0] is None and before[3] is None and before[1] is not None
-
-    with served(a_host(model=model)) as running:
-        run(lambda: talk(running))
-
-
-def test_text_in_and_text_out() -> None:
-    model = ScriptedLM(script, heard)
-
-    async def talk(running: Served) -> None:
-        async with running.client() as client:
-            await client.set(PUSH_TO_TALK, output_modalities=["text"], instructions="Be brief.")
-            item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello!"}]}
-            await client.connection.conversation.item.create(item=item)
-            await client.connection.response.create()
-            done = await client.until("response.done")
-            assert shown(client, "response.output_text.delta") == ANSWER
-            assert done["response"]["output"][0]["content"] == [{"type": "output_text", "text": ANSWER}]
-            assert not client.of("response.output_audio.delta", "harken.heard")
-            await client.until("harken.attribution")
-
-    with served(a_host(model=model)) as running:
-        run(lambda: talk(running))
-    assert "<|im_start|>system\nBe brief.<|im_end|>\n" in model.read_texts
-    assert "<|im_start|>user\nHello!<|im_end|>\n<|im_start|>assistant\n" in model.read_texts
-
-
-def test_turns_build_on_those_before_and_on_what_is_put_between_them() -> None:
-    model = ScriptedLM(script, heard)
-
-    async def talk(running: Served) -> None:
-        async with running.client() as client:
-            items = client.connection.conversation.item
-            await push_to_talk(client, harken={"think": "off"})
-            reply = client.of("response.done")[0]["response"]["output"][0]["id"]
-            await client.say()
-            await client.until("response.done")
-            assert asked(model).startswith(f"<|im_start|>assistant\n{ANSWER}<|im_end|>\n<|im_start|>user\n·")
-            await items.delete(item_id=reply)
-            await client.until("conversation.item.deleted")
-            said = {"type": "output_text", "text": "Do go on."}
-            given = {"type": "message", "role": "assistant", "content": [said], "id": "mine"}
-            first = client.of("input_audio_buffer.committed")[0]["item_id"]
-            await items.create(item=given, previous_item_id=first)
-            assert (await client.until("conversation.item.added"))["previous_item_id"] == first
-            await client.say()
-            await client.until("response.done")
-            read = asked(model)
-            assert "Do go on." in read and read.index("Do go on.") < read.index(ANSWER)
-            await items.retrieve(item_id="mine")
-            found = (await client.until("conversation.item.retrieved"))["item"]
-            assert found["content"] == [said] and found["role"] == "assistant"
-
-    with served(a_host(model=model)) as running:
-        run(lambda: talk(running))
 
 
 def test_a_text_beside_sound_says_what_to_do_with_it() -> None:

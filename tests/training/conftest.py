@@ -117,7 +117,8 @@ def conv_recipe(recipe: Recipe) -> Recipe:
 @pytest.fixture
 def trains_what_is_told(pieces, monkeypatch):
     """check(stage, recipe, config, under, module, train): two steps at the stage's own learning rates change
-    the tensors that require gradients, all of them and no other; a dry run counts the same.
+    the tensors that require gradients, all of them and no other; a dry run counts the same. Gives their
+    names.
 
     Args: under: how the names of the module's parameters begin in the system.
     """
@@ -126,7 +127,7 @@ def trains_what_is_told(pieces, monkeypatch):
 
     def check(
         stage: str, recipe: Recipe, config: Any, under: str, module: nn.Module, train: Callable[[Any], None]
-    ) -> None:
+    ) -> set[str]:
         before = {name: p.detach().clone() for name, p in module.named_parameters()}
         train(replace(config, schedule=replace(config.schedule, steps=2, warmup=0)))
         after = dict(module.named_parameters())
@@ -141,5 +142,6 @@ def trains_what_is_told(pieces, monkeypatch):
         assert sizes == {part: told[part].parameters for part in sizes}
         assert trained == {part: told[part].trained for part in sizes}
         assert all(told[part].trained == 0 for part in told.keys() - sizes.keys() - {"style"})
+        return moved
 
     return check

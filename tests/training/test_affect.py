@@ -269,7 +269,9 @@ def test_two_steps_move_what_a_dry_run_tells(recipe, cache, pieces, tokenizer, t
         task = AffectTask(student, Speller(pieces), tokenizer, SYSTEM, cache, affects, config)
         train_affect(task, talks, replayed(task), cache, tmp_path / "told", "parts", guard=False)
 
-    trains_what_is_told("affect", recipe, AffectConfig(), "", student, train)
+    moved = trains_what_is_told("affect", recipe, AffectConfig(), "", student, train)
+    names = [name for name, _ in student.named_parameters()]
+    assert moved == {n for n in names if n.startswith(("bridge.", "prefix.")) or "lora_" in n}
 
 
 def test_from_the_same_parts_the_losses_are_the_same(updated, make, talk, cache, tmp_path):

@@ -129,7 +129,8 @@ def test_two_steps_move_the_whole_codec(
         task = CodecTask(module, clips, clips.mean_log_pitch(), config)
         train_codec(task, tmp_path / "out", torch.float32)
 
-    trains_what_is_told("codec", recipe, CodecConfig(), "codec.", module, train)
+    moved = trains_what_is_told("codec", recipe, CodecConfig(), "codec.", module, train)
+    assert moved == {name for name, _ in module.named_parameters()}
 
 
 def test_no_speech_to_train_on_is_refused(clips: CodecClips) -> None:

@@ -141,7 +141,9 @@ def test_two_steps_move_prefix_and_update_and_nothing_else(recipe, tokenizer, tm
         task = CoreTask(listener, tokenizer, SYSTEM, affects, config)
         train_core_update(task, [REPLY, OPEN, TRACE], tmp_path, torch.bfloat16)
 
-    trains_what_is_told("core", recipe, CoreUpdateConfig(), "", listener, train)
+    moved = trains_what_is_told("core", recipe, CoreUpdateConfig(), "", listener, train)
+    names = [name for name, _ in listener.named_parameters()]
+    assert moved == {name for name in names if name.startswith("prefix.") or "lora_" in name}
 
 
 def test_without_dev_samples_no_dev_loss_is_told(task, tmp_path):

@@ -43,7 +43,8 @@ def test_two_steps_move_the_whole_bridge(recipe, spoken, pieces, tmp_path, train
     def train(config):
         train_words(bridge, pieces, cache, config, tmp_path / "out", torch.float32)
 
-    trains_what_is_told("words", recipe, WordsConfig(), "bridge.", bridge, train)
+    moved = trains_what_is_told("words", recipe, WordsConfig(), "bridge.", bridge, train)
+    assert moved == {name for name, _ in bridge.named_parameters()}
 
 
 def test_a_batch_depends_on_seed_and_step_alone(spoken, pieces):
