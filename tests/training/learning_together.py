@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harken.testing import tiny_core
-from harken.training.callbacks import Checkpoints, Metrics
+from harken.training.callbacks import Checkpoints, Evaluate, Metrics, WordsGuard
 from harken.training.loop import Objective, train
 from harken.training.saving import identity
 from harken.training.schedule import Schedule
@@ -44,11 +44,21 @@ def objective(student: Student) -> Objective:
 
 def main(out: str, steps: str, accumulate: str) -> None:
     rates = (("prefix.*", 1e-2), ("core.*q_proj*", 1e-3), ("core.*down_proj*", 1e-3))
-    schedule = Schedule(int(steps), rates, warmup=2, accumulate=int(accumulate), save_every=25)
+    schedule = Schedule(
+        int(steps), rates, warmup=2, accumulate=int(accumulate), evaluate_every=20, save_every=25
+    )
     student = Student()
+    losses_at = objective(student).losses_at
+
+    def measure() -> dict[str, float]:
+        """Stands for words: it reads what is spread over the processes, before training and in it."""
+        prefix = float(student.prefix.weight.abs().sum())
+        return {"wer": float(losses_at(10_000)["loss"]) / 100, "prefix": prefix}
+
+    beside = (Evaluate(measure), WordsGuard(measure), Checkpoints(), Metrics())
     with world() as here:
         whose = identity("together", Schedule(50, rates))
-        train(objective(student), schedule, Path(out), whose, (Checkpoints(), Metrics()), here)
+        train(objective(student), schedule, Path(out), whose, beside, here)
         if here.first:
             torch.save(student.state_dict(), Path(out) / "student.pt")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harken.errors import MissingExtra, TrainingError
@@ -36,15 +35,7 @@ class Evaluate(Callback):
 
     def after(self, run: Training, row: Row) -> None:
         if run.last or run.step % run.schedule.evaluate_every == 0:
-            row |= measured(run, self.measure)
-
-
-def measured(run: Training, measure: Callable[[], dict[str, float]]) -> Row:
-    """What a measurement on dev data gives, in evaluation mode."""
-    run.module.eval()
-    with torch.no_grad(), run.whole(), torch.device(run.world.device):
-        found = measure()
-    return {f"dev_{name}": value for name, value in found.items()}
+            row |= {f"dev_{name}": value for name, value in run.measured(self.measure).items()}
 
 
 class WordsGuard(Callback):
@@ -60,7 +51,7 @@ class WordsGuard(Callback):
         if kept.exists() and run.step:
             self.before = json.loads(kept.read_text())["wer"]
             return
-        self.before = measured(run, self.measure)["dev_wer"]
+        self.before = run.measured(self.measure)["wer"]
         if run.world.first:
             kept.write_text(json.dumps({"wer": self.before}))
 
@@ -90,10 +81,8 @@ class Samples(Callback):
             return
         from harken.audio.io import write
 
-        run.module.eval()
         folder = run.out / "samples"
-        with torch.no_grad(), torch.device(run.world.device):
-            replies = self.replies()
+        replies = run.measured(self.replies)
         folder.mkdir(exist_ok=True)
         lines = [f"{said}\n  -> {text}\n" for said, (text, _, _) in replies]
         (folder / f"{run.step:07d}.txt").write_text("\n".join(lines), "utf-8")

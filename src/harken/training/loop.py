@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,9 @@ from harken.errors import Stopped, TrainingError
 from harken.training import saving
 from harken.training.saving import Identity
 from harken.training.schedule import Schedule, groups, trainable
-from harken.training.world import ALONE, World, gather, shard, whole
+from harken.training.world import ALONE, World, gather, reshard, shard
 
+T = TypeVar("T")
 Losses = Mapping[str, Tensor]
 """Named losses of a batch, and counts of what is in it (`COUNTS`); `loss` is the one that is minimised."""
 COUNTS = ("clips", "tokens", "audio_s")
@@ -66,9 +68,13 @@ class Training:
     def last(self) -> bool:
         return self.step == self.schedule.steps
 
-    def whole(self) -> AbstractContextManager[None]:
-        """Every parameter in one piece, to be read."""
-        return whole(self.spread)
+    def measured(self, measure: Callable[[], T]) -> T:
+        """What a measurement gives in evaluation mode, with every parameter in one piece."""
+        self.module.eval()
+        with torch.no_grad(), torch.device(self.world.device):
+            found: T = self.spread(measure)
+        reshard(self.spread)
+        return found
 
     def save(self) -> None:
         """Keep the run as it is. Raises TrainingError where that cannot be done."""
@@ -106,7 +112,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     rates = trainable(objective.module, schedule.rates)
     objective.module.to(world.device)
-    step = _Step(objective.module, objective.losses_at)
+    step = _Step(objective.module)
     shard(step, world)
     named = {name.removeprefix("module."): p for name, p in step.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(groups(named, rates), betas=(0.9, 0.98), weight_decay=schedule.weight_decay)
@@ -119,7 +125,7 @@ def train(
             begun.append(callback)
         with stopping() as asked:
             while not run.last:
-                row = _step(step, run, objective.rows_at)
+                row = _step(step, run, objective)
                 for callback in callbacks:
                     callback.after(run, row)
                 if world.any(asked()) and not run.last:
@@ -135,17 +141,17 @@ def train(
 
 
 class _Step(nn.Module):
-    """One forward pass over a batch, as a module: what FSDP2 gathers and spreads parameters around."""
+    """Whatever runs the module, as a module: what FSDP2 gathers and spreads parameters around."""
 
-    def __init__(self, module: nn.Module, losses_at: Callable[[int], Losses]) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module, self.losses_at = module, losses_at
+        self.module = module
 
-    def forward(self, number: int) -> dict[str, Tensor]:
-        return dict(self.losses_at(number))
+    def forward(self, work: Callable[[], T]) -> T:
+        return work()
 
 
-def _step(step: _Step, run: Training, rows_at: Callable[[int], Sequence[str]]) -> Row:
+def _step(step: _Step, run: Training, objective: Objective) -> Row:
     """One step of the optimizer; gives its scalars."""
     began, schedule, world = time.perf_counter(), run.schedule, run.world
     run.module.train()
@@ -156,7 +162,7 @@ def _step(step: _Step, run: Training, rows_at: Callable[[int], Sequence[str]]) -
         numbers.append(world.number(run.step, schedule.accumulate, batch))
         torch.manual_seed(schedule.seed * 1_000_003 + numbers[-1])
         with attention(world.device), torch.device(world.device):
-            losses = step(numbers[-1])
+            losses = step(partial(_losses, objective, numbers[-1]))
             (losses["loss"] / schedule.accumulate).backward()
         for name, value in losses.items():
             total[name] = total.get(name, torch.zeros(())) + value.detach().float().cpu()
@@ -164,15 +170,20 @@ def _step(step: _Step, run: Training, rows_at: Callable[[int], Sequence[str]]) -
     norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(total["loss"]))
     if world.any(not finite):
+        names = ", ".join(name for number in numbers for name in objective.rows_at(number))
         raise TrainingError(
             f"step {run.step}: the loss or its gradient is not a number; {_last_saved(run)}",
-            f"look at the rows of its batches, {_names(rows_at, numbers)}; or lower the learning rates",
+            f"look at the rows of its batches, {names}; or lower the learning rates",
         )
     for group in run.optimizer.param_groups:
         group["lr"] = group["peak"] * share
     run.optimizer.step()
     run.step += 1
     return _scalars(run, total, float(norm), time.perf_counter() - began)
+
+
+def _losses(objective: Objective, number: int) -> dict[str, Tensor]:
+    return dict(objective.losses_at(number))
 
 
 def _scalars(run: Training, total: dict[str, Tensor], norm: float, seconds: float) -> Row:
@@ -183,10 +194,6 @@ def _scalars(run: Training, total: dict[str, Tensor], norm: float, seconds: floa
         row[name] = round(value * run.world.size if name in COUNTS else value / batches, 5)
     row |= {f"{name}_per_s": round(row[name] / seconds, 1) for name in ("tokens", "audio_s") if name in row}
     return row | {"norm": round(norm, 4), "seconds": round(seconds, 3)}
-
-
-def _names(rows_at: Callable[[int], Sequence[str]], numbers: list[int]) -> str:
-    return ", ".join(name for number in numbers for name in rows_at(number))
 
 
 def _last_saved(run: Training) -> str:

@@ -120,12 +120,8 @@ def shard(module: nn.Module, world: World) -> None:
     fully_shard(module, mesh=mesh)
 
 
-@contextmanager
-def whole(module: nn.Module) -> Iterator[None]:
-    """Every parameter of a module that `shard` spread, in one piece for a while, to be read."""
-    for part in _spread(module):
-        part.unshard()
-    yield
+def reshard(module: nn.Module) -> None:
+    """Give up what others hold of a module that `shard` spread, after something ran it."""
     for part in _spread(module):
         part.reshard()
 
