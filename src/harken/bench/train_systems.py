@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from harken.bench.train_cost import Sizes, Tally
 from harken.checkpoint import load_text_side, new_prefix
 from harken.dialogue.render import UserTurn, render
-from harken.model.core import Core
-from harken.recipes import Recipe
+from harken.model.core import Core, new_core
+from harken.recipes import Recipe, small
 from harken.training.core_update import CoreTask, CoreUpdateConfig, Listener
 from harken.training.examples import IGNORED, Bins, instruction, target_ids
 from harken.training.loop import Callback, Losses, Objective, Row, Training, attention, autocast, train
@@ -48,20 +48,10 @@ _DEV_SAMPLES = 64
 
 
 def large_text_side(recipe: Recipe) -> tuple[Any, Core]:
-    """The recipe's tokenizer, and a core of Qwen3-0.6B's architecture with random weights."""
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+    """The recipe's tokenizer, and the core of the recipe `small` with random weights."""
+    from transformers import AutoTokenizer
 
-    config = Qwen3Config(
-        vocab_size=151_936,
-        hidden_size=1024,
-        intermediate_size=3072,
-        num_hidden_layers=28,
-        num_attention_heads=16,
-        num_key_value_heads=8,
-        head_dim=128,
-        tie_word_embeddings=True,
-    )
-    return AutoTokenizer.from_pretrained(ensure(recipe.core.weights)), Core(Qwen3ForCausalLM(config), 14)
+    return AutoTokenizer.from_pretrained(ensure(recipe.core.weights)), new_core(small().core)
 
 
 CORES: dict[str, Callable[[Recipe], tuple[Any, Core]]] = {

@@ -43,6 +43,14 @@ def named_recipe(name: str) -> Recipe:
         raise WrongUse(error.message, error.hint) from None
 
 
+def check_system(recipe: str | None, checkpoint: Path | None) -> None:
+    """What `--recipe` and `--checkpoint` ask for. Raises WrongUse for both, and for a recipe there is not."""
+    if recipe and checkpoint:
+        raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
+    if recipe:
+        named_recipe(recipe)
+
+
 def chosen_guard(care: Path | None, no_care: bool) -> Guard | None:
     """What `--care` and `--no-care` ask for. Raises WrongUse."""
     if no_care:

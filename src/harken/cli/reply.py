@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from harken.cli.command import DONE, FAILED, Command, WrongUse, chosen_guard, named_recipe, say, say_error
+from harken.cli.command import DONE, FAILED, Command, WrongUse, check_system, chosen_guard, say, say_error
 from harken.errors import HarkenError, InputError
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ class Reply(Command):
     def run(self) -> int:
         if not self.audio:
             raise WrongUse("no recording is named", "harken reply AUDIO...")
-        if self.recipe and self.checkpoint:
-            raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
-        if self.recipe:
-            named_recipe(self.recipe)
+        check_system(self.recipe, self.checkpoint)
         if self.show and not self.reflect:
             raise WrongUse("--show reflections, and the model is not to reflect", "add --reflect")
         guard = chosen_guard(self.care, self.no_care)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harken.cli.command import DONE, Command, WrongUse, check_counts, chosen_guard, named_recipe, say
+from harken.cli.command import DONE, Command, WrongUse, check_counts, check_system, chosen_guard, say
 
 if TYPE_CHECKING:
     from harken.dialogue.guard import Guard
@@ -43,10 +43,7 @@ class Serve(Command):
     """Let the model answer such turns itself."""
 
     def run(self) -> int:
-        if self.recipe and self.checkpoint:
-            raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
-        if self.recipe:
-            named_recipe(self.recipe)
+        check_system(self.recipe, self.checkpoint)
         if not 0 <= self.port <= 65_535:
             raise WrongUse(f"--port {self.port} is no port", "--port 8998, for example")
         check_counts(

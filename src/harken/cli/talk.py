@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from harken.cli.command import FAILED, Command, WrongUse, chosen_guard, named_recipe, say, say_error
+from harken.cli.command import FAILED, Command, check_system, chosen_guard, say, say_error
 from harken.cli.show import People, Turn
 from harken.dialogue.events import Event
 from harken.errors import HarkenError
@@ -41,10 +41,7 @@ class Talk(Command):
     """Let the model answer such turns itself."""
 
     def run(self) -> int:
-        if self.recipe and self.checkpoint:
-            raise WrongUse("--recipe and --checkpoint were both given", "a checkpoint has its own recipe")
-        if self.recipe:
-            named_recipe(self.recipe)
+        check_system(self.recipe, self.checkpoint)
         guard = chosen_guard(self.care, self.no_care)
         from harken import api
         from harken.serving import talk
