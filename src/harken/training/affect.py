@@ -249,7 +249,8 @@ class AffectTask:
     def length(self, talk: Talk) -> int:
         """Positions that it takes in writing, its thought included; heard it takes about as many."""
         turns = [Sound(t.text, None) if isinstance(t, Spoken) else t for t in talk.turns]
-        return len(self.example(Drawn(talk, tuple(turns), None, self.thought(talk)), {}).labels)
+        with torch.device(self.student.core.embed.weight.device):
+            return len(self.example(Drawn(talk, tuple(turns), None, self.thought(talk)), {}).labels)
 
     def losses(self, chosen: Sequence[Talk], random: np.random.Generator) -> dict[str, Tensor]:
         """Mean cross-entropy of all that is learned, in one forward pass; how many tokens were read."""
