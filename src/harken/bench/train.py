@@ -89,7 +89,8 @@ def measure(work: Work, pace: Pace, turns: int, rate: float, start: Start) -> di
     """
     taught: dict[str, Taught] = {}
     a_step = 0
-    for group in [SYSTEMS] if pace.together else [(system,) for system in SYSTEMS]:
+    groups: list[tuple[str, ...]] = [SYSTEMS] if pace.together else [(system,) for system in SYSTEMS]
+    for group in groups:
         found, a_step = teach(group, work, pace, turns, start, a_step)
         taught |= found
     result: dict[str, Any] = {system: figures(taught[system], rate) for system in SYSTEMS}
@@ -117,8 +118,8 @@ def teach(
     Raises HarkenError where something does not fit into memory.
     """
     pupils: dict[str, Pupil] = {}
+    best: dict[str, int] = {}
     try:
-        best = {}
         for system in steps(group, "sizes of batches"):
             pupils[system] = start(system, work)
             best[system] = fastest(pupils[system], system, pace)
