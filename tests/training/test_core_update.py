@@ -20,7 +20,7 @@ from harken.training.core_update import (
     in_voice,
     train_core_update,
 )
-from harken.training.examples import IGNORED
+from harken.training.examples import IGNORED, example, target_ids
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
 from harken.training.schedule import CORE_UPDATE, Schedule
@@ -93,15 +93,32 @@ def test_without_an_annotated_cause_the_whole_turn_is_named():
 
 
 def test_the_voice_stands_before_the_same_words(task, tokenizer):
-    without, within = task.example(OPEN, None), task.example(OPEN, AFFECTS["sad"][0])
-    assert len(within.inputs) == len(without.inputs) + 2
+    without, _ = task.read([(OPEN, None)])
+    together, batch = task.read([(REPLY, None), (OPEN, AFFECTS["sad"][0]), (OPEN, None)])
+    within, plain = together[1], without[0]
     vectors = task.listener.prefix(AFFECTS["sad"][:1])[0]
-    place = int((within.inputs == vectors[0]).all(-1).nonzero()[0])
-    torch.testing.assert_close(within.inputs[place : place + 2], vectors)
-    words = torch.cat([within.inputs[:place], within.inputs[place + 2 :]])
-    torch.testing.assert_close(words, without.inputs)
-    learned = within.labels[within.labels != IGNORED]
-    assert tokenizer.decode(learned) == "You will be missed.<|im_end|>"
+    place = int((within == vectors[0]).all(-1).nonzero()[0])
+    torch.testing.assert_close(within[place : place + 2], vectors)
+    words = torch.cat([within[:place], within[place + 2 :]])
+    torch.testing.assert_close(words[: len(plain)], plain)
+    torch.testing.assert_close(together[2, : len(plain)], plain)
+    of_row = batch.learned // together.shape[1] == 1
+    assert tokenizer.decode(batch.targets[of_row]) == "You will be missed.<|im_end|>"
+    sum_of_row = together[1].sum()
+    assert torch.autograd.grad(sum_of_row, task.listener.prefix.project.bias)[0].eq(1).all()
+
+
+def test_what_is_read_in_writing_is_what_speech_is_read_into(task, tokenizer):
+    """The stages that hear build samples one by one."""
+    core, vectors = task.listener.core, task.listener.prefix(AFFECTS["sad"][:1])[0]
+    words = core.embed(torch.tensor(tokenizer.encode(OPEN.said, add_special_tokens=False)))
+    for sample, affect in ((REPLY, None), (TRACE, None), (OPEN, AFFECTS["sad"][0])):
+        content = sample.said if affect is None else torch.cat([vectors, words])
+        alone = example(core, tokenizer, SYSTEM, sample, content, target_ids(sample, tokenizer))
+        inputs, batch = task.read([(sample, affect)])
+        torch.testing.assert_close(inputs[0], alone.inputs)
+        assert torch.equal(batch.learned, (alone.labels != IGNORED).nonzero()[:, 0])
+        assert torch.equal(batch.targets, alone.labels[batch.learned])
 
 
 def test_a_batch_costs_what_its_samples_cost(task):
@@ -110,7 +127,7 @@ def test_a_batch_costs_what_its_samples_cost(task):
     with torch.no_grad():
         together = task.loss([REPLY, TRACE], random)
         alone = [task.loss([sample], random) for sample in (REPLY, TRACE)]
-    counts = [int((task.example(s, None).labels != IGNORED).sum()) for s in (REPLY, TRACE)]
+    counts = [len(task.read([(sample, None)])[1].targets) for sample in (REPLY, TRACE)]
     expected = sum(n * x for n, x in zip(counts, alone, strict=True)) / sum(counts)
     torch.testing.assert_close(together, expected, atol=1e-4, rtol=1e-4)
 

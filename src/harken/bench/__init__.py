@@ -53,25 +53,19 @@ def run(
         raise InputError(f"{runs} runs measure nothing", "choose 1 or more")
     if name == "data":
         return _data(ask, runs, json)
-    from harken.bench import cold, judging, latency, turns
     from harken.bench.result import print_result
 
-    match name:
-        case "latency":
-            result = latency.bench_latency(recipe, checkpoint, runs, data, voice, alone)
-        case "cold":
-            result = cold.bench_cold(recipe, checkpoint, runs)
-        case "turns":
-            result = turns.bench_turns(recipe, checkpoint, runs)
-        case "judging":
-            result = judging.bench_judging()
-        case _:
-            result = _apart(name, recipe, checkpoint, runs, core, what, seconds)
+    if name == "latency":
+        from harken.bench.latency import bench_latency
+
+        result = bench_latency(recipe, checkpoint, runs, data, voice, alone)
+    else:
+        result = _measured(name, recipe, checkpoint, runs, core, what, seconds)
     print_result(result, json)
     return result
 
 
-def _apart(
+def _measured(
     name: str,
     recipe: Recipe,
     checkpoint: Path | None,
@@ -80,7 +74,19 @@ def _apart(
     what: What,
     seconds: float | None,
 ) -> dict[str, Any]:
-    """Of training and serving, which need packages of their own."""
+    """By one bench, which needs what it imports and nothing of the others'."""
+    if name == "cold":
+        from harken.bench.cold import bench_cold
+
+        return bench_cold(recipe, checkpoint, runs)
+    if name == "turns":
+        from harken.bench.turns import bench_turns
+
+        return bench_turns(recipe, checkpoint, runs)
+    if name == "judging":
+        from harken.bench.judging import bench_judging
+
+        return bench_judging()
     if name == "train":
         from harken.bench.train import bench_train
 

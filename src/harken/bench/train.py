@@ -1,13 +1,14 @@
 """How fast the stages learn, beside the transformers `Trainer` on the same model, data and machine.
 
 Tokens that are not padding, a second. Each system is first tried at a few sizes of batches, a step always
-being as many samples; then each goes on at its best, in turns, a turn lasting for as many tokens. At the end
-each is asked for its loss on the same dev samples. The core's low-rank update is trained, on written samples.
+being as many samples; then each begins anew at its best, in turns, a turn lasting for as many tokens. At the
+end each is asked for its loss on the same dev samples. The core's low-rank update is trained, on written
+samples. On a GPU one system trains after another: its memory does not hold them all, and nothing disturbs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,13 +25,25 @@ from harken.evaluation.report import hardware
 from harken.recipes import Recipe
 
 TURNS = 5
-STEPS_A_TURN = 2
-SAMPLES_A_STEP = {"cpu": 32, "cuda": 256}
 ACCUMULATE = (1, 2, 4)
 """Batches a step that are tried."""
-TRIED_STEPS = 2
-"""Of each size, after one that warms up."""
 
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is done on a device."""
+
+    samples_a_step: int
+    warmup: int
+    """Steps before anything counts."""
+    tried_steps: int
+    """Of each size."""
+    steps_a_turn: int
+    together: bool
+    """All systems take turns."""
+
+
+PACES = {"cpu": Pace(32, 1, 2, 2, together=True), "cuda": Pace(256, 3, 4, 5, together=False)}
 Start = Callable[[str, Work], Pupil]
 
 
@@ -47,75 +60,123 @@ class Lap:
         return self.tokens / self.seconds
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What one system did."""
+
+    accumulate: int
+    laps: list[Lap]
+    account: Account
+
+
 def bench_train(recipe: Recipe, core: str = "recipe", runs: int | None = None) -> dict[str, Any]:
     """Measure `runs` turns of each system. Args: core: of CORES. Raises HarkenError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    work = Work(partial(CORES[core], recipe), recipe, SAMPLES_A_STEP[device.type])
+    pace = PACES[device.type]
+    work = Work(partial(CORES[core], recipe), recipe, pace.samples_a_step)
     return {
         "bench": "train", "recipe": recipe.name, "core": core, "hardware": hardware(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "task": f"the core's low-rank update, {work.samples_a_step} written samples a step, bfloat16",
-        **measure(work, runs or TURNS, matrix_rate(device), Pupil),
+        **measure(work, pace, runs or TURNS, matrix_rate(device), Pupil),
     }  # fmt: skip
 
 
-def measure(work: Work, turns: int, rate: float, start: Start) -> dict[str, Any]:
-    """The figures of each system, and Harken's tokens a second over the others', turn by turn."""
-    best = {system: fastest(system, work, start) for system in steps(SYSTEMS, "sizes of batches")}
+def measure(work: Work, pace: Pace, turns: int, rate: float, start: Start) -> dict[str, Any]:
+    """The figures of each system, and Harken's tokens a second over the others', turn by turn.
+
+    Raises HarkenError where something does not fit into memory.
+    """
+    taught: dict[str, Taught] = {}
+    a_step = 0
+    groups: list[tuple[str, ...]] = [SYSTEMS] if pace.together else [(system,) for system in SYSTEMS]
+    for group in groups:
+        found, a_step = teach(group, work, pace, turns, start, a_step)
+        taught |= found
+    result: dict[str, Any] = {system: figures(taught[system], rate) for system in SYSTEMS}
+    result["harken_over"] = {
+        system: spread(
+            [a.tokens_per_s / b.tokens_per_s for a, b in zip(taught[HARKEN].laps, each.laps, strict=True)]
+        )
+        for system, each in taught.items()
+        if system != HARKEN
+    }
+    account = taught[HARKEN].account
+    if pace.together:  # the host's allocator keeps what is freed
+        account = tight(replace(work, accumulate=taught[HARKEN].accumulate), pace, start)
+    result["memory_of_harken"] = memory(account)
+    return result | {"matrix_rate_gflops": round(rate / 1e9, 1)}
+
+
+def teach(
+    group: Sequence[str], work: Work, pace: Pace, turns: int, start: Start, a_step: int
+) -> tuple[dict[str, Taught], int]:
+    """Systems that train beside one another; and the tokens that count as a step in the length of a turn.
+
+    Args: a_step: these tokens, where others had turns before; else 0.
+
+    Raises HarkenError where something does not fit into memory.
+    """
     pupils: dict[str, Pupil] = {}
+    best: dict[str, int] = {}
     try:
-        for system in SYSTEMS:
-            pupils[system] = start(system, best[system])
-        laps = in_turns(pupils, turns)
+        for system in steps(group, "sizes of batches"):
+            pupils[system] = start(system, work)
+            best[system] = fastest(pupils[system], system, pace)
+        laps, a_step = in_turns(pupils, pace, turns, a_step)
         accounts = {system: pupil.account() for system, pupil in pupils.items()}
+    except TooLarge:
+        raise HarkenError(f"{' or '.join(group)} outgrew memory", "choose a smaller core") from None
     finally:
         for pupil in pupils.values():
             pupil.close()
-    found: dict[str, Any] = {
-        system: figures(best[system], laps[system], accounts[system], rate) for system in SYSTEMS
-    }
-    found["harken_over"] = {
-        system: spread([a.tokens_per_s / b.tokens_per_s for a, b in zip(laps[HARKEN], theirs, strict=True)])
-        for system, theirs in laps.items()
-        if system != HARKEN
-    }
-    found["memory_of_harken"] = memory(best[HARKEN], start)
-    return found | {"matrix_rate_gflops": round(rate / 1e9, 1)}
+    return {system: Taught(best[system], laps[system], accounts[system]) for system in group}, a_step
 
 
-def fastest(system: str, work: Work, start: Start) -> Work:
-    """The work in batches of the size at which it goes fastest. Raises HarkenError where none fits."""
-    tried: dict[float, Work] = {}
+def fastest(pupil: Pupil, system: str, pace: Pace) -> int:
+    """Let a pupil begin with as many batches a step as it goes fastest with.
+
+    Raises HarkenError where none fits into memory.
+    """
+    tried: dict[float, int] = {}
     for accumulate in ACCUMULATE:
-        sized = replace(work, accumulate=accumulate)
         try:
-            pupil = start(system, sized)
-            try:
-                warm = pupil.step()
-                found, _ = lap(pupil, warm, warm.tokens + TRIED_STEPS * warm.tokens)
-            finally:
-                pupil.close()
+            pupil.begin(accumulate)
+            warm = warmed(pupil, pace)
+            found, _ = lap(pupil, warm, warm.tokens + pace.tried_steps * warm.tokens // pace.warmup)
         except TooLarge:
             continue
-        tried[found.tokens_per_s] = sized
+        tried[found.tokens_per_s] = accumulate
     if not tried:
         raise HarkenError(f"no batch of {system} fits into memory", "choose a smaller core")
-    return tried[max(tried)]
+    best = tried[max(tried)]
+    pupil.begin(best)
+    return best
 
 
-def in_turns(pupils: Mapping[str, Pupil], turns: int) -> dict[str, list[Lap]]:
-    """System -> its turns. After each all have read as many tokens, but for a step; the first step of each
-    warms up.
+def warmed(pupil: Pupil, pace: Pace) -> Step:
+    """Where a pupil stands after steps that do not count."""
+    for _ in range(pace.warmup):
+        step = pupil.step()
+    return step
+
+
+def in_turns(
+    pupils: Mapping[str, Pupil], pace: Pace, turns: int, a_step: int
+) -> tuple[dict[str, list[Lap]], int]:
+    """System -> its turns; and the tokens that count as a step: after each turn all have read as many, but
+    for a step.
     """
-    now = {system: pupil.step() for system, pupil in pupils.items()}
-    first = max(step.tokens for step in now.values())
+    now = {system: warmed(pupil, pace) for system, pupil in pupils.items()}
+    a_step = a_step or max(step.tokens for step in now.values()) // pace.warmup
     laps: dict[str, list[Lap]] = {system: [] for system in pupils}
     for turn in steps(range(1, turns + 1), "turns"):
         order = list(pupils)
         for system in order[turn % len(order) :] + order[: turn % len(order)]:
-            found, now[system] = lap(pupils[system], now[system], first * (1 + turn * STEPS_A_TURN))
+            goal = a_step * (pace.warmup + turn * pace.steps_a_turn)
+            found, now[system] = lap(pupils[system], now[system], goal)
             laps[system].append(found)
-    return laps
+    return laps, a_step
 
 
 def lap(pupil: Pupil, begin: Step, goal: int) -> tuple[Lap, Step]:
@@ -127,35 +188,43 @@ def lap(pupil: Pupil, begin: Step, goal: int) -> tuple[Lap, Step]:
     return Lap(end.tokens - begin.tokens, end.padded - begin.padded, seconds), end
 
 
-def figures(work: Work, laps: list[Lap], account: Account, rate: float) -> dict[str, Any]:
+def figures(taught: Taught, rate: float) -> dict[str, Any]:
     """Of one system. Args: rate: floating-point operations a second in products of matrices."""
-    speed = spread([lap.tokens_per_s for lap in laps])
+    laps, account = taught.laps, taught.account
     tokens, padded = sum(lap.tokens for lap in laps), sum(lap.padded for lap in laps)
-    peak = account.peak_bytes
     per_s = tokens / sum(lap.seconds for lap in laps)
     return {
-        "batches_a_step": work.accumulate,
-        "tokens_per_s": speed,
+        "batches_a_step": taught.accumulate,
+        "tokens_per_s": spread([lap.tokens_per_s for lap in laps]),
         "padding": round(1 - tokens / padded, 4),
         "flop_utilisation": round(per_s * account.flops_a_token / rate, 4),
         "tokens": account.tokens,
         "dev_loss": round(account.loss, 4),
-        "peak_gb": None if peak is None else round(peak / 1e9, 3),
+        "peak_gb": _gb(account.peak_bytes),
     }
 
 
-def memory(work: Work, start: Start) -> dict[str, float | None]:
-    """What a few steps need at most, against the formula (`harken.bench.train_cost.peak_bytes`)."""
+def tight(work: Work, pace: Pace, start: Start) -> Account:
+    """Of a few steps of Harken in a process that gives back what is freed."""
     pupil = start(HARKEN, replace(work, tight=True))
     try:
-        for _ in range(1 + TRIED_STEPS):
+        pupil.begin(work.accumulate)
+        for _ in range(pace.warmup + pace.tried_steps):
             pupil.step()
-        account = pupil.account()
+        return pupil.account()
     finally:
         pupil.close()
+
+
+def memory(account: Account) -> dict[str, float | None]:
+    """What was needed at most, against the formula (`harken.bench.train_cost.peak_bytes`)."""
     peak, predicted = account.peak_bytes, account.predicted_bytes
     return {
-        "peak_gb": None if peak is None else round(peak / 1e9, 3),
-        "predicted_peak_gb": round(predicted / 1e9, 3),
+        "peak_gb": _gb(peak),
+        "predicted_peak_gb": _gb(predicted),
         "predicted_over_peak": None if peak is None else round(predicted / peak, 3),
     }
+
+
+def _gb(count: int | None) -> float | None:
+    return None if count is None else round(count / 1e9, 3)

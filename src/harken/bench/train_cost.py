@@ -88,9 +88,9 @@ class Tally:
         self.squares += sum(length**2 for length in lengths)
         self.shapes.add(shape)
 
-    def peak_bytes(self, sizes: Sizes, fused: bool) -> int:
+    def peak_bytes(self, sizes: Sizes, compiled: bool) -> int:
         """Of the batch that needs most."""
-        return max(peak_bytes(sizes, shape, fused) for shape in self.shapes)
+        return max(peak_bytes(sizes, shape, compiled) for shape in self.shapes)
 
     def flops_a_token(self, sizes: Sizes) -> float:
         """On average."""
@@ -98,44 +98,58 @@ class Tally:
         return flops(sizes, self.tokens, self.learned, length) / self.tokens
 
 
-def peak_bytes(sizes: Sizes, shape: Shape, fused: bool) -> int:
+def peak_bytes(sizes: Sizes, shape: Shape, compiled: bool) -> int:
     """What a step holds at most: as backward begins, when every activation is still there.
 
     - Frozen weights, 2 bytes each. The update, its gradients and two moments in float32, and its copy in
       bfloat16 that autocast keeps: 4 + 4 + 8 + 2 bytes a parameter.
-    - Activations (`saved_bytes`): frozen weights need no inputs for a gradient of theirs, the update does.
+    - Activations: frozen weights need no inputs for a gradient of theirs, the update does.
     - The loss: float32 log-probabilities, the gradient that meets them and the one that leaves, 3 x 4 bytes
       for each learned position and token of the vocabulary. Other positions have no logits.
 
-    Args: fused: attention by one kernel that keeps no probabilities, as on a GPU; otherwise plain products.
+    Args: compiled: layers are one program (`harken.training.compiled`), as on a GPU.
     """
     held = HALF * sizes.frozen + (3 * FULL + FULL + HALF) * sizes.trained
-    return held + saved_bytes(sizes, shape, fused) + 3 * FULL * shape.learned * sizes.vocabulary
+    a_position = compiled_bytes(sizes) if compiled else plain_bytes(sizes, shape.positions)
+    saved = sizes.layers * shape.rows * shape.positions * a_position
+    return held + saved + 3 * FULL * shape.learned * sizes.vocabulary
 
 
-def saved_bytes(sizes: Sizes, shape: Shape, fused: bool) -> int:
-    """Activations that B x T positions leave for the backward pass, in all L layers. A position in a layer:
+def plain_bytes(sizes: Sizes, positions: int) -> int:
+    """What a position leaves in a layer for the backward pass, in rows of so many (T):
 
     - two norms: the float32 input (4D) and its scale (4), and what comes out (2D), which q, k, v and gate, up
       share; with normalised heads two more, over (H + G) C numbers;
     - attention by plain products, in float32: q, k and v once keys are repeated for all heads (3 x 4HC), and
-      probabilities (4HT); fused: q, k, v (3 x 2HC), the logarithm of a sum for each head (4H), and the mask
-      (2T). What comes out (2HC), which o reads;
+      probabilities (4HT). What comes out (2HC), which o reads;
     - the feed-forward part: gate, its SiLU, up and their product (4 x 2I);
     - what the seven small matrices pass on to each other (7 x 2R).
     """
-    d, hc, t = sizes.width, sizes.heads * sizes.head, shape.positions
+    d, hc = sizes.width, sizes.heads * sizes.head
     norms = 2 * (FULL * d + FULL + HALF * d)
     if sizes.head_norms:
         heads = sizes.heads + sizes.kv_heads
         norms += FULL * heads * sizes.head + FULL * heads
-    if fused:
-        attention = 3 * HALF * hc + FULL * sizes.heads + HALF * t
-    else:
-        attention = 3 * FULL * hc + FULL * sizes.heads * t
-    feed_forward = 4 * HALF * sizes.inner
-    a_position = norms + attention + HALF * hc + feed_forward + 7 * HALF * sizes.rank
-    return sizes.layers * shape.rows * t * a_position
+    attention = 3 * FULL * hc + FULL * sizes.heads * positions + HALF * hc
+    return norms + attention + 4 * HALF * sizes.inner + 7 * HALF * sizes.rank
+
+
+def compiled_bytes(sizes: Sizes) -> int:
+    """What a position leaves in a compiled layer, which computes again what costs no product:
+
+    - two norms: what comes in and what goes out, in bfloat16 (2 x 2D), and the scale (4);
+    - attention by one kernel that keeps no probabilities: q (2HC), k and v (2 x 2GC), the logarithm of a sum
+      for each head (4H), and what comes out (2HC); with normalised heads also q and k before it (2 (H + G) C)
+      and their scales (4 (H + G));
+    - the feed-forward part: gate, up, and the product with the SiLU (3 x 2I);
+    - what the seven small matrices pass on to each other (7 x 2R).
+    """
+    hc, gc = sizes.heads * sizes.head, sizes.kv_heads * sizes.head
+    norms = 2 * (2 * HALF * sizes.width + FULL)
+    attention = HALF * (hc + 2 * gc) + FULL * sizes.heads + HALF * hc
+    if sizes.head_norms:
+        attention += HALF * (hc + gc) + FULL * (sizes.heads + sizes.kv_heads)
+    return norms + attention + 3 * HALF * sizes.inner + 7 * HALF * sizes.rank
 
 
 def flops(sizes: Sizes, tokens: int, learned: int, length: float) -> float:
@@ -154,14 +168,24 @@ def flops(sizes: Sizes, tokens: int, learned: int, length: float) -> float:
 
 
 def matrix_rate(device: torch.device, side: int | None = None, times: int = 5) -> float:
-    """Floating-point operations a second in products of square bfloat16 matrices, the best of a few times."""
-    side = side or (8192 if device.type == "cuda" else 2048)
+    """Floating-point operations a second in products of square bfloat16 matrices of random numbers, the best
+    of a few times; on a GPU ten products a time, so that none waits for the host.
+    """
+    side, products = (8192, 10) if device.type == "cuda" else (side or 2048, 1)
     left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    out = torch.empty_like(left)
     best = float("inf")
     for _ in range(times + 1):  # the first one warms up
+        wait_for(device)
         begun = perf_counter()
-        _ = left @ right
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, perf_counter() - begun)
+        for _ in range(products):
+            torch.matmul(left, right, out=out)
+        wait_for(device)
+        best = min(best, (perf_counter() - begun) / products)
     return 2 * side**3 / best
+
+
+def wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was given: before a look at the clock."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

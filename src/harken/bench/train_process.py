@@ -7,6 +7,7 @@ each is its own. Time runs from the moment a step is asked for to the moment it 
 from __future__ import annotations
 
 import ctypes
+import gc
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 
+from harken.bench.train_cost import wait_for
 from harken.bench.train_systems import Lesson, Work, run
 from harken.errors import HarkenError
 from harken.training.world import world
@@ -26,6 +28,7 @@ from harken.training.world import world
 _KILLED = -9
 _MMAP_THRESHOLD = -3  # of mallopt(3)
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_READY, _STEP, _ACCOUNT = "ready", "step", "account"
 
 
 class TooLarge(Exception):
@@ -62,20 +65,22 @@ class Pupil:
 
     def __init__(self, system: str, work: Work) -> None:
         """Raises TooLarge or HarkenError where it cannot begin."""
-        context = get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=serve, args=(system, work, there), daemon=True)
-        self._process.start()
-        there.close()
-        self._receive()
+        self._system, self._work = system, work
+        self._open()
+
+    def begin(self, accumulate: int) -> None:
+        """Start from nothing, a step in so many batches. Raises TooLarge where not even that fits."""
+        if not self._process.is_alive():
+            self._open()
+        self._ask(accumulate)
 
     def step(self) -> Step:
-        """Do one more. Raises TooLarge."""
-        found: Step = self._ask("step")
+        """Do one more. Raises TooLarge; then it has to begin again."""
+        found: Step = self._ask(_STEP)
         return found
 
     def account(self) -> Account:
-        found: Account = self._ask("account")
+        found: Account = self._ask(_ACCOUNT)
         return found
 
     def close(self) -> None:
@@ -83,7 +88,15 @@ class Pupil:
         self._here.close()
         self._process.join()
 
-    def _ask(self, what: str) -> Any:
+    def _open(self) -> None:
+        context = get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=serve, args=(self._system, self._work, there), daemon=True)
+        self._process.start()
+        there.close()
+        self._receive()
+
+    def _ask(self, what: str | int) -> Any:
         self._here.send(what)
         return self._receive()
 
@@ -97,7 +110,6 @@ class Pupil:
             code = self._process.exitcode
             raise HarkenError(f"the training's process ended with {code}", "its output says why") from None
         if isinstance(answer, Exception):
-            self._process.join()
             raise answer
         return answer
 
@@ -110,54 +122,79 @@ def serve(system: str, work: Work, parent: Connection) -> None:
     with suppress(ImportError):  # `Lesson` says what is missing
         import_module("peft")
         import_module("transformers.trainer")
-    with world() as here, TemporaryDirectory() as folder:
+    with world() as here, TemporaryDirectory() as folder, suppress(EOFError):  # it hung up
         try:
             meter = _Meter(here.device, work.tight)
-            lesson = Lesson(work, here)
-            meter.forget()
-            parent.send("ready")
-            teaching = _Teaching(lesson, meter, parent)
-            teaching.wait()
-            run(system, lesson, Path(folder), teaching.after)
-        except EOFError:  # it hung up
-            return
-        except torch.OutOfMemoryError:
-            parent.send(TooLarge())
+            teaching = _Teaching(system, Lesson(work, here), meter, parent)
+            parent.send(_READY)
+            teaching.go_on(Path(folder))
         except HarkenError as error:
             parent.send(HarkenError(error.message, error.hint))  # others cannot be sent
+
+
+class _Begin(Exception):
+    """To start from nothing is what was asked for."""
+
+    def __init__(self, accumulate: int) -> None:
+        super().__init__()
+        self.accumulate = accumulate
 
 
 class _Teaching:
     """The training's side of the talk."""
 
-    def __init__(self, lesson: Lesson, meter: _Meter, parent: Connection) -> None:
-        self._lesson, self._meter, self._parent = lesson, meter, parent
+    def __init__(self, system: str, lesson: Lesson, meter: _Meter, parent: Connection) -> None:
+        self._system, self._lesson, self._meter, self._parent = system, lesson, meter, parent
         self._begun = perf_counter()
 
+    def go_on(self, folder: Path) -> None:
+        """Train, from nothing as often as that is asked for, until all steps of one training are done.
+
+        Raises EOFError where nobody asks any more.
+        """
+        accumulate: int | None = None
+        while True:
+            if accumulate is not None:  # out of the handlers, whose exceptions hold what was trained before
+                self._lesson.begin(accumulate)
+                gc.collect()
+                self._meter.forget()
+                self._parent.send(_READY)
+            try:
+                self.wait()
+                run(self._system, self._lesson, folder, self.after)
+                return
+            except _Begin as asked:
+                accumulate = asked.accumulate
+            except torch.OutOfMemoryError:
+                accumulate = None
+                self._parent.send(TooLarge())
+
     def wait(self) -> None:
-        """Until a step is asked for. Raises EOFError where nobody will."""
-        while self._parent.recv() != "step":
+        """Until a step is asked for. Raises _Begin; EOFError where nobody will ask."""
+        while (asked := self._parent.recv()) != _STEP:
+            if asked != _ACCOUNT:
+                raise _Begin(asked)
             self._parent.send(self._account())
         self._begun = perf_counter()
 
     def after(self) -> None:
         """A step is done."""
-        self._meter.wait_for_device()
+        wait_for(self._lesson.world.device)
         seconds = perf_counter() - self._begun
         self._parent.send(Step(self._lesson.tally.tokens, self._lesson.tally.padded, seconds))
         self.wait()
 
     def _account(self) -> Account:
-        lesson, device = self._lesson, self._lesson.world.device
+        lesson = self._lesson
         peak = self._meter.peak_bytes()  # before dev samples are read
-        fused = device.type == "cuda"
         tally, sizes = lesson.tally, lesson.sizes
-        predicted, flops = tally.peak_bytes(sizes, fused), tally.flops_a_token(sizes)
+        compiled = lesson.world.device.type == "cuda"
+        predicted, flops = tally.peak_bytes(sizes, compiled), tally.flops_a_token(sizes)
         return Account(tally.tokens, lesson.held_out(), predicted, peak, flops)
 
 
 class _Meter:
-    """What this process holds at most, beyond what it holds now."""
+    """What this process holds at most, beyond what it holds now; on a GPU what it holds there."""
 
     def __init__(self, device: torch.device, tight: bool) -> None:
         if tight and hasattr(libc := ctypes.CDLL(None), "mallopt"):
@@ -168,7 +205,10 @@ class _Meter:
 
     def forget(self) -> None:
         """Count from here on: reading weights holds them twice for a moment."""
-        if _CLEAR.exists():
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self._device)
+        elif _CLEAR.exists():
             _CLEAR.write_text("5")  # as proc(5) has it: the peak becomes what is held now
             self._since = True
 
@@ -176,10 +216,6 @@ class _Meter:
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
         return _status_bytes("VmHWM") - self._before if self._since else None
-
-    def wait_for_device(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
 
 
 def _status_bytes(name: str) -> int:

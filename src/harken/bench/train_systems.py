@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,16 @@ from torch.nn import functional as F
 
 from harken.bench.train_cost import Sizes, Tally
 from harken.checkpoint import load_text_side, new_prefix
-from harken.dialogue.render import UserTurn, render
 from harken.model.core import Core, new_core
 from harken.recipes import Recipe, small
+from harken.training.compiled import compile_layers
 from harken.training.core_update import CoreTask, CoreUpdateConfig, Listener
-from harken.training.examples import IGNORED, Bins, instruction, target_ids
+from harken.training.examples import IGNORED, Bins
 from harken.training.loop import Callback, Losses, Objective, Row, Training, attention, autocast, train
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample, listening_dialogues, listening_samples
 from harken.training.saving import identity
-from harken.training.schedule import CORE_UPDATE, Schedule, groups, trainable
+from harken.training.schedule import CORE_UPDATE, Schedule, adamw, trainable
 from harken.training.world import World
 from harken.weights.store import ensure
 
@@ -48,10 +47,15 @@ _DEV_SAMPLES = 64
 
 
 def large_text_side(recipe: Recipe) -> tuple[Any, Core]:
-    """The recipe's tokenizer, and the core of the recipe `small` with random weights."""
+    """The recipe's tokenizer, and the core of the recipe `small` with random weights, drawn on a GPU if there
+    is one: there it takes no time.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(ensure(recipe.core.weights)), new_core(small().core)
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        core = new_core(small().core)
+    return AutoTokenizer.from_pretrained(ensure(recipe.core.weights)), core
 
 
 CORES: dict[str, Callable[[Recipe], tuple[Any, Core]]] = {
@@ -81,7 +85,7 @@ class Work:
 
 
 class Lesson:
-    """The work, opened: a core with a new update, samples, and what was read of them."""
+    """The work, opened: a core with a new update, samples, and what was read of them since it began."""
 
     def __init__(self, work: Work, world: World) -> None:
         self.work, self.world = work, world
@@ -90,6 +94,8 @@ class Lesson:
         prefix = new_prefix(work.recipe, core, _AFFECT_WIDTH)
         core.to(_PRECISION)
         add_low_rank(core, work.recipe.core.low_rank)
+        compile_layers(core, world)
+        self._new = {name: p.detach().clone() for name, p in core.named_parameters() if p.requires_grad}
         self.sizes = Sizes.of(core, work.recipe.core.low_rank)
         self.task = CoreTask(
             Listener(prefix, core), self.tokenizer, work.recipe.system, {}, CoreUpdateConfig()
@@ -105,16 +111,23 @@ class Lesson:
     def core(self) -> Core:
         return self.task.listener.core
 
+    def begin(self, accumulate: int) -> None:
+        """Make the update new again, and forget what was read. Args: accumulate: of the work from now on."""
+        self.work, self.tally = replace(self.work, accumulate=accumulate), Tally()
+        with torch.no_grad():
+            for name, parameter in self.core.named_parameters():
+                if name in self._new:
+                    parameter.copy_(self._new[name])
+                    parameter.grad = None
+
     def row(self, sample: Sample) -> Ids:
         """What `CoreTask` makes of a sample: `labels` say what each position should predict next."""
-        turns = [*sample.history, UserTurn(sample.said, instruction(sample.task))]
-        prompt = chain.from_iterable(render(turns, self.tokenizer, self.task.system))
-        ids = [*prompt, *target_ids(sample, self.tokenizer)]
-        return {"input_ids": ids, "labels": self.task.example(sample, None).labels.tolist()}
+        spelled = self.task.spelled(sample, voiced=False)
+        return {"input_ids": spelled.ids, "labels": spelled.labels}
 
     def read(self, rows: Sequence[Ids]) -> None:
         """Take down that a batch of them was read."""
-        learned = sum(label != IGNORED for row in rows for label in row["labels"])
+        learned = sum(len(row["labels"]) - row["labels"].count(IGNORED) for row in rows)
         self.tally.add([len(row["labels"]) for row in rows], learned)
 
     def held_out(self) -> float:
@@ -175,11 +188,15 @@ class _Taught(nn.Module):
         self.core, self._before = core, before
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """(B, T) each; labels say what each position should predict next."""
+        """(B, T) each; labels say what each position should predict next. Rows end in padding, which nothing
+        before it attends to, so that the mask is not needed.
+        """
         self._before()
-        learned = labels != IGNORED
-        hidden = self.core(self.core.embed(input_ids), valid=attention_mask.bool()).hidden[learned]
-        return {"loss": F.cross_entropy(self.core.logits(hidden).float(), labels[learned])}
+        labels = labels.flatten()
+        learned = (labels != IGNORED).nonzero()[:, 0]  # (M,)
+        hidden = self.core(self.core.embed(input_ids)).hidden.flatten(0, 1)  # (B * T, D)
+        logits = self.core.logits(hidden.index_select(0, learned)).float()
+        return {"loss": F.cross_entropy(logits, labels[learned])}
 
 
 def _trainer(lesson: Lesson, out: Path, after: AfterStep, strategy: str) -> None:
@@ -201,9 +218,7 @@ def _trainer(lesson: Lesson, out: Path, after: AfterStep, strategy: str) -> None
 
     model = _Taught(lesson.core, lambda: lesson.read(collated.popleft())).to(device)
     rates = trainable(model, schedule.rates)
-    optimizer = torch.optim.AdamW(
-        groups(dict(model.named_parameters()), rates), betas=(0.9, 0.98), weight_decay=schedule.weight_decay
-    )
+    optimizer = adamw(dict(model.named_parameters()), rates, schedule, device)
     arguments = TrainingArguments(
         str(out),
         max_steps=schedule.steps,

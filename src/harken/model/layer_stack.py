@@ -84,6 +84,7 @@ class StackState:
 
 
 Quick = Callable[[Tensor, tuple[Tensor, Tensor], StackState, Tensor | None], Tensor]
+Learn = Callable[[nn.Module, Tensor, Tensor | None, Tensor, tuple[Tensor, Tensor]], Tensor]
 
 
 class LayerStack(nn.Module):
@@ -95,6 +96,8 @@ class LayerStack(nn.Module):
         self.rotary = rotary
         self.quick: list[Quick] | None = None
         """The layers again, for one token of one row without gradients (`harken.model.quick_layer`)."""
+        self.learn: Learn | None = None
+        """Any of the layers again, for a batch from the start with gradients (`harken.training.compiled`)."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """As of any module, but that the frequencies of positions stay float32: in half precision they would
@@ -121,16 +124,22 @@ class LayerStack(nn.Module):
             key_bias: (S,) what is added to the attention logits of each position, for all rows alike.
 
         Returns:
-            hidden (B, T, D) after the last layer, and the state that now holds S + T positions.
+            hidden (B, T, D) after the last layer, and the state that now holds S + T positions; no keys and
+            values of what `learn` read.
         """
         state = StackState() if state is None else state.fork()
-        past = state.length
+        past, whole = state.length, valid is None and state.valid is None
         if valid is None:
             valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
         state.valid = valid if state.valid is None else torch.cat([state.valid, valid], dim=1)  # (B, S)
         positions = (state.valid.cumsum(1) - 1).clamp(min=0)[:, past:]  # (B, T)
-        mask = attention_mask(state.valid, past)
         rope = self.rotary(hidden, position_ids=positions)
+        if self.learn and self.training and torch.is_grad_enabled() and past == 0 and key_bias is None:
+            seen = None if whole else attention_mask(state.valid, past)  # without a mask layers are causal
+            for layer in self.layers:
+                hidden = self.learn(layer, hidden, seen, positions, rope)
+            return hidden, state
+        mask = attention_mask(state.valid, past)
         key_bias = None if key_bias is None else key_bias.to(hidden)
         if self.quick and mask is None and len(hidden) == 1 and not torch.is_grad_enabled():
             row, turn = hidden[0], (rope[0][0], rope[1][0])

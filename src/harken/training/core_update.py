@@ -10,6 +10,7 @@ Trained: the affect prefix, and the core's low-rank update.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from harken.errors import DataError
 from harken.model.core import Core
 from harken.model.listen import AffectPrefix
 from harken.training.callbacks import usual
-from harken.training.examples import IGNORED, Bins, Example, collate, example, target_ids
+from harken.training.compiled import compile_layers
+from harken.training.examples import Bins, Padded, Spelled, padded, spelled
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample
 from harken.training.saving import identity
@@ -52,6 +54,10 @@ class CoreUpdateConfig:
     """Share of traces in a voice whose voice says an emotion drawn freely, whatever the words say."""
 
 
+Drawn = tuple[Sample, Tensor | None]
+"""A sample, and the affect vector (V,) of the voice that it goes with, where there is one."""
+
+
 class Listener(nn.Module):
     """What is trained, under one roof."""
 
@@ -74,8 +80,9 @@ class CoreTask:
         """Args: affects: emotion -> (M, V) readout vectors of people who acted it."""
         self.listener, self.tokenizer, self.system = listener, tokenizer, system
         self.affects, self.config = affects, config
+        self._spelled: dict[tuple[Sample, bool], Spelled] = {}
 
-    def draw(self, sample: Sample, random: np.random.Generator) -> tuple[Sample, Tensor | None]:
+    def draw(self, sample: Sample, random: np.random.Generator) -> Drawn:
         """The sample, and the affect vector (V,) that goes with it; or its trace in another voice."""
         if sample.emotion not in self.affects:
             return sample, None
@@ -88,24 +95,43 @@ class CoreTask:
         felt = self.affects[emotion]
         return sample, felt[random.integers(len(felt))]
 
-    def example(self, sample: Sample, affect: Tensor | None) -> Example:
-        """A sample with its last turn in writing, after the affect vector where there is one."""
-        core, content = self.listener.core, sample.said
-        target = target_ids(sample, self.tokenizer)
-        if affect is None:
-            return example(core, self.tokenizer, self.system, sample, content, target)
-        words = core.embed(torch.tensor(self.tokenizer.encode(content, add_special_tokens=False)))
-        heard = torch.cat([self.listener.prefix(affect[None])[0].to(words), words])  # (K + N, D)
-        return example(core, self.tokenizer, self.system, sample, heard, target)
+    def spelled(self, sample: Sample, voiced: bool) -> Spelled:
+        """A sample in writing, with room for a voice's vectors where there is one; encoded once."""
+        key = (sample, voiced)
+        if key not in self._spelled:
+            vectors = self.listener.prefix.count if voiced else None
+            self._spelled[key] = spelled(self.tokenizer, self.system, sample, vectors)
+        return self._spelled[key]
+
+    def read(self, drawn: Sequence[Drawn]) -> tuple[Tensor, Padded]:
+        """Samples as the core reads them: (B, T, D) and what is learned of it. The affect vector of a sample,
+        where there is one, stands before the words of its last turn.
+        """
+        core = self.listener.core
+        rows = [self.spelled(sample, affect is not None) for sample, affect in drawn]
+        batch = padded(rows, core.embed.weight.device)
+        inputs = core.embed(batch.ids)
+        voiced = [
+            (at, row.place, affect)
+            for at, (row, (_, affect)) in enumerate(zip(rows, drawn, strict=True))
+            if affect is not None
+        ]
+        if not voiced:
+            return inputs, batch
+        affects = torch.stack([affect for _, _, affect in voiced]).to(inputs.device)  # (N, V)
+        vectors = self.listener.prefix(affects).to(inputs)  # (N, K, D)
+        at = torch.tensor([[at, place] for at, place, _ in voiced], device=inputs.device)
+        places = at[:, 1:] + torch.arange(vectors.shape[1], device=inputs.device)  # (N, K)
+        return inputs.index_put((at[:, :1], places), vectors), batch
 
     def loss(self, samples: list[Sample], random: np.random.Generator) -> Tensor:
         """Mean cross-entropy of what the samples should make the core write."""
-        examples = [self.example(*self.draw(sample, random)) for sample in samples]
-        inputs, valid, labels = collate(examples)
+        inputs, batch = self.read([self.draw(sample, random) for sample in samples])
         core = self.listener.core
-        hidden = core(inputs, valid=valid).hidden[labels != IGNORED]  # (M, D)
+        # rows end in padding, which nothing before it attends to: no mask is needed
+        hidden = core(inputs).hidden.flatten(0, 1).index_select(0, batch.learned)  # (M, D)
         unheard = sum(p.sum() for p in self.listener.prefix.parameters()) * 0.0  # a batch may have no voice
-        return F.cross_entropy(core.logits(hidden).float(), labels[labels != IGNORED]) + unheard
+        return F.cross_entropy(core.logits(hidden).float(), batch.targets) + unheard
 
 
 def in_voice(sample: Sample, emotion: str) -> Sample:
@@ -122,7 +148,7 @@ def train_core_update(
     Raises: DataError where there is none that fits.
     """
     config, schedule = task.config, task.config.schedule
-    lengths = [len(task.example(sample, None).labels) for sample in samples]
+    lengths = [len(task.spelled(sample, voiced=False).ids) for sample in samples]
     fits = [(s, n) for s, n in zip(samples, lengths, strict=True) if n <= config.most_tokens]
     made = {split: [(s, n) for s, n in fits if s.split == split] for split in ("train", "dev")}
     if not made["train"]:
@@ -149,6 +175,7 @@ def train_core_update(
         return {"loss": sum(losses) / len(losses)}
 
     people = {emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()}
+    compile_layers(task.listener, world)
     whose = identity("core", config, system=task.system, samples=samples, people=people)
     objective = Objective(task.listener, losses_at, rows_at)
     train(objective, schedule, out, whose, usual(evaluate if dev else None), world)

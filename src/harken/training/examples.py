@@ -3,7 +3,7 @@
 The form is `harken.dialogue.render`'s, as in use. A sample's last turn is text, or vectors: what was heard,
 with or without the affect vector before it.
 
-Shapes: T positions, B rows, D core width, N vectors of a turn.
+Shapes: T positions, B rows, D core width, N vectors of a turn, M positions that are learned, in all rows.
 """
 
 from __future__ import annotations
@@ -30,6 +30,25 @@ class Example:
 
     inputs: Tensor  # (T, D)
     labels: Tensor  # (T,) what each position should predict next
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A sample in writing as token ids, the same whenever it is drawn: embeddings are a batch's."""
+
+    ids: list[int]  # (T,)
+    labels: list[int]  # (T,) what each position should predict next
+    place: int | None
+    """Where vectors stand, in place of ids that mean nothing."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Samples in writing as a batch, on the device that learns; rows end in padding."""
+
+    ids: Tensor  # (B, T)
+    learned: Tensor  # (M,) places in (B * T,)
+    targets: Tensor  # (M,) what they should predict next
 
 
 def instruction(task: Task) -> str | None:
@@ -69,6 +88,34 @@ def continued(
     labels = torch.full((len(prompt) + len(target),), IGNORED)
     labels[len(prompt) - 1 + given : -1] = torch.tensor(target[given:])
     return Example(torch.cat([prompt, core.embed(torch.tensor(target))]), labels)
+
+
+def spelled(tokenizer: Any, system: str, sample: Sample, vectors: int | None = None) -> Spelled:
+    """A sample in writing. Args: vectors: how many stand before the words of its last turn, if any do."""
+    content = sample.said if vectors is None else torch.empty(0)
+    turns = [*sample.history, UserTurn(content, instruction(sample.task))]
+    ids: list[int] = []
+    place = None
+    for part in render(turns, tokenizer, system):
+        if isinstance(part, Tensor):
+            place = len(ids)
+            part = [0] * (vectors or 0) + tokenizer.encode(sample.said, add_special_tokens=False)
+        ids += part
+    target, given = target_ids(sample, tokenizer), opened_ids(sample, tokenizer)
+    labels = [IGNORED] * (len(ids) - 1 + given) + target[given:] + [IGNORED]
+    return Spelled(ids + target, labels, place)
+
+
+def padded(rows: Sequence[Spelled], device: torch.device) -> Padded:
+    """Samples in writing -> a batch of them."""
+    longest = max(len(row.ids) for row in rows)
+    ids = np.zeros((len(rows), longest), dtype=np.int64)
+    labels = np.full((len(rows), longest), IGNORED, dtype=np.int64)
+    for at, row in enumerate(rows):
+        ids[at, : len(row.ids)] = row.ids
+        labels[at, : len(row.ids)] = row.labels
+    learned = np.flatnonzero(labels != IGNORED)
+    return Padded(*(torch.from_numpy(a).to(device) for a in (ids, learned, labels.ravel()[learned])))
 
 
 def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from harken.errors import Stopped, TrainingError
 from harken.training import saving
 from harken.training.saving import Identity
-from harken.training.schedule import Schedule, groups, trainable
+from harken.training.schedule import Schedule, adamw, trainable
 from harken.training.world import ALONE, World, gather, reshard, shard
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def train(
     step = _Step(objective.module)
     shard(step, world)
     named = {name.removeprefix("module."): p for name, p in step.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(groups(named, rates), betas=(0.9, 0.98), weight_decay=schedule.weight_decay)
+    optimizer = adamw(named, rates, schedule, world.device)
     run = Training(objective.module, schedule, out, whose, world, named, optimizer, step)
     run.step = saving.resume(out, whose, named, optimizer)
     begun: list[Callback] = []
@@ -165,7 +165,8 @@ def _step(step: _Step, run: Training, objective: Objective) -> Row:
             losses = step(partial(_losses, objective, numbers[-1]))
             (losses["loss"] / schedule.accumulate).backward()
         for name, value in losses.items():
-            total[name] = total.get(name, torch.zeros(())) + value.detach().float().cpu()
+            here = value.detach().float().to(world.device)  # not looked at yet: a GPU goes on meanwhile
+            total[name] = total.get(name, torch.zeros_like(here)) + here
     norm = nn.utils.clip_grad_norm_(run.trained.values(), schedule.clip)
     norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(total["loss"]))

@@ -107,7 +107,7 @@ def _tensors(trained: dict[str, torch.nn.Parameter], optimizer: AdamW) -> dict[s
     for parameter in trained.values():
         if not optimizer.state[parameter]:  # no step yet, or never any gradient
             optimizer.state[parameter] = {
-                "step": torch.tensor(0.0),
+                "step": torch.zeros((), device=parameter.device if optimizer.defaults["fused"] else None),
                 "exp_avg": torch.zeros_like(parameter, requires_grad=False),
                 "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
             }

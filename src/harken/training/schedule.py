@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
 
 Rates = tuple[tuple[str, float], ...]
@@ -64,3 +65,13 @@ def groups(named: Mapping[str, nn.Parameter], rates: Mapping[str, float]) -> lis
     for name, rate in rates.items():
         found.setdefault(rate, []).append(named[name])
     return [{"params": found[rate], "lr": rate, "peak": rate} for rate in sorted(found)]
+
+
+def adamw(
+    named: Mapping[str, nn.Parameter], rates: Mapping[str, float], schedule: Schedule, device: torch.device
+) -> torch.optim.AdamW:
+    """The optimizer of every stage; on a GPU one kernel does a step."""
+    fused = device.type == "cuda"
+    return torch.optim.AdamW(
+        groups(named, rates), betas=(0.9, 0.98), weight_decay=schedule.weight_decay, fused=fused
+    )
