@@ -184,7 +184,9 @@ def test_a_reply_reads_as_the_core_reads_it_alone_whatever_stands_beside_it(read
 def test_a_user_may_be_heard_instead(reader: Reader) -> None:
     before = turns_of("User: Hi.\nAssistant: Yes?")
     written, heard = UserTurn("I failed."), UserTurn(heard_turn().embeddings)
-    found = reader.read([[*before, written], [*before, heard], [heard]], [(n, "Oh no.") for n in (0, 1, 1, 2)])
+    found = reader.read(
+        [[*before, written], [*before, heard], [heard]], [(n, "Oh no.") for n in (0, 1, 1, 2)]
+    )
     assert np.allclose(found[1], found[2], atol=1e-4)
     assert not np.allclose(found[0], found[1]) and not np.allclose(found[1], found[3])
 
