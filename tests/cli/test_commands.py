@@ -213,11 +213,13 @@ def test_evaluate_of_each_benchmark_that_asks_takes_its_own_options(capsys, monk
     assert run(capsys, "evaluate", "televal", *asked, "--columns", "c.toml")[0] == 0
     assert run(capsys, "evaluate", "paralinguistic", *asked, "--metadata", "heard")[0] == 0
     assert run(capsys, "evaluate", "empathy", *asked, "--ratings", "r.csv")[0] == 0
+    assert run(capsys, "evaluate", "empathy", *asked, "--judge", "scorer:d")[0] == 0
     assert [options["asking"] for _, options in evaluated] == [
         Asking("p", judge="local", command="harken evaluate"),
         Asking(columns=Path("c.toml"), command="harken evaluate"),
         Asking(metadata="heard", command="harken evaluate"),
         Asking(ratings=Path("r.csv"), command="harken evaluate"),
+        Asking(judge="scorer:d", command="harken evaluate"),
     ]
 
 
@@ -242,6 +244,8 @@ def test_evaluate_refuses_options_that_a_benchmark_has_no_use_for(capsys, monkey
         (*humdial, "--ears-model", "e"),
         ("evaluate", "empathy", "--data", "d", "--out", "o", "--ears", "http://e/v1"),
         (*humdial, "--judge", "local", "--trial", "1"),
+        (*humdial, "--judge", "scorer"),
+        (*dialogues, "--judge", "scorer:d", "--judge-model", "m"),
         (*humdial, "--system", "p", "--checkpoint", "c"),
         (*humdial, "--system", "cascade", "--model", "m"),
         (*humdial, "--columns", "c.toml"),

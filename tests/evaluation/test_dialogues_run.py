@@ -14,6 +14,7 @@ from dialogue_set import (
     LETTER,
     LIKELY,
     FakeEars,
+    FakeScorer,
     fake_judge,
     only_words,
     perfect,
@@ -80,6 +81,16 @@ def test_a_system_that_reads_only_words_is_at_chance_on_contrast(folder: Path) -
         (row,) = (r for r in report.rows if (r["data"], r["measure"]) == (f"{lang} contrast", LETTER))
         assert row["value"] == [0.25, 0.25, 0.25] and row["chance"] == 0.25
         assert value(report, f"{lang} contrast", "right emotion, own words") == (0.0, 8, 0), "names none"
+
+
+def test_a_trained_scorer_scores_the_replies_of_empathy_and_nothing_else(folder: Path) -> None:
+    report = run(folder, system(folder, perfect), FakeScorer())
+    for name in ("NS", "WA", "EU", "ES", "mean"):
+        assert value(report, "en empathy", f"judged {name}") == (4.5, 4, 0)
+    judged = {row["data"] for row in report.rows if str(row["measure"]).startswith("judged")}
+    assert judged == {"en empathy", "zh empathy"}
+    assert [label.split("@")[0] for label in report.setting["rubrics"]] == ["empathy-eval"]
+    assert (folder.parent / "out" / "verdicts.jsonl").read_text().count("fake scorer@1") == 8
 
 
 def test_what_is_asked_and_of_which_part_of_the_conversation(folder: Path) -> None:

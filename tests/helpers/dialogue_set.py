@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,14 @@ from harken.evaluation.dialogue_sets.run import run_dialogues
 from harken.evaluation.dialogue_sets.sound import Ears, Wave
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
 from harken.evaluation.humdial.scores import TASKS
+from harken.evaluation.judges.judging import SAMPLING, Judge, Judgement, Judging
+from harken.evaluation.judges.judging import Item as JudgedItem
+from harken.evaluation.judges.rubrics import Rubric
+from harken.evaluation.judges.verdicts import Verdict
 from harken.evaluation.language import LANGUAGES
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import Answer, Felt, Question
+from harken.llm.cache import Usage
 from harken.testing import FakeLLM
 
 RATE_HZ = 16_000
@@ -152,5 +157,16 @@ def fake_judge(score: int = 3) -> FakeLLM:
     return FakeLLM(lambda prompt, seed: json.dumps(said))
 
 
-def run(folder: Path, asked: FakeSystem, judge: FakeLLM | None = None, out: str = "out") -> Report:
+class FakeScorer:
+    """A trained scorer to whom every reply is worth the same, between two scores of its rubric."""
+
+    name, revision = "fake scorer", "1"
+
+    def judged(self, rubric: Rubric, items: Sequence[JudgedItem]) -> Judging:
+        worth = Verdict({dimension.name: 4.5 for dimension in rubric.dimensions}, {}, "", in_prose=False)
+        verdicts = tuple(Judgement(item.id, 0, worth, tries=1, seed=0) for item in items)
+        return Judging("fake scorer@1", rubric.label, SAMPLING, verdicts, Usage())
+
+
+def run(folder: Path, asked: FakeSystem, judge: Judge | None = None, out: str = "out") -> Report:
     return run_dialogues(read_set(folder), asked, judge, folder.parent / out, ears=FakeEars())

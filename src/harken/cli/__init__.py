@@ -18,6 +18,7 @@ from harken.cli.command import DONE, FAILED, INTERRUPTED, WRONG_USE, Command, Wr
 from harken.cli.compare import Compare, CompareArms
 from harken.cli.data import AuditData, BuildData, RenderData, ShowData, TimeData
 from harken.cli.dialogue_sets import BuildDialogues
+from harken.cli.empathy_scorer import TrainEmpathyScorer
 from harken.cli.judges import EvaluateJudge
 from harken.cli.rate import Rate
 from harken.cli.recipes import ListRecipes, ShowRecipe
@@ -34,6 +35,7 @@ BESIDE_BENCHMARKS = {
     "arms": CompareArms,
     "build-dialogues": BuildDialogues,
     "compare": Compare,
+    "empathy-scorer": TrainEmpathyScorer,
     "judge": EvaluateJudge,
     "rate": Rate,
 }

@@ -99,7 +99,8 @@ class Train(Command):
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
     """Score a system by one benchmark. Beside them, `harken evaluate build-dialogues` builds dialogues for
-    it, `compare` sets two runs side by side, `judge` tries a judge, `rate` has people rate replies."""
+    it, `compare` sets two runs side by side, `judge` tries a judge, `empathy-scorer` trains a small one,
+    `rate` has people rate replies."""
 
     benchmark: Positional[str]
     """Which benchmark, for example: words, alignment, humdial, televal; a wrong name lists them all. Those
@@ -136,7 +137,8 @@ class Evaluate(Command):
     it, a server of chat completions is asked for text alone, and a Realtime server chooses."""
     judge: str = "none"
     """Of those that ask but for televal, who judges the texts: the URL of an OpenAI-compatible server, local
-    (a model in this process), or none."""
+    (a model in this process), or none; of empathy and dialogues also scorer, the small one that ships, or
+    scorer:FOLDER, one that `harken evaluate empathy-scorer` trained."""
     judge_model: str | None = None
     """The judge's name at its server, or in `harken weights list`."""
     judge_key_env: str | None = None
@@ -195,7 +197,8 @@ class Evaluate(Command):
 
     def _check_asking(self) -> None:
         """Options of the benchmarks that ask a system, and those of systems and judges."""
-        from harken.evaluation import ASKED, JUDGED, TRIED
+        from harken.evaluation import ASKED, JUDGED, SCORED, TRIED
+        from harken.evaluation.judges.select import names_scorer
         from harken.evaluation.systems.select import CASCADE
 
         command = f"evaluate {self.benchmark}"
@@ -229,6 +232,10 @@ class Evaluate(Command):
             if self.system == CASCADE:
                 check_unused(f"{command} --system cascade", of_system)
             check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
+        if names_scorer(self.judge):
+            if self.benchmark not in SCORED:
+                raise WrongUse(f"{command} has no use for the scorer", f"it scores: {', '.join(SCORED)}")
+            check_unused(f"{command} --judge {self.judge}", of_judge)
         if self.judge == "none":
             check_unused(f"{command} without --judge", of_judge | ({} if self.ears else of_trial))
         if self.ears is None:

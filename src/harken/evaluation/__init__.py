@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harken.data.dialogues import Dialogue
     from harken.data.speech import Clip
     from harken.evaluation.asking.options import Asking
+    from harken.evaluation.empathy_scorer.run import ScorerTraining
     from harken.evaluation.judges.run import Tried
     from harken.evaluation.report import Report
     from harken.recipes import Recipe
@@ -42,6 +43,8 @@ ASKED = ("humdial", "dialogues", "televal", "paralinguistic", "empathy")
 """Those that ask a system under test, which may be another than Harken."""
 JUDGED = ("humdial", "dialogues", "paralinguistic", "empathy")
 """Those whose answers a judge may score."""
+SCORED = ("dialogues", "empathy")
+"""Those whose replies the trained scorer of empathy may score."""
 TRIED = ("humdial", "dialogues")
 """Those that try the judge first."""
 RECCON = "reccon.jsonl.gz"
@@ -98,6 +101,20 @@ def run_judge(tried: Tried, *, out: Path | None = None, seed: int = 0, json: boo
     from harken.evaluation.judges.run import evaluate
 
     return _shown(evaluate(tried, out, seed), {}, out, seed, json)
+
+
+def run_empathy_scorer(
+    training: ScorerTraining, *, recipe: Recipe, out: Path, seed: int = 0, json: bool = False
+) -> Report:
+    """Train the scorer of empathy into `out`; the figures are printed and written as `run` does.
+
+    Raises: as `harken.evaluation.empathy_scorer.run.evaluate`.
+    """
+    from harken.evaluation.empathy_scorer.run import evaluate
+    from harken.evaluation.progress import quiet_libraries
+
+    quiet_libraries()
+    return _shown(evaluate(training, recipe, out, seed), {"recipe": recipe.name}, out, seed, json)
 
 
 def _shown(report: Report, about: Mapping[str, str], out: Path | None, seed: int, json: bool) -> Report:

@@ -14,6 +14,7 @@ from harken.evaluation.systems.select import CASCADE
 if TYPE_CHECKING:
     from harken.evaluation.humdial.dialogues import Reading
     from harken.evaluation.judges.hearing import HearingJudge
+    from harken.evaluation.judges.judging import Judge
     from harken.evaluation.paralinguistic.items import Metadata
     from harken.evaluation.report import Report
     from harken.evaluation.systems.base import System
@@ -93,6 +94,14 @@ class Asking:
         if self.judge is None:
             return None
         return open_judge(self.judge, self.judge_model, self.judge_key_env)
+
+    def open_judge_or_scorer(self) -> Judge | None:
+        """As `open_judge`, or the trained scorer of empathy."""
+        from harken.evaluation.judges.select import open_judge_or_scorer
+
+        if self.judge is None:
+            return None
+        return open_judge_or_scorer(self.judge, self.judge_model, self.judge_key_env)
 
     def open_hearing_judge(self) -> HearingJudge | None:
         """The judge that hears; None where there is none."""

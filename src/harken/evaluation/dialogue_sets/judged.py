@@ -20,7 +20,6 @@ from harken.evaluation.judges import judging
 from harken.evaluation.judges.rubrics import Rubric, rubric
 from harken.evaluation.judges.saved import Row, verdict_rows
 from harken.evaluation.judges.verdicts import Fault, Verdict
-from harken.llm.base import LLM
 from harken.llm.cache import Usage
 
 RUBRICS: dict[Task, str] = {
@@ -28,6 +27,8 @@ RUBRICS: dict[Task, str] = {
     "reasoning": "humdial-task2",
     "empathy": "humdial-task3-text",
 }
+OF_SCORER: dict[Task, str] = {"empathy": "empathy-eval"}
+"""Of the trained scorer of empathy, which scores nothing else."""
 MEAN = "mean"
 JUDGED = "judged "
 """How the names of measures begin that a judge of texts scored."""
@@ -36,13 +37,18 @@ Outcome = Mapping[str, float] | str
 """Scores by dimension, or why there are none."""
 
 
+def rubrics_of(judge: judging.Judge | None) -> Mapping[Task, str]:
+    """Task -> the rubric by which it is judged."""
+    return OF_SCORER if isinstance(judge, judging.Scorer) else RUBRICS
+
+
 @dataclass
 class JudgedScores:
     """Scores of one system's words by one judge."""
 
     asker: Asker
     answers: Answers
-    llm: LLM
+    llm: judging.Judge
     scores: list[ItemScore] = field(default_factory=list)
     written: list[Row] = field(default_factory=list)
     """Everything that the judge said, a row an answer."""
@@ -56,9 +62,10 @@ class JudgedScores:
         Raises: HarkenError where the judge cannot start at all.
         """
         task = cases[0].item.task
-        if task not in RUBRICS:
+        rubrics = rubrics_of(self.llm)
+        if task not in rubrics:
             return
-        asked, outcomes = rubric(RUBRICS[task]), dict[str, Outcome]()
+        asked, outcomes = rubric(rubrics[task]), dict[str, Outcome]()
         items = []
         for case in cases:
             kept = self.asker.answer(case, FORMS[task][0], self.answers)

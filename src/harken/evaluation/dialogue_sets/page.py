@@ -6,7 +6,7 @@ What a judge said is shown only where it is trusted. The page itself is `harken.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def write_dialogues_page(
     verdicts: Mapping[str, Verdict],
     report: Report,
     trust: Mapping[Language, Trust],
+    rubrics: Collection[str] = tuple(RUBRICS.values()),
     command: str | None = None,
     seed: int = 0,
 ) -> None:
@@ -79,7 +80,7 @@ def write_dialogues_page(
 
     Args:
         texts: what was answered, read. verdicts: item id -> what the judge said.
-        trust: of the judge, where it was tried.
+        trust: of the judge, where it was tried. rubrics: by which was judged.
     """
     hidden = withheld(trust)
     languages = {case.item.id: case.item.lang for case in found.cases}
@@ -102,9 +103,7 @@ def write_dialogues_page(
         ),
         trust=trust,
         command=command,
-        hashes=hashed(
-            out, found.files, (each for case in found.cases for each in case.recordings), RUBRICS.values()
-        ),
+        hashes=hashed(out, found.files, (each for case in found.cases for each in case.recordings), rubrics),
     )
 
 

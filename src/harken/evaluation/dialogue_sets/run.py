@@ -22,7 +22,7 @@ from harken.evaluation.asking.problems import write_problems
 from harken.evaluation.dialogue_sets.ask import FORMS, Asker, Form, exchange_id
 from harken.evaluation.dialogue_sets.figures import dialogues_report
 from harken.evaluation.dialogue_sets.items import Task
-from harken.evaluation.dialogue_sets.judged import RUBRICS, JudgedScores
+from harken.evaluation.dialogue_sets.judged import JudgedScores, rubrics_of
 from harken.evaluation.dialogue_sets.page import write_dialogues_page
 from harken.evaluation.dialogue_sets.read import Case, DialogueSet, by_task, read_set
 from harken.evaluation.dialogue_sets.sound import Contrasted, Ears, SoundScores
@@ -40,7 +40,7 @@ from harken.evaluation.systems.base import System, ranks
 
 if TYPE_CHECKING:
     from harken.evaluation.judges.hearing import HearingJudge
-    from harken.llm.base import LLM
+    from harken.evaluation.judges.judging import Judge
     from harken.recipes import Recipe
 
 BENCHMARK = "dialogues"
@@ -59,7 +59,7 @@ def evaluate(
     """Open what `asking` names, and run. Args and errors: as `read_set` and `run_dialogues`."""
     asking.check(out, data)
     found = read_set(data, limit, asking.only)
-    judge, hearing = asking.open_judge(), asking.open_hearing_judge()
+    judge, hearing = asking.open_judge_or_scorer(), asking.open_hearing_judge()
     system = asking.open_system(recipe, checkpoint)
     report = run_dialogues(
         found, system, judge, out, seed, trial=asking.trial, hearing=hearing, command=asking.command
@@ -70,7 +70,7 @@ def evaluate(
 def run_dialogues(
     found: DialogueSet,
     system: System,
-    judge: LLM | None,
+    judge: Judge | None,
     out: Path,
     seed: int = 0,
     ears: Ears | None = None,
@@ -90,9 +90,9 @@ def run_dialogues(
     Raises: DataError where `out` holds other answers, HarkenError where the system or the judge cannot answer
         at all, MissingExtra where what listens is not installed; what was answered before is kept.
     """
-    asker, groups = Asker(ranks(system)), by_task(found.cases)
+    asker, groups, rubrics = Asker(ranks(system)), by_task(found.cases), rubrics_of(judge)
     languages = [lang for lang in LANGUAGES if any(lang == of for of, _ in groups)]
-    trust = trust_in(judge, rubric(RUBRICS["empathy"]), languages, trial, seed)
+    trust = trust_in(judge, rubric(rubrics["empathy"]), languages, trial, seed)
     head = {"system": system.name, "data": found.fingerprint, "benchmark": BENCHMARK, "chooses": asker.how}
     answers = Answers(out, head)
     exchanges = {" ".join(key): asker.exchanges(cases) for key, cases in groups.items()}
@@ -114,7 +114,7 @@ def run_dialogues(
     setting = _of_judges(judge, trust, judged, voices) | _of_answers(found, asked, texts)
     report = dialogues_report(system.name, scores, contrasts, setting, trust, voices, seed)
     said = judged.said if judged is not None else {}
-    write_dialogues_page(out, found, texts, scores, said, report, trust, command, seed)
+    write_dialogues_page(out, found, texts, scores, said, report, trust, rubrics.values(), command, seed)
     return report
 
 
@@ -127,7 +127,7 @@ def _judged(out: Path, judged: JudgedScores | None, voices: VoiceScores | None) 
 
 
 def _of_judges(
-    judge: LLM | None,
+    judge: Judge | None,
     trust: Mapping[Language, Trust],
     judged: JudgedScores | None,
     voices: VoiceScores | None,
@@ -139,7 +139,7 @@ def _of_judges(
     return {
         "judge": f"{judge.name}@{judge.revision}",
         TRUST: described(judge, trust),
-        "rubrics": [rubric(name).label for name in RUBRICS.values()],
+        "rubrics": [rubric(name).label for name in rubrics_of(judge).values()],
         "judge's seconds": judged.usage.seconds,
         **by_ear,
     }

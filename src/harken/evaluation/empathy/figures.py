@@ -35,7 +35,7 @@ def empathy_report(
     scores[MEAN] = judging.means() if judging else {}
     rows = [_mean_row(name, of_judge, len(items), system, seed) for name, of_judge in scores.items()]
     if ratings is not None:
-        rows += _agreement_rows(scores, _with_mean(ratings), system, seed)
+        rows += _agreement_rows(scores, with_mean(ratings), system, seed)
     faults = Counter(judging.faults if judging else {"no judge": replied})
     faults["no reply"] += len(items) - replied
     setting = {
@@ -70,7 +70,7 @@ def _agreement_rows(scores: Ratings, ratings: Ratings, system: str, seed: int) -
     return rows
 
 
-def _with_mean(ratings: Ratings) -> Ratings:
+def with_mean(ratings: Ratings) -> Ratings:
     """With the mean over dimensions of the items that are rated on all."""
     whole = set.intersection(*(set(rated) for rated in ratings.values()))
     mean = {id: sum(rated[id] for rated in ratings.values()) / len(ratings) for id in sorted(whole)}

@@ -23,7 +23,7 @@ from harken.evaluation.empathy.figures import RUBRIC, Ratings, empathy_report
 from harken.evaluation.empathy.items import Item, read_turns
 from harken.evaluation.empathy.page import write_empathy_page
 from harken.evaluation.judges.judging import Item as JudgedItem
-from harken.evaluation.judges.judging import judge
+from harken.evaluation.judges.judging import Judge, judge
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts, verdict_rows
 from harken.evaluation.problems import Problem
@@ -32,7 +32,6 @@ from harken.evaluation.report import Report
 from harken.evaluation.systems.base import System
 
 if TYPE_CHECKING:
-    from harken.llm.base import LLM
     from harken.recipes import Recipe
 
 BENCHMARK = "empathy"
@@ -53,7 +52,7 @@ def evaluate(
     asking.check(out, data)
     ratings = read_people(asking.ratings) if asking.ratings else None
     items, problems = read_turns(data, hears=not asking.predicted, limit=limit)
-    llm = asking.open_judge()
+    llm = asking.open_judge_or_scorer()
     system = asking.open_system(recipe, checkpoint)
     spoken = asking.voice is not None
     report = run_empathy(
@@ -86,7 +85,7 @@ def run_empathy(
     items: Sequence[Item],
     problems: Sequence[Problem],
     system: System,
-    llm: LLM | None,
+    llm: Judge | None,
     out: Path,
     *,
     ratings: Ratings | None = None,

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from harken.errors import InputError, RecipeError
 from harken.evaluation.judges.rubrics import Rubric
@@ -92,8 +93,28 @@ class Judging:
         return sum(isinstance(j.outcome, Verdict) and j.outcome.in_prose for j in self.judgements)
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """A judge that is not asked in words: it gives scores for texts, the same every time."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def revision(self) -> str:
+        """What tells two of one name apart."""
+        ...
+
+    def judged(self, rubric: Rubric, items: Sequence[Item]) -> Judging:
+        """Verdicts on every item, in order. Raises RecipeError for a rubric that it cannot score."""
+        ...
+
+
+Judge = LLM | Scorer
+
+
 def judge(
-    llm: LLM,
+    llm: Judge,
     rubric: Rubric,
     items: Sequence[Item],
     sampling: Sampling = SAMPLING,
@@ -104,6 +125,7 @@ def judge(
     """Verdicts on every item, in the order given.
 
     Args:
+        llm: who judges; a scorer is neither sampled nor asked again.
         sampling: its seed is the first; every repeat and every try has its own.
         tries: answers to ask for before an item counts as unscored. An error of the judge's client is final
             for its item: the client has tried again.
@@ -115,6 +137,8 @@ def judge(
     if rubric.hears:
         raise RecipeError(f"rubric {rubric.name} takes a judge that hears", "choose a rubric for text")
     texts = filled(rubric, items)
+    if isinstance(llm, Scorer):
+        return llm.judged(rubric, items)
     prompts = {id: render(llm.template, [Message("user", text)]) for id, text in texts.items()}
     return judge_prompts(llm, rubric, prompts, sampling, tries=tries, repeats=repeats)
 

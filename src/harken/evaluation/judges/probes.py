@@ -157,7 +157,7 @@ def length_bias(
     )
 
 
-def _gain(as_is: Sequence[int], turned: Sequence[int]) -> float:
+def _gain(as_is: Sequence[float], turned: Sequence[float]) -> float:
     """Of standing earlier, mean over replies; the one in the middle of a list does not move."""
     half = len(as_is) // 2
     earlier = [a - b for a, b in zip(as_is[:half], turned[:half], strict=True)]

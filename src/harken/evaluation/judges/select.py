@@ -12,12 +12,14 @@ from pathlib import Path
 
 from harken.errors import InputError
 from harken.evaluation.judges.hearing import HearingJudge
+from harken.evaluation.judges.judging import Judge
 from harken.llm.base import LLM
 from harken.llm.cache import CachedLLM
 from harken.llm.hearing import HearingLLM, Sounds
 from harken.llm.select import LLMConfig, open_llm
 
 LOCAL = "local"
+SCORER = "scorer"
 CONTEXT = 4096
 """Tokens of a local judge: a rubric, five turns with replies, and a verdict."""
 
@@ -41,6 +43,25 @@ def open_judge(named: str, model: str | None, api_key_env: str | None) -> LLM:
     else:
         llm = open_llm(LLMConfig(kind="server", url=named, model=model, api_key_env=api_key_env))
     return CachedLLM(llm, answers_of(llm))
+
+
+def names_scorer(named: str) -> bool:
+    """Is it the trained scorer of empathy, `SCORER`, or one in a folder, `SCORER:FOLDER`?"""
+    return named.partition(":")[0] == SCORER
+
+
+def open_judge_or_scorer(named: str, model: str | None, api_key_env: str | None) -> Judge:
+    """As `open_judge`, and the trained scorer of empathy: the one that ships, or that in the folder named.
+
+    Raises: as `open_judge` and `harken.evaluation.empathy_scorer.scorer.open_scorer`.
+    """
+    from harken.checkpoint import shipped
+    from harken.evaluation.empathy_scorer.scorer import open_scorer
+
+    if not names_scorer(named):
+        return open_judge(named, model, api_key_env)
+    folder = named.removeprefix(SCORER).removeprefix(":")
+    return open_scorer(Path(folder) if folder else shipped("mini"))
 
 
 def open_hearing_judge(url: str, model: str | None, api_key_env: str | None) -> HearingJudge:

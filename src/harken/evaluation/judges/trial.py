@@ -16,7 +16,7 @@ from harken.data.files import json_rows
 from harken.errors import InputError
 from harken.evaluation.agreement import Repeatability, repeatability
 from harken.evaluation.judges import rubrics
-from harken.evaluation.judges.judging import SAMPLING, Item, Judging, judge
+from harken.evaluation.judges.judging import SAMPLING, Item, Judge, Judging, judge
 from harken.evaluation.judges.probes import Candidates, LengthBias, OrderBias, length_bias, order_bias
 from harken.evaluation.judges.rubrics import Rubric
 from harken.evaluation.language import LANGUAGES, Language
@@ -77,11 +77,11 @@ def starter_dialogues(lang: str, limit: int | None = None) -> list[tuple[str, st
         raise InputError(f"there are no dialogues in {lang!r}", f"languages: {', '.join(LANGUAGES)}")
     path = Path(str(files("harken.data") / "starter" / f"{lang}.jsonl"))
     rows = [row for _, row in json_rows(path)][:limit]
-    return [("\n".join(map(_line, row["turns"][:-1])), row["turns"][-1]["text"]) for row in rows]
+    return [("\n".join(map(line, row["turns"][:-1])), row["turns"][-1]["text"]) for row in rows]
 
 
 def try_planted(
-    llm: LLM, rubric: Rubric, lang: str, dialogues: int = DIALOGUES, seed: int = 0
+    llm: Judge, rubric: Rubric, lang: str, dialogues: int = DIALOGUES, seed: int = 0
 ) -> PlantedTrial:
     """Let it judge planted replies, four a dialogue.
 
@@ -122,7 +122,7 @@ def try_judge(
 
 
 def trust_in(
-    llm: LLM | None, rubric: Rubric, languages: Iterable[Language], dialogues: int, seed: int = 0
+    llm: Judge | None, rubric: Rubric, languages: Iterable[Language], dialogues: int, seed: int = 0
 ) -> dict[Language, Trust]:
     """Whether a benchmark shows what it scored, by language; nothing where it is not tried.
 
@@ -143,7 +143,7 @@ def described(judge: object | None, trust: Mapping[Language, Trust]) -> object:
     return {lang: each.why for lang, each in trust.items()} or ("not tried" if judge else "no judge")
 
 
-def _tried(llm: LLM, rubric: Rubric, planted: Sequence[Planted], seed: int) -> PlantedTrial:
+def _tried(llm: Judge, rubric: Rubric, planted: Sequence[Planted], seed: int) -> PlantedTrial:
     judging = judge(llm, rubric, [each.item for each in planted])
     found = separation(planted, judging, seed=seed)
     return PlantedTrial(judging, found, trusted(found))
@@ -169,7 +169,7 @@ def _repeatability(judging: Judging) -> Repeatability | None:
     return repeatability(scores)
 
 
-def _line(turn: dict[str, str]) -> str:
+def line(turn: dict[str, str]) -> str:
     """A turn as judges of HumDial read it."""
     if turn["speaker"] == "assistant":
         return f"Assistant: {turn['text']}"

@@ -29,8 +29,8 @@ _DECODER = json.JSONDecoder()
 class Verdict:
     """One reading of one item."""
 
-    scores: Mapping[str, int]
-    """A score for every dimension of the rubric."""
+    scores: Mapping[str, float]
+    """A score for every dimension of the rubric: one that it names; of a trained scorer also between."""
     reasons: Mapping[str, str]
     """Why, for the dimensions for which the judge said it."""
     comment: str
