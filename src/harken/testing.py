@@ -196,7 +196,9 @@ class ScriptState:
 
 
 class ScriptedLM(_Deaf):
-    """A SpokenLM that writes what a script says. `read_texts` has everything that it read, as text."""
+    """A SpokenLM that writes what a script says. `read_texts` has everything that it read, as text,
+    `read_at_once` of how many texts a token each was read together.
+    """
 
     def __init__(
         self,
@@ -221,6 +223,7 @@ class ScriptedLM(_Deaf):
         if reflect:
             self.tokenizer.add_special_tokens({"additional_special_tokens": [REFLECT, REFLECTED]})
         self.read_texts: list[str] = []
+        self.read_at_once: list[int] = []
         self.steps = 0
 
     def embed(self, ids: list[int]) -> Tensor:
@@ -236,6 +239,10 @@ class ScriptedLM(_Deaf):
         logits = torch.full((1, 256 + len(SPECIALS) + (2 if self.marks else 0)), -10.0)
         logits[0, self._next(now.ids)] = 10.0
         return Read(logits, cast(CoreState, now), torch.zeros(1, len(new), 1))
+
+    def read_each(self, inputs: Tensor, states: Sequence[CoreState]) -> list[Read]:
+        self.read_at_once.append(len(states))
+        return [self.read(row[None, None], state) for row, state in zip(inputs, states, strict=True)]
 
     def _text(self, ids: tuple[int, ...]) -> str:
         parts: list[str] = []
