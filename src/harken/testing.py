@@ -196,9 +196,7 @@ class ScriptState:
 
 
 class ScriptedLM(_Deaf):
-    """A SpokenLM that writes what a script says. `read_texts` has everything that it read, as text,
-    `read_at_once` of how many texts a token each was read together.
-    """
+    """A SpokenLM that writes what a script says. `read_texts` has everything that it read, as text."""
 
     def __init__(
         self,
@@ -218,12 +216,11 @@ class ScriptedLM(_Deaf):
         core = tiny_recipe().core.model_copy(update={"width": 1})
         recipe = tiny_recipe().model_copy(update={"core": core})
         config = SimpleNamespace(max_position_embeddings=positions)
-        self._set_up(recipe, SimpleNamespace(config=config), heard, reflect)
+        self._set_up(recipe, SimpleNamespace(config=config, reads_each=False), heard, reflect)
         self.script, self.reflection = script, reflection
         if reflect:
             self.tokenizer.add_special_tokens({"additional_special_tokens": [REFLECT, REFLECTED]})
         self.read_texts: list[str] = []
-        self.read_at_once: list[int] = []
         self.steps = 0
 
     def embed(self, ids: list[int]) -> Tensor:
@@ -239,10 +236,6 @@ class ScriptedLM(_Deaf):
         logits = torch.full((1, 256 + len(SPECIALS) + (2 if self.marks else 0)), -10.0)
         logits[0, self._next(now.ids)] = 10.0
         return Read(logits, cast(CoreState, now), torch.zeros(1, len(new), 1))
-
-    def read_each(self, inputs: Tensor, states: Sequence[CoreState]) -> list[Read]:
-        self.read_at_once.append(len(states))
-        return [self.read(row[None, None], state) for row, state in zip(inputs, states, strict=True)]
 
     def _text(self, ids: tuple[int, ...]) -> str:
         parts: list[str] = []

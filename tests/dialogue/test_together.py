@@ -25,6 +25,18 @@ ANSWER = "That hurts a lot. I can see why."  # no four bytes twice: here the gua
 TURNS = ("Hi.", "I lost my job.", "Nobody called me back, and I have waited for a whole week.")
 
 
+class Counted(ScriptedLM):
+    """`read_at_once`: of how many replies a token each was read together."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.read_at_once: list[int] = []
+
+    def read_each(self, inputs: Any, states: Any) -> Any:
+        self.read_at_once.append(len(states))
+        return super().read_each(inputs, states)
+
+
 def texts(events: Sequence[Event]) -> tuple[str, str]:
     """The reply, and the trace."""
     return tuple("".join(e.text for e in events if isinstance(e, kind)) for kind in (TextDelta, TraceDelta))  # type: ignore[return-value]
@@ -75,7 +87,7 @@ def test_layers_that_are_not_quick_read_one_after_the_other(family: Any) -> None
 
 
 def test_no_more_than_may_be_are_read_at_once_and_all_get_their_turn() -> None:
-    model = ScriptedLM(lambda _: ANSWER)
+    model = Counted(lambda _: ANSWER)
     settings = ReplySettings(think="off")
     told = by_turns(begun(model, ["Hi."] * 6, Together(model, most=4), settings))
     assert told == [(ANSWER, "")] * 6
@@ -83,7 +95,7 @@ def test_no_more_than_may_be_are_read_at_once_and_all_get_their_turn() -> None:
 
 
 def test_one_that_is_left_is_read_no_more_and_the_others_go_on() -> None:
-    model = ScriptedLM(lambda _: ANSWER)
+    model = Counted(lambda _: ANSWER)
     together = Together(model)
     left, *others = begun(model, ["Hi."] * 3, together, ReplySettings(think="off"))
     for events in (left, *others, left, *others):
@@ -117,7 +129,7 @@ def test_one_that_cannot_be_read_on_fails_and_the_rest_end_well() -> None:
 
 def test_one_that_reflects_goes_alone() -> None:
     how = ReflectConfig(response_tokens=10, reflection_tokens=8, real_time=False)
-    model = ScriptedLM(lambda _: ANSWER, reflect=how, reflection=lambda _: "Sad?")
+    model = Counted(lambda _: ANSWER, reflect=how, reflection=lambda _: "Sad?")
     settings = ReplySettings(think="off", reflect=how)
     assert by_turns(begun(model, ["Hi."] * 2, Together(model), settings)) == [(ANSWER, "")] * 2
     assert model.read_at_once == []

@@ -20,7 +20,7 @@ from harken.dialogue.sampling import Sampler
 if TYPE_CHECKING:
     from harken.dialogue.together import Together
     from harken.model.core import CoreState
-    from harken.model.spoken_lm import SpokenLM
+    from harken.model.spoken_lm import Read, SpokenLM
 
 STOP_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _UNFINISHED = "\ufffd"
@@ -164,7 +164,7 @@ class Writing:
             return
         token, self._unread = self._unread, None
         if self._together:
-            self.logits, self.state, shared = self._together.read(self)
+            self.logits, self.state, shared = _opening(self._together.read(self))
         else:
             self.logits, self.state, shared = read(self._model, [token], self.state, self.lean)
         if self._on_read:
@@ -185,7 +185,11 @@ def read(model: SpokenLM, ids: list[int], state: CoreState, lean: Lean | None = 
     """Read token ids after `state`."""
     embedded = model.embed(ids)[None]
     key_bias = lean.key_bias(state.length + len(ids)) if lean else None
-    found = model.read(embedded, state, key_bias)
+    return _opening(model.read(embedded, state, key_bias))
+
+
+def _opening(found: Read) -> Opening:
+    """Of the one row that was read."""
     return Opening(found.logits[0], found.state, found.shared[0])
 
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harken.dialogue.decoding import Opening
 from harken.model.eight_bit import MOST_ROWS
 
 if TYPE_CHECKING:
     from harken.model.core import CoreState
-    from harken.model.spoken_lm import SpokenLM
+    from harken.model.spoken_lm import Read, SpokenLM
 
 
 class Together:
@@ -28,7 +27,7 @@ class Together:
         """Args: most: tokens that are read in one pass."""
         self._model, self._most = model, most
         self._waiting: dict[object, tuple[int, CoreState]] = {}  # the longest first
-        self._found: dict[object, Opening] = {}
+        self._found: dict[object, Read] = {}
 
     def wait(self, text: object, token: int, state: CoreState) -> None:
         """A text will need this token read after this state."""
@@ -39,7 +38,7 @@ class Together:
         self._waiting.pop(text, None)
         self._found.pop(text, None)
 
-    def read(self, text: object) -> Opening:
+    def read(self, text: object) -> Read:
         """What comes of a text's token, which waits or was read beside another's."""
         if text in self._waiting:
             self._read([text, *(other for other in self._waiting if other is not text)][: self._most])
@@ -51,4 +50,4 @@ class Together:
         found = self._model.read_each(self._model.embed(list(tokens)), states)  # (R, D)
         for text, read in zip(texts, found, strict=True):
             del self._waiting[text]
-            self._found[text] = Opening(read.logits[0], read.state, read.shared[0])
+            self._found[text] = read
