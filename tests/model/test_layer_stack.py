@@ -72,3 +72,13 @@ def test_a_key_that_weighs_twice_is_a_key_that_is_there_twice(family, new):
     weighed, _ = think(hidden, past, key_bias=bias)
     torch.testing.assert_close(weighed, twice)
     assert not torch.allclose(think(hidden, past, key_bias=bias.clamp(min=0))[0], twice, atol=1e-3)
+
+
+def test_positions_are_turned_alike_in_half_precision():
+    stack = tiny_core("llama").think
+    far = torch.arange(3000)[None]
+    before = stack.rotary(torch.zeros(1, 1, 1), position_ids=far)
+    stack.to(torch.bfloat16)
+    assert next(stack.layers.parameters()).dtype == torch.bfloat16
+    after = stack.rotary(torch.zeros(1, 1, 1), position_ids=far)
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,11 @@ class Clip:
         """The audio file as it lies there. Raises DataError where the pack lacks it."""
         if self.member is None:
             return self.file.read_bytes()
-        handle = _open_tar(self.file).extractfile(self.member)
-        if handle is None:
-            raise DataError(f"{self.file.name} has no member {self.member!r}", "fetch the pack again")
-        return handle.read()
+        with _ONE_AT_A_TIME:
+            handle = _open_tar(self.file).extractfile(self.member)
+            if handle is None:
+                raise DataError(f"{self.file.name} has no member {self.member!r}", "fetch the pack again")
+            return handle.read()
 
 
 def clips(folder: Path) -> list[Clip]:
@@ -125,6 +127,10 @@ def _rows(manifest: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                     f"{manifest} row {number} lacks {', '.join(lacking)}", "mend or remove the row"
                 )
             yield row
+
+
+_ONE_AT_A_TIME = Lock()
+"""An open tar is read from one place at a time."""
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,15 @@ class LayerStack(nn.Module):
         self.rotary = rotary
         self.quick: list[Quick] | None = None
         """The layers again, for one token of each row without gradients (`harken.model.quick_layer`)."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """As of any module, but that the frequencies of positions stay float32: in half precision they would
+        turn far positions otherwise than in use."""
+        before = getattr(self.rotary, "inv_freq", None)
+        super()._apply(fn, recurse)
+        if isinstance(before, Tensor) and before.dtype != self.rotary.inv_freq.dtype:
+            self.rotary.inv_freq = before.to(self.rotary.inv_freq.device)
+        return self
 
     def forward(
         self,

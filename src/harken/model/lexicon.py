@@ -84,20 +84,22 @@ class Lexicon:
             limit=self.config.candidates,
         )
         choices = [word, *(_like(found, word) for found, _, _ in near)]
-        prior = torch.tensor([self.config.unknown, *(self.priors[found] for found, _, _ in near)])
+        priors = [self.config.unknown, *(self.priors[found] for found, _, _ in near)]
+        prior = torch.tensor(priors, device=log_probs.device)
         scores = self._likelihoods(choices, log_probs) + self.config.prior_weight * prior
         return choices[int(scores.argmax())]
 
     def _likelihoods(self, words: list[str], log_probs: Tensor) -> Tensor:
         """CTC log-likelihood of each word's spelling over (F, P + 1) -> (len(words),)."""
         spelled = [self.pieces.spell_exactly(word) for word in words]
-        lengths = torch.tensor([len(s) for s in spelled])
-        targets = torch.tensor([n for s in spelled for n in s])
+        device = log_probs.device
+        lengths = torch.tensor([len(s) for s in spelled], device=device)
+        targets = torch.tensor([n for s in spelled for n in s], device=device)
         frames = log_probs.float()[:, None].expand(-1, len(words), -1)  # (F, W, P + 1)
         loss = F.ctc_loss(
             frames,
             targets,
-            torch.full((len(words),), len(log_probs)),
+            torch.full((len(words),), len(log_probs), device=device),
             lengths,
             log_probs.shape[-1] - 1,
             "none",

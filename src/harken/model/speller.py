@@ -51,7 +51,7 @@ class Speller:
                 continue
             if letters and self.lexicon:
                 end = frames[stop] if stop < len(frames) else log_probs.shape[1]
-                sound = log_probs[row, max(0, frames[start] - 1) : end].detach()
+                sound = log_probs[row, max(0, frames[start] - 1) : end].detach().cpu()
                 text = self.lexicon.mend(letters[0], sound) + text[letters.end() :]
             words.append(HeardWord(text, start, stop))
         return words

@@ -48,7 +48,7 @@ class AffectConfig:
 
     schedule: Schedule = Schedule(
         steps=120,
-        rates=(("prefix.*", 3e-4), ("bridge.*", 2e-5), (CORE_UPDATE, 1.5e-4)),
+        rates=(("prefix.*", 1e-4), ("bridge.*", 1e-5), (CORE_UPDATE, 1e-4)),
         warmup=12,
         evaluate_every=60,
         save_every=20,
@@ -63,7 +63,7 @@ class AffectConfig:
     """What the core reads of a user's turn: what was heard, its words in writing, or what another said."""
     affect_vectors: bool = True
     """Whether a vector of the affect stands before the words."""
-    person_share: float = 0.5
+    person_share: float = 0.7
     """Share of turns with the vector of a person who acted the emotion, and not the voice's own."""
     written_share: float = 0.5
     """Share of spoken instructions that stand in writing before the last turn, as in use; the others are
@@ -83,14 +83,21 @@ class AffectConfig:
     """Seconds of speech in a batch from which self-distillation is replayed."""
     repeat_share: float = 0.3
     """Share of what is replayed that is repeated, not answered."""
+    replay_trace_share: float = 0.25
+    """Share of what is replayed that is a trace in a person's voice, which says any emotion whatever the
+    words say, where traces are supervised: so that what is felt goes on to follow the voice."""
     replay_weight: float = 0.5
     """Share of the loss that is replayed; at 1 nothing else is learned."""
 
     def replayed(self, people: bool) -> AlignConfig:
-        """How self-distillation goes on: answers and repeats alone. Args: people: whether there are people's
-        vectors."""
+        """How self-distillation goes on. Args: people: whether there are people's vectors, and causes that the
+        teacher names."""
+        traced = people and self.affect_vectors and self.supervise == "trace"
         config = AlignConfig(
-            self.schedule, self.replay_s, (self.repeat_share, self.repeat_share), trace_share=0.0
+            self.schedule,
+            self.replay_s,
+            (self.repeat_share, self.repeat_share),
+            trace_share=self.replay_trace_share if traced else 0.0,
         )
         if not self.affect_vectors:
             return replace(config, no_affect_share=1.0, person_share=0.0)
@@ -249,7 +256,8 @@ class AffectTask:
     def length(self, talk: Talk) -> int:
         """Positions that it takes in writing, its thought included; heard it takes about as many."""
         turns = [Sound(t.text, None) if isinstance(t, Spoken) else t for t in talk.turns]
-        return len(self.example(Drawn(talk, tuple(turns), None, self.thought(talk)), {}).labels)
+        with torch.device(self.student.core.embed.weight.device):
+            return len(self.example(Drawn(talk, tuple(turns), None, self.thought(talk)), {}).labels)
 
     def losses(self, chosen: Sequence[Talk], random: np.random.Generator) -> dict[str, Tensor]:
         """Mean cross-entropy of all that is learned, in one forward pass; how many tokens were read."""

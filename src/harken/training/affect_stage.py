@@ -182,7 +182,7 @@ def _replay(run: Run, begun: Path, task: AffectTask, spoken: StateCache) -> Alig
         own.answers,
         own.felt,
         {},
-        {},
+        own.causes,
         affects,
         config,
     )

@@ -196,7 +196,8 @@ class AlignTask:
         """A sample with its last turn as heard."""
         core, content = self.student.core, self.heard(words, log_probs, row)
         if drawn.affect is not None:
-            content = torch.cat([self.student.prefix(drawn.affect[None])[0].to(content), content])
+            affect = drawn.affect.to(core.embed.weight.device)
+            content = torch.cat([self.student.prefix(affect[None])[0].to(content), content])
         return example(core, self.tokenizer, self.system, drawn.sample, content, self.target(drawn))
 
     def target(self, drawn: Drawn) -> list[int]:

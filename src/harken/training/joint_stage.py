@@ -70,12 +70,14 @@ def train_joint_stage(run: Run) -> None:
     torch.manual_seed(config.schedule.seed)
     student = JointStudent(listener.core, speak)
     answering = hearing(spoken, replace(settings, direct_share=1.0))
-    tasks = run.world.made(lambda: _tasks(run, student, answering, replies, spoken, config))
     conversations = [
         talk
         for talk in talks(rows, {clip.id: clip for clip in heard.clips})
         if answering.length(talk) <= settings.most_tokens
     ]
+    listener.to(run.world.device)
+    student.to(run.world.device)
+    tasks = run.world.made(lambda: _tasks(run, student, answering, replies, spoken, config))
     keep = partial(_keep, run, begun, student, style)
     samples = sample_replies(keep, run.out / "joint" / "parts", _dev_clips(run))
     origin = digest([(begun / name).read_bytes() for name in ALL_PARTS])
@@ -107,7 +109,9 @@ def _tasks(
             )
         said = said_of(answers, answering.tokenizer, student.speak, voices)
         drawn = [_talk(reply, clips) for reply in answers]
-        written = [Written(_example(answering, talk, number).labels) for number, talk in enumerate(drawn)]
+        written = [
+            Written(_example(answering, talk, number).labels.cpu()) for number, talk in enumerate(drawn)
+        ]
         thinks = digest([run.recipe.system, sorted(clips), hash_of(run.out / "joint" / "begun" / UPDATE)])
         shared = kept_thoughts(
             run.out / "joint" / f"think-{split}-{thinks}.f16",
@@ -130,8 +134,9 @@ def _talk(reply: SpokenReply, clips: Mapping[str, CachedClip]) -> Talk:
 @torch.no_grad()
 def _example(answering: AffectTask, talk: Talk, number: int) -> Example:
     """The conversation as the core reads it, drawn by its number."""
-    drawn = answering.draw(talk, np.random.default_rng([number]))
-    return answering.example(drawn, answering.heard(drawn.clips()))
+    with torch.device(answering.student.core.embed.weight.device):
+        drawn = answering.draw(talk, np.random.default_rng([number]))
+        return answering.example(drawn, answering.heard(drawn.clips()))
 
 
 @torch.no_grad()

@@ -59,7 +59,8 @@ def make_own_words(teacher: Teacher, said: list[str], affects: dict[str, Tensor]
     def voice(text: str) -> Tensor:
         people = affects[felt[text]]
         with torch.no_grad():
-            vectors: Tensor = teacher.prefix(people[_number(text) % len(people)][None])[0]
+            one = people[_number(text) % len(people)][None].to(teacher.core.embed.weight.device)
+            vectors: Tensor = teacher.prefix(one)[0]
         return vectors  # (K, D)
 
     def injected(text: str) -> str:

@@ -189,19 +189,19 @@ class SpeakTask:
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Replies side by side."""
-        said = [self.said[n] for n in numbers]
+        said, device = [self.said[n] for n in numbers], next(self.speak.parameters()).device
         hidden = [self.hidden(n).float()[self.said[n].tokens] for n in numbers]
         with torch.no_grad():
-            text = [self.embed(s.ids).float()[s.tokens] for s in said]
+            text = [self.embed(s.ids.to(device)).float()[s.tokens.to(device)] for s in said]
         return Batch(
-            pad_sequence([s.units for s in said], batch_first=True),
-            pad_sequence([s.windows for s in said], batch_first=True),
-            pad_sequence([s.moves for s in said], batch_first=True, padding_value=IGNORED),
-            pad_sequence(hidden, batch_first=True),
+            pad_sequence([s.units for s in said], batch_first=True).to(device),
+            pad_sequence([s.windows for s in said], batch_first=True).to(device),
+            pad_sequence([s.moves for s in said], batch_first=True, padding_value=IGNORED).to(device),
+            pad_sequence(hidden, batch_first=True).to(device),
             pad_sequence(text, batch_first=True),
-            one_hot([s.style for s in said], self.styles),
-            one_hot([s.voice for s in said], self.speak.sizes.manners - self.styles),
-            pad_sequence([torch.ones(len(s.units), dtype=torch.bool) for s in said], batch_first=True),
+            one_hot([s.style for s in said], self.styles).to(device),
+            one_hot([s.voice for s in said], self.speak.sizes.manners - self.styles).to(device),
+            pad_sequence([torch.ones(len(s.units), dtype=torch.bool, device=device) for s in said], True),
         )
 
     def losses(self, batch: Batch, precision: torch.dtype, hide: bool) -> dict[str, Tensor]:
@@ -255,7 +255,7 @@ class SpeakTask:
         expected = logs[:, :-1].unflatten(1, self.speak.sizes.levels[::-1])  # (N, L_K, …, L_1)
         digits = self.speak.units.quantiser.digits(said.clamp(max=self.speak.vocabulary - 1))  # (N, K)
         for k, weights in enumerate(self.nearby):
-            of_level = weights[digits[:, k]]  # (N, L_k)
+            of_level = weights.to(digits.device)[digits[:, k]]  # (N, L_k)
             shape = (len(said), *[1] * (expected.dim() - 2), of_level.shape[1])
             expected = (expected * of_level.view(shape)).sum(-1)
         return -torch.where(said == self.speak.vocabulary, logs[:, -1], expected)

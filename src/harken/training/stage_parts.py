@@ -133,6 +133,8 @@ def own_words(run: Run, said: list[str], affects: dict[str, Tensor], parts: Path
 
     Args: parts: a folder with the update and the prefix of another teacher.
     """
+    import torch
+
     from harken.checkpoint import load_prefix, load_text_side
     from harken.model.core import fold_low_rank
     from harken.training.own_words import Teacher, make_own_words
@@ -140,8 +142,10 @@ def own_words(run: Run, said: list[str], affects: dict[str, Tensor], parts: Path
     tokenizer, core = load_text_side(run.recipe)
     prefix = load_prefix(run.recipe, parts or run.out / "core", core, readout(run).config.vector)
     fold_low_rank(core, teacher_update(run, parts))
-    teaching = Teacher(core.to(precision()), prefix, tokenizer, run.recipe.system)
-    return make_own_words(teaching, said, affects, run.out / "align" / f"teacher-{teacher(run, parts)}")
+    device = run.world.device
+    teaching = Teacher(core.to(device, precision()), prefix.to(device), tokenizer, run.recipe.system)
+    with torch.device(device):
+        return make_own_words(teaching, said, affects, run.out / "align" / f"teacher-{teacher(run, parts)}")
 
 
 def check_spells(recipe: Recipe, stage: str) -> None:
@@ -185,7 +189,7 @@ def encode(run: Run, cache: StateCache, clips: list[Clip], about: str, augmented
     from harken.weights.store import ensure
 
     if missing := cache.missing(clips, augmented):
-        encoder = load_encoder(ensure(run.recipe.listen.encoder))
-        added = cache.add(missing, encoder, readout(run), 0, augmented)
+        encoder = load_encoder(ensure(run.recipe.listen.encoder)).to(run.world.device)
+        added = cache.add(missing, encoder, readout(run).to(run.world.device), 0, augmented)
         for _ in track(added, about, total=len(missing)):
             pass

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +30,10 @@ from harken.data.speech import Clip
 from harken.errors import DataError
 from harken.model.affect_readout import AffectReadout
 from harken.model.encoder import SpeechEncoder
+from harken.processor import cores
 
+T = TypeVar("T")
+R = TypeVar("R")
 STATES, INDEX = "states.f16", "index.jsonl"
 
 
@@ -98,11 +104,11 @@ class StateCache:
         ):
             start = self.frames
             states.truncate(start * self.width * 2)
-            for clip in self.missing(clips, augmented):
-                random = np.random.default_rng([seed, zlib.crc32(clip.id.encode())])
-                samples = augment(clip.samples(), random) if augmented else clip.samples()
+            missing = self.missing(clips, augmented)
+            read = partial(_samples, augmentation=seed if augmented else None)
+            for clip, samples in zip(missing, ahead(read, missing), strict=True):
                 last, felt = encode(encoder, readout, samples)
-                encoded = last.numpy().astype(np.float16)  # (T, E)
+                encoded = last.cpu().numpy().astype(np.float16)  # (T, E)
                 states.write(encoded.tobytes())
                 states.flush()
                 row = CachedClip(
@@ -115,6 +121,25 @@ class StateCache:
                 start += len(encoded)
                 self.clips.append(row)
                 yield row
+
+
+def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What `work` makes of each item, in order; a few are worked on in threads before they are asked for."""
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > 2 * cores():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _samples(clip: Clip, augmentation: int | None) -> NDArray[np.float32]:
+    """What is heard, at 16 kHz. Args: augmentation: the seed of it; None leaves the clip as it is."""
+    if augmentation is None:
+        return clip.samples()
+    return augment(clip.samples(), np.random.default_rng([augmentation, zlib.crc32(clip.id.encode())]))
 
 
 def _name(clip: Clip, augmented: bool) -> str:
@@ -130,7 +155,8 @@ def encode(
     encoder: SpeechEncoder, readout: AffectReadout, samples: NDArray[np.float32]
 ) -> tuple[Tensor, Tensor]:
     """Samples (N,) at 16 kHz, up to 30 s -> the encoder's last layer (T, E); the readout's vector (V,)."""
-    mel = torch.from_numpy(log_mel(samples[: 30 * 16000]))[None]  # (1, 80, 2T)
+    device = next(readout.parameters()).device
+    mel = torch.from_numpy(log_mel(samples[: 30 * 16000]))[None].to(device)  # (1, 80, 2T)
     states, valid = encoder(mel)
     return states[0, :, -1], readout(states, valid, active_frames(mel)).vector[0]
 

@@ -7,14 +7,15 @@ How injections read is `injections`, how a trace is judged `traces`, how a reply
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harken.data.rows import Row, Teacher, derive, with_last_user
+from harken.data.rows import Row, Teacher, content_id, derive, with_last_user
 from harken.data.steps import replies, traces
 from harken.data.steps.base import Dropped, Resources
-from harken.data.steps.injections import FEELINGS, QUOTES, injection, shown
+from harken.data.steps.injections import FEELINGS, QUOTES, injection, openings, shown
 from harken.data.steps.prompts import ATTRIBUTE
 from harken.data.steps.teaching import (
     DETAIL,
@@ -45,6 +46,9 @@ class Attribute(TaughtStep):
     step: Literal["attribute"] = "attribute"
     keep_human: bool = False
     """Where a source has a person's answer, that is the target, and the teacher writes the trace alone."""
+    keep_cause: bool = False
+    """With `keep_human`: where people marked the cause as well, or found nothing felt, the trace quotes it,
+    and no teacher is asked."""
 
     def open(self, resources: Resources) -> AttributeStep:
         return AttributeStep(self, resources.llm(self.llm), resources.seed)
@@ -52,11 +56,11 @@ class Attribute(TaughtStep):
 
 @dataclass(frozen=True)
 class Attributed:
-    """What the teacher thought and said of a row."""
+    """What the teacher, or people, thought and said of a row."""
 
     injection: str
     thought: Thought
-    teacher: Teacher
+    teacher: Teacher | None
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,12 @@ class AttributeStep:
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
         felt = [row for row in rows if is_query(row) and row.last_user.emotion in FEELINGS["en"]]
-        answers = attributed(self.llm, self.config, self.seed, felt, self.config.keep_human)
-        found = dict(zip([row.id for row in felt], answers, strict=True))
+        found: dict[str, Attributed | Fault] = {}
+        if self.config.keep_human and self.config.keep_cause:
+            found = {row.id: by_people(row) for row in felt if _is_told(row)}
+        asked = [row for row in felt if row.id not in found]
+        answers = attributed(self.llm, self.config, self.seed, asked, self.config.keep_human)
+        found |= dict(zip([row.id for row in asked], answers, strict=True))
         for row in rows:
             yield row
             answer = found.get(row.id)
@@ -78,6 +86,21 @@ class AttributeStep:
                 yield Dropped(row, self.config.step, answer.reason, answer.detail)
             elif answer is not None:
                 yield answered(row, self.config.made_with(self.llm), answer, task="empathy")
+
+
+def _is_told(row: Row) -> bool:
+    """Did people say all: the answer, and the cause of what is felt?"""
+    known = bool(row.last_user.cause) or row.last_user.emotion == "neutral"
+    return row.lang in LANGUAGES and bool(row.target) and known
+
+
+def by_people(row: Row) -> Attributed:
+    """The cause as people marked it, quoted after an injection that opens a quotation; their answer."""
+    said = row.last_user
+    cause = min((cause.span for cause in said.cause), key=len, default=said.text)
+    quoting = [opening for opening in openings(said.emotion or "neutral", row.lang) if opening[-1] in QUOTES]
+    opening = random.Random(content_id("injection", row.id)).choice(quoting)
+    return Attributed(opening, Thought(f"{opening}{cause}{QUOTES[opening[-1]]}", row.target or ""), None)
 
 
 def attributed(
@@ -105,14 +128,14 @@ def _attributed_once(
 ) -> list[Attributed | Fault]:
     """Args: answered: the rows' targets are what is said; the teacher only thinks."""
     known = [row for row in rows if row.lang in LANGUAGES]
-    openings = [injection(row.last_user.emotion or "neutral", row.lang, row.id) for row in known]
+    opened = [injection(row.last_user.emotion or "neutral", row.lang, row.id) for row in known]
     asked = [
         ATTRIBUTE[row.lang].messages(not llm.thinks, shown(row.lang)) + conversation(row.turns)
         for row in known
     ]
-    thoughts = think(llm, list(zip(asked, openings, strict=True)), sampling, replies=not answered)
+    thoughts = think(llm, list(zip(asked, opened, strict=True)), sampling, replies=not answered)
     found: dict[str, Attributed | Fault] = {}
-    for row, opening, thought in zip(known, openings, thoughts, strict=True):
+    for row, opening, thought in zip(known, opened, thoughts, strict=True):
         if isinstance(thought, Fault):
             found[row.id] = thought
             continue

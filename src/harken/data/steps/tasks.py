@@ -34,6 +34,7 @@ from harken.data.steps.teaching import (
     teacher,
     think,
 )
+from harken.data.steps.told_tasks import is_told, told
 from harken.data.workspace import Workspace
 from harken.llm.base import LLM, Sampling
 from harken.llm.templates import Message
@@ -68,6 +69,8 @@ class Tasks(TaughtStep):
     tasks: tuple[Literal["trajectory", "reasoning"], ...] = ("trajectory", "reasoning")
     share: float = Field(default=1.0, ge=0, le=1)
     """Of the conversations, the share that each task is asked about, chosen by their ids."""
+    told: bool = False
+    """Where people marked all that is asked about, answers are put together from it; no teacher is asked."""
     max_turns: int = 5
     """Of the user; longer conversations are left alone, as a small teacher loses count."""
 
@@ -77,11 +80,11 @@ class Tasks(TaughtStep):
 
 @dataclass(frozen=True)
 class Written:
-    """What the teacher thought and answered."""
+    """What the teacher, or a rule from what people marked, thought and answered."""
 
     injection: str
     thought: Thought
-    teacher: Teacher
+    teacher: Teacher | None
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ class TasksStep:
             if random.Random(content_id(task, row.id)).random() < self.config.share
         ]
         jobs = [(row, task) for row, task in jobs if task == "reasoning" or len(set(felt(row))) > 1]
-        answers = draw(
-            self.config, self.seed, len(jobs), lambda these, how: self._once([jobs[i] for i in these], how)
+        by_people = [job for job in jobs if self.config.told and is_told(job[0])]
+        asked = [job for job in jobs if job not in by_people]
+        answers = [Written(*told(*job), None) for job in by_people] + draw(
+            self.config, self.seed, len(asked), lambda these, how: self._once([asked[i] for i in these], how)
         )
-        for (row, task), answer in zip(jobs, answers, strict=True):
+        for (row, task), answer in zip([*by_people, *asked], answers, strict=True):
             if isinstance(answer, Fault):
                 yield Dropped(row, f"{self.config.step}: {task}", answer.reason, answer.detail)
             else:

@@ -1,0 +1,87 @@
+"""Rows whose answer and cause people marked need no teacher: the IEAT step and the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harken.data.rows import Affect, Cause, Row, Turn, content_id
+from harken.data.sources import open_source
+from harken.data.steps import tasks
+from harken.data.steps.attribute import Attribute, trace_fault
+from harken.data.steps.base import Dropped, StepConfig
+from harken.data.steps.tasks import Tasks
+from harken.data.steps.told_tasks import is_told
+from harken.data.workspace import Workspace
+from harken.evaluation.dialogue_sets.reading import emotions_named
+from harken.llm.base import LLMError
+from harken.testing import FakeLLM, FakeResources
+
+
+def run(step: StepConfig, rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
+    llm = FakeLLM(lambda prompt, seed: LLMError("nobody may ask"))
+    out = list(step.open(FakeResources(llm))(rows, Workspace(Path("nowhere"))))
+    assert llm.asked == [], "the teacher is left alone"
+    return [row for row in out if isinstance(row, Row)], [row for row in out if isinstance(row, Dropped)]
+
+
+def listening(turns: int) -> list[Row]:
+    """Packaged dialogues of at least so many turns of the user."""
+    found = (row for row in open_source("listening", options={"turns": "last"}) if isinstance(row, Row))
+    return [row for row in found if sum(turn.role == "user" for turn in row.turns) >= turns]
+
+
+def test_a_marked_cause_is_quoted_and_the_persons_answer_kept() -> None:
+    rows = listening(1)[:200]
+    made = [row for row in run(Attribute(keep_human=True, keep_cause=True), rows)[0] if row.task == "empathy"]
+    assert len(made) == len(rows) and all(row.teacher is None for row in made)
+    for before, row in zip(rows, made, strict=True):
+        assert row.target == before.target
+        if before.last_user.emotion != "neutral":
+            assert row.last_user.cause == before.last_user.cause
+        marked = [cause.span for cause in before.last_user.cause] or [before.last_user.text]
+        assert row.trace is not None and row.injection is not None and row.trace.startswith(row.injection)
+        assert row.trace.removeprefix(row.injection)[:-1] in marked
+        assert trace_fault(before, row.injection, row.trace) in (None, "trace too short to hold a cause")
+
+
+def test_without_a_marked_cause_the_teacher_is_asked_as_before() -> None:
+    bare = replace(listening(1)[0], turns=(Turn("user", "My desk is gone.", affect=(SAD,)),))
+    llm = FakeLLM(lambda prompt, seed: LLMError("not today"))
+    step = Attribute(keep_human=True, keep_cause=True)
+    list(step.open(FakeResources(llm))([bare], Workspace(Path("nowhere"))))
+    assert llm.asked
+
+
+SAD = Affect("sad", "human")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_told_trajectory_names_every_turn_in_order(lang: str) -> None:
+    said = {"en": ("The roof leaks.", "It is dry again!"), "zh": ("屋顶漏水了。", "又干了！")}[lang]
+    turns = tuple(
+        Turn("user", text, affect=(Affect(label, "human"),), cause=(Cause(at, text),))
+        for at, (text, label) in enumerate(zip(said, ("fear", "happy"), strict=True))
+    )
+    row = replace(listening(1)[0], lang=lang, turns=turns, task="empathy", stage="1-2", target="Good.")
+    answers = set()
+    for number in range(20):
+        one = replace(row, id=content_id("row", number))
+        made, dropped = run(Tasks(told=True), [one])
+        of = {each.task: each for each in made}
+        assert dropped == [] and of["trajectory"].teacher is None
+        assert emotions_named(of["trajectory"].target or "") == ("fear", "happy")
+        assert tasks.order_fault(of["trajectory"].target or "", ["fear", "happy"], lang) is None
+        assert said[1].rstrip("!！") in (of["reasoning"].target or "")
+        answers.add(of["trajectory"].target)
+    assert len(answers) > 1, "not always in the same words"
+
+
+def test_packaged_dialogues_are_told_whole() -> None:
+    rows = listening(2)
+    assert len(rows) > 200 and all(is_told(row) for row in rows)
+    first = replace(rows[0], turns=(replace(rows[0].turns[0], cause=()), *rows[0].turns[1:]))
+    assert not is_told(first), "a felt turn without a cause"
