@@ -216,7 +216,7 @@ class ScriptedLM(_Deaf):
         core = tiny_recipe().core.model_copy(update={"width": 1})
         recipe = tiny_recipe().model_copy(update={"core": core})
         config = SimpleNamespace(max_position_embeddings=positions)
-        self._set_up(recipe, SimpleNamespace(config=config), heard, reflect)
+        self._set_up(recipe, SimpleNamespace(config=config, reads_each=False), heard, reflect)
         self.script, self.reflection = script, reflection
         if reflect:
             self.tokenizer.add_special_tokens({"additional_special_tokens": [REFLECT, REFLECTED]})

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from served import Served, a_host, heard, served
 
-from harken.bench import serving, serving_hardship, serving_many
+from harken.bench import serving, serving_hardship, serving_many, serving_steps
 from harken.bench.hostile import mutated
 from harken.serving.limits import Limits
-from harken.testing import FakeVoice, ScriptedLM
+from harken.testing import FakeVoice, ScriptedLM, tiny_model
 
 SAID = [(0.3 * np.sin(np.arange(8000) / 10)).astype(np.float32)]
 """Half a second."""
@@ -83,3 +83,11 @@ def test_the_same_seed_breaks_the_same_events() -> None:
 
 def test_there_is_something_to_say() -> None:
     assert all(len(samples) > 16_000 for samples in serving.said())
+
+
+def test_a_token_of_several_replies_is_timed_both_ways() -> None:
+    found = serving_steps.steps(tiny_model(), 2)
+    assert found["in_one_pass"] is False
+    for replies in range(1, 5):
+        times = found[f"replies_{replies}"]
+        assert times["in_turn_ms"]["p50"] > 0 and times["together_ms"]["p50"] > 0

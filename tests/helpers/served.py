@@ -63,6 +63,8 @@ class HeldLM(ScriptedLM):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.waits = threading.Event()
+        self.read_at_once: list[int] = []
+        """Of how many replies a token each was read together."""
         self._free = threading.Semaphore(10_000)
 
     def read(self, *given: Any) -> Any:
@@ -70,6 +72,10 @@ class HeldLM(ScriptedLM):
             self.waits.set()
             self._free.acquire()
         return super().read(*given)
+
+    def read_each(self, inputs: Any, states: Any) -> Any:
+        self.read_at_once.append(len(states))
+        return super().read_each(inputs, states)
 
     def hold(self, after: int) -> None:
         """So many steps are free from now on."""

@@ -106,6 +106,29 @@ def test_the_short_way_for_one_token_gives_what_the_layers_give(monkeypatch: pyt
 
 
 @torch.no_grad()
+def test_rows_that_share_the_weights_get_to_the_bit_what_each_gets_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    core = tiny_core().eval()
+    monkeypatch.setattr(quick_layer, "MULTIPLE", 8)
+    assert not core.reads_each
+    quicken(core)
+    assert core.reads_each
+    states = [core(torch.randn(1, length, WIDTH)).state for length in (7, 3, 12)]
+    for _ in range(3):
+        tokens = torch.randn(3, WIDTH)
+        alone = [core(tokens[row][None, None], state) for row, state in enumerate(states)]
+        shared, hidden, after = core.each(tokens, states)
+        for row, one in enumerate(alone):
+            assert torch.equal(shared[row], one.shared[0, 0]) and torch.equal(hidden[row], one.hidden[0, 0])
+            assert after[row].length == one.state.length == states[row].length + 1
+            assert torch.equal(after[row].write.keys[3], one.state.write.keys[3])
+            assert torch.equal(after[row].think.values[0], one.state.think.values[0])
+        states = after
+
+
+@torch.no_grad()
 def test_layers_of_another_family_go_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quick_layer, "MULTIPLE", 8)
     for family in ("qwen2", "qwen3"):

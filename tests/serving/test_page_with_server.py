@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="serving needs harken[serve]")
 
-from served import ANSWER, a_host, served
+from served import ANSWER, a_host, heard, script, served
 
+from harken.recipes import ReflectConfig
 from harken.serving.limits import Limits
+from harken.testing import ScriptedLM
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -79,3 +81,46 @@ def test_a_full_server_says_that_it_is_busy(page: Any) -> None:
             assert "as many people as it can" in texts(page, "#fault-text")[0]
         page.value("document.getElementById('mend').click() ?? true")
         page.until("document.getElementById('fault').hidden")
+
+
+def test_what_is_thought_while_speaking_is_shown_to_who_wants_it(page: Any) -> None:
+    how = ReflectConfig(response_tokens=10, reflection_tokens=8, real_time=False)
+    model = ScriptedLM(script, heard, reflect=how, reflection=lambda _: "Sad?")
+    answered = "document.querySelectorAll('.reply .player:not([hidden])').length >= {}"
+    with served(a_host(model=model)) as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        assert page.value("document.getElementById('reflecting').hidden")
+        page.press(" ")
+        page.until("!document.getElementById('reflecting').hidden")
+        page.until(answered.format(1))
+        assert texts(page, ".thoughts li") == []
+        page.value("document.getElementById('reflect').click() ?? true")
+        page.until("document.querySelectorAll('.thoughts li').length >= 3")
+        page.press(" ")
+        told = texts(page, ".thoughts li")
+        assert told[0] == "Sad?" and all("Sad?".startswith(text) for text in told), "the last may be coming"
+        assert all("Sad" not in words for words in texts(page, ".reply .words"))
+        assert page.told("Runtime.exceptionThrown", "Log.entryAdded") == []
+
+
+def test_a_model_that_cannot_reflect_has_no_switch_for_it(page: Any) -> None:
+    with served(a_host()) as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        page.press(" ")
+        page.until("document.getElementById('model').textContent !== ''")
+        assert page.value("document.getElementById('reflecting').hidden")
+
+
+def test_the_http_side_is_described_on_a_page_that_asks_nobody_else(page: Any) -> None:
+    with served(a_host()) as running:
+        here = f"http://127.0.0.1:{running.port}/"
+        page.open(f"{here}docs")
+        page.until("document.body.dataset.state === 'shown'")
+        assert {"POST /v1/audio/replies", "GET /healthz", "GET /readyz", "GET /metrics"} <= set(
+            texts(page, "h3 code")
+        )
+        assert {"think", "voice", "503", "real_time_factor"} <= set(texts(page, "td:first-child code"))
+        assert page.value("document.querySelector('#routes a').hash.slice(1) !== ''")
+        asked = {sent["request"]["url"] for sent in page.told("Network.requestWillBeSent")}
+        assert all(address.startswith((here, "data:")) for address in asked)
+        assert page.told("Runtime.exceptionThrown", "Log.entryAdded") == []

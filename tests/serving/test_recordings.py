@@ -100,6 +100,14 @@ def test_a_model_that_fails_is_the_servers_fault_and_the_next_is_answered(servin
     assert posted(serving, encode(HUM, 16_000))[0] == 200
 
 
+def test_the_page_of_the_description_loads_nothing_from_another_host(serving: Served) -> None:
+    for path in ("docs", "docs/docs.js", "docs/docs.css", "elements.js"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{serving.port}/{path}", timeout=30) as answer:
+            assert answer.status == 200 and b"http://" not in answer.read().replace(b"http://www.w3.org", b"")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{serving.port}/redoc", timeout=30)
+
+
 def test_the_servers_description_of_itself_names_the_recording_and_the_reply(serving: Served) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{serving.port}/openapi.json", timeout=30) as answer:
         described = json.load(answer)

@@ -24,7 +24,7 @@ def test_reflections_are_told_to_who_asks_and_are_no_part_of_the_reply() -> None
             for options in ({"reflect": True, "reflections": True}, {"reflect": True}, {}):
                 client.told.clear()
                 session = await client.set(PUSH_TO_TALK, harken={"think": "off", **options})
-                assert session["harken"]["reflect"] == ("reflect" in options)
+                assert session["harken"]["reflect"] == ("reflect" in options) and session["harken_reflects"]
                 await client.say()
                 done = await client.until("response.done")
                 (item,) = done["response"]["output"]
@@ -41,6 +41,7 @@ def test_reflections_are_told_to_who_asks_and_are_no_part_of_the_reply() -> None
 def test_a_model_that_cannot_is_not_asked_to(serving: Served) -> None:
     async def talk() -> None:
         async with serving.client() as client:
+            assert client.told[0]["session"]["harken_reflects"] is False
             options = {"reflect": True}
             await client.connection.session.update(session={"type": "realtime", "harken": options})
             error = await client.error()

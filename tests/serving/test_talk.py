@@ -15,6 +15,7 @@ from harken.cli import main
 from harken.dialogue.events import AudioChunk, Event, Heard
 from harken.dialogue.render import AssistantTurn, UserTurn
 from harken.errors import HarkenError, InputError
+from harken.recipes import ReflectConfig
 from harken.serving import turns
 from harken.serving.devices import Loudspeaker, Microphone
 from harken.serving.talk import Talk
@@ -25,10 +26,11 @@ TRACE = 'The speaker feels sad because: "the job"'
 SPOKEN_S = (len("That hurts a lot.") + len("I can see why.")) / 15
 
 
-def model() -> ScriptedLM:
+def model(**options: Any) -> ScriptedLM:
     return ScriptedLM(
         lambda text: f"{TRACE}</think>" if text.endswith("<think>\n") else ANSWER,
         lambda samples: heard_turn(seconds=len(samples) / 16_000, width=1),
+        **options,
     )
 
 
@@ -146,6 +148,28 @@ def test_the_terminal_shows_what_was_heard_the_reply_and_why(
     for shown in ("turn 1", '"I lost my job."', "sad", ANSWER, 'because of "the job"', "first audio"):
         assert shown in told.out
     assert told.err == "harken: the microphone is gone\n" and len(command.played) > 0
+
+
+def test_reflections_are_shown_between_the_chunks_of_a_reply_to_who_asks(
+    command: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ReflectConfig(response_tokens=17, reflection_tokens=8, real_time=False)
+    reflecting = model(reflect=how, reflection=lambda _: "Sad?")
+    monkeypatch.setattr(api, "load", lambda *_, **__: Harken(reflecting, FakeVoice()))
+    assert main(["talk", "--reflect", "--show", "reflections"]) == 1
+    told = capsys.readouterr().out
+    said = "That hurts a lot."
+    assert told.index(said) < told.index("Sad?") < told.index(ANSWER.removeprefix(said))
+    assert "thought  1 times" in told and len(command.played) / RATE_HZ == pytest.approx(SPOKEN_S, abs=0.1)
+
+
+def test_a_model_that_cannot_reflect_is_not_talked_to_with_reflections(
+    command: FakeSoundDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["talk", "--reflect"]) == 1
+    assert "has no tokens for reflections" in capsys.readouterr().err
+    assert main(["talk", "--show", "reflections"]) == 2
+    assert "add --reflect" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("kind", "what"), [("input", "microphone"), ("output", "loudspeaker")])

@@ -23,12 +23,12 @@ from harken.errors import InputError
 from harken.evaluation.report import hardware
 from harken.recipes import Recipe
 
-What = Literal["overhead", "sessions", "bargein", "hostile", "soak"]
+What = Literal["overhead", "sessions", "bargein", "hostile", "soak", "steps"]
 WHATS: tuple[What, ...] = get_args(What)
 AT_ONCE = (1, 2, 4, 8)
 SECONDS = 120.0
-RUNS = {"overhead": 30, "bargein": 40, "hostile": 10_000, "soak": 500}
-"""Pairs of replies, interruptions, events, sessions."""
+RUNS = {"overhead": 30, "bargein": 40, "hostile": 10_000, "soak": 500, "steps": 50}
+"""Pairs of replies, interruptions, events, sessions, tokens of each kind."""
 PUSH_TO_TALK = {"input": {"turn_detection": None}}
 Found = dict[str, Any]
 
@@ -40,13 +40,14 @@ def bench_serving(
     runs: int | None = None,
     seconds: float | None = None,
 ) -> Found:
-    """Measure one thing of a server in a process of its own.
+    """Measure one thing of a server in a process of its own; "steps" of the model in this one.
 
     Args:
         what: "overhead" (the first sound through the socket, beside that of the same model in this process),
             "sessions" (time to first audio, underruns and memory with 1, 2, 4 and 8 speakers), "bargein"
             (from the first sample of speech to the end of the reply), "hostile" (broken events, while one
-            other speaks), "soak" (memory over many sessions, one after the other and 50 at once).
+            other speaks), "soak" (memory over many sessions, one after the other and 50 at once), "steps" (a
+            token of 1 to 4 replies, one after the other and together).
         runs: how often; None takes the bench's own number.
         seconds: of "sessions", how long they speak.
 
@@ -63,6 +64,11 @@ def bench_serving(
         "soak": lambda server: serving_hardship.soak(server, count, said()),
     }
     found: Found = {"bench": f"serving {what}", "recipe": recipe.name, "hardware": hardware()}
+    if what == "steps":
+        from harken.bench.serving_steps import steps
+        from harken.checkpoint import load_model
+
+        return found | steps(load_model(recipe, checkpoint), count)
     with TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
         if what == "sessions":

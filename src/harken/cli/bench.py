@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harken.bench.data import Ask
 
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
-Serving = Literal["overhead", "sessions", "bargein", "hostile", "soak"]
+Serving = Literal["overhead", "sessions", "bargein", "hostile", "soak", "steps"]
 TrainedCore = Literal["recipe", "qwen3-0.6b"]
 
 
@@ -68,7 +68,8 @@ class Bench(Command):
 
     what: Serving = "overhead"
     """Of serving: overhead (what the socket adds), sessions (1, 2, 4 and 8 speakers), bargein (how soon it is
-    silent), hostile (broken events), soak (memory over many sessions)."""
+    silent), hostile (broken events), soak (memory over many sessions), steps (a token of several replies, in
+    turn and together)."""
     seconds: float | None = None
     """Of serving --what sessions, how long they speak (120)."""
 

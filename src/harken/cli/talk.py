@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from harken.cli.command import FAILED, Command, check_system, chosen_guard, say, say_error
+from harken.cli.command import FAILED, Command, WrongUse, check_system, chosen_guard, say, say_error
 from harken.cli.show import People, Turn
 from harken.dialogue.events import Event
 from harken.errors import HarkenError
@@ -34,6 +34,10 @@ class Talk(Command):
     """When to state how you feel and why."""
     voice: str = "recipe"
     """Who speaks: a voice's name."""
+    reflect: bool = False
+    """Let the model think about its reply while it speaks; it has to be taught to (docs/reflection.md)."""
+    show: Literal["reflections"] | None = None
+    """Show, between the chunks of a reply, what the model thought while it spoke."""
     care: Path | None = None
     """What is said to turns about self-harm or danger, and what is looked for, instead of what Harken brings
     (docs/safety.md)."""
@@ -42,8 +46,11 @@ class Talk(Command):
 
     def run(self) -> int:
         check_system(self.recipe, self.checkpoint)
+        if self.show and not self.reflect:
+            raise WrongUse("--show reflections, and the model is not to reflect", "add --reflect")
         guard = chosen_guard(self.care, self.no_care)
         from harken import api
+        from harken.dialogue.reflection import check_reflects
         from harken.serving import talk
         from harken.serving.devices import Loudspeaker, Microphone
         from harken.serving.turns import open_vad
@@ -52,9 +59,12 @@ class Talk(Command):
             judges = open_vad()
             harken = api.load(self.recipe, trained=self.checkpoint, voice=self.voice, guard=guard)
             harken.voice()  # what is missing shows now
-            screen = Terminal(sys.stdout, self.think)
+            if self.reflect:
+                check_reflects(harken.model)
+            screen = Terminal(sys.stdout, self.think, self.reflect, self.show is not None)
+            session = harken.conversation(self.system)
             talking = talk.Talk(
-                harken.conversation(self.system), loudspeaker, judges, screen, self.think, self.headphones
+                session, loudspeaker, judges, screen, self.think, self.headphones, self.reflect
             )
             microphone.forget()
             talking.run(microphone.chunks())
@@ -65,8 +75,9 @@ class Talk(Command):
 class Terminal:
     """Shows a conversation to people, turn by turn."""
 
-    def __init__(self, out: IO[str], think: str) -> None:
-        self._people, self._think = People(out), think
+    def __init__(self, out: IO[str], think: str, reflects: bool = False, reflections: bool = False) -> None:
+        """Args: reflections: whether they are shown."""
+        self._people, self._think, self._reflects = People(out, reflections), think, reflects
         self._number = 0
 
     def listening(self) -> None:
@@ -74,7 +85,7 @@ class Terminal:
 
     def begin(self) -> None:
         self._number += 1
-        self._turn = Turn(f"turn {self._number}", self._think)
+        self._turn = Turn(f"turn {self._number}", self._think, self._reflects)
         self._people.begin(self._turn)
 
     def event(self, event: Event) -> None:

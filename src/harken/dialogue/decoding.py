@@ -18,8 +18,9 @@ from torch import Tensor
 from harken.dialogue.sampling import Sampler
 
 if TYPE_CHECKING:
+    from harken.dialogue.together import Together
     from harken.model.core import CoreState
-    from harken.model.spoken_lm import SpokenLM
+    from harken.model.spoken_lm import Read, SpokenLM
 
 STOP_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>")
 _UNFINISHED = "\ufffd"
@@ -113,10 +114,13 @@ class Writing:
         most: int,
         to_sentence_end: bool = False,
         on_read: Callable[[int, Tensor], None] | None = None,
+        together: Together | None = None,
     ) -> None:
         """Args:
         to_sentence_end: a text that nears `most` ends with its sentence.
         on_read: is told each token that was read, and what Think made of it, (D,).
+        together: with whom its tokens are read; then it has to be closed, and nothing else may be read in
+            between.
         """
         self.logits, self.state, _ = opening
         self.lean: Lean | None = None
@@ -125,7 +129,7 @@ class Writing:
         """Tokens that may still come."""
         self.finished = most < 1
         self._model, self._sampler, self._stream, self._most = model, sampler, stream, most
-        self._to_sentence_end, self._on_read = to_sentence_end, on_read
+        self._to_sentence_end, self._on_read, self._together = to_sentence_end, on_read, together
         self._stops = stop_ids(model.tokenizer)
         self._marks = (model.marks.opening, model.marks.closing) if model.marks else ()
         self._unread: int | None = None
@@ -150,6 +154,8 @@ class Writing:
         if self._stream.stopped or full or self.left == 0:
             return delta + self._end()
         self._unread = token
+        if self._together:
+            self._together.wait(self, token, self.state)
         return delta
 
     def catch_up(self) -> None:
@@ -157,9 +163,17 @@ class Writing:
         if self._unread is None:
             return
         token, self._unread = self._unread, None
-        self.logits, self.state, shared = read(self._model, [token], self.state, self.lean)
+        if self._together:
+            self.logits, self.state, shared = _opening(self._together.read(self))
+        else:
+            self.logits, self.state, shared = read(self._model, [token], self.state, self.lean)
         if self._on_read:
             self._on_read(token, shared[-1])
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        if self._together:
+            self._together.leave(self)
 
     def _end(self) -> str:
         self.finished = True
@@ -171,7 +185,11 @@ def read(model: SpokenLM, ids: list[int], state: CoreState, lean: Lean | None = 
     """Read token ids after `state`."""
     embedded = model.embed(ids)[None]
     key_bias = lean.key_bias(state.length + len(ids)) if lean else None
-    found = model.read(embedded, state, key_bias)
+    return _opening(model.read(embedded, state, key_bias))
+
+
+def _opening(found: Read) -> Opening:
+    """Of the one row that was read."""
     return Opening(found.logits[0], found.state, found.shared[0])
 
 

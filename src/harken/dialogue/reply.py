@@ -9,6 +9,7 @@ A guard sees the turn before a reply is begun, and the reply before it goes out.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
@@ -47,6 +48,7 @@ from harken.voices.symbols import SYMBOL_IDS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harken.dialogue.together import Together
     from harken.model.spoken_lm import HeardTurn
     from harken.recipes import ReflectConfig
 
@@ -88,6 +90,7 @@ def reply(
     settings: ReplySettings | None = None,
     voice: Voice | OwnVoice | None = None,
     guard: Guard | None = None,
+    together: Together | None = None,
 ) -> Iterator[Event]:
     """Answer a user's turn, going on with `conversation`.
 
@@ -95,6 +98,7 @@ def reply(
         said: samples (N,) at 16 kHz, a turn already heard, or text.
         voice: speaks the reply, the model's own or another; None leaves it unspoken.
         guard: may answer in the model's place, or break a reply off.
+        together: other replies that are made by turns with this one; one that reflects goes alone.
 
     Yields: Heard first (not for text), Done last; between them what `harken.dialogue.events` has besides.
     Raises: InputError where the turn is too long for the model, RecipeError where it cannot reflect.
@@ -103,7 +107,7 @@ def reply(
     if settings.reflect:
         check_reflects(conversation.model)
     if isinstance(said, str):
-        yield from _Reply(conversation, settings, voice, guard, said).answer()
+        yield from _Reply(conversation, settings, voice, guard, said, together=together).answer()
         return
     heard = conversation.model.hear(said) if isinstance(said, np.ndarray) else said
     understood = is_understood(heard, settings.least_confidence)
@@ -114,7 +118,7 @@ def reply(
             f"the recording is {event.seconds / 60:.0f} minutes long: words are read from "
             f"{event.words_from_s / 60:.1f} min on, the emotion is of all of it"
         )
-    turn = _Reply(conversation, settings, voice, guard, heard, event)
+    turn = _Reply(conversation, settings, voice, guard, heard, event, together)
     yield from turn.answer() if understood else turn.not_understood()
 
 
@@ -157,6 +161,7 @@ class _Reply:
         guard: Guard | None,
         said: HeardTurn | str,
         heard: Heard | None = None,
+        together: Together | None = None,
     ) -> None:
         """Args: heard: what the user sees of `said`; None where it was written."""
         self.conversation = conversation
@@ -166,6 +171,7 @@ class _Reply:
         self.thought = TextStream(self.model.tokenizer, stop=THINK_CLOSE.strip())
         self._voice, self._guard = voice, guard
         self._said, self._heard = said, heard
+        self._together = None if settings.reflect else together
         self._shown = ""
         self._sound: list[AudioChunk] = []
         self._speaker: Speaker | OwnSpeech | None = None
@@ -264,19 +270,25 @@ class _Reply:
         """
         self._begin_to_speak()
         most = self.settings.max_reply_tokens or self.model.recipe.max_reply_tokens
-        writing = Writing(
-            self.model, opening, self._sampler(0), self.text, most, to_sentence_end=True, on_read=self._read
-        )
-        for delta in self._with_reflections(writing):
-            if not isinstance(delta, str):
-                yield delta
-                continue
-            if instead := self._instead(attribution, self._shown + delta):
-                yield from self._say_instead(instead)
-                return
-            yield self._show(delta)
-            yield from self._speak(self._shown)
+        with closing(self._writing(opening, 0, self.text, most, reply=True)) as writing:
+            for delta in self._with_reflections(writing):
+                if not isinstance(delta, str):
+                    yield delta
+                    continue
+                if instead := self._instead(attribution, self._shown + delta):
+                    yield from self._say_instead(instead)
+                    return
+                yield self._show(delta)
+                yield from self._speak(self._shown)
         yield from self._speak(self._shown, final=True)
+
+    def _writing(
+        self, opening: Opening, branch: int, stream: TextStream, most: int, reply: bool = False
+    ) -> Writing:
+        on_read = self._read if reply else None
+        return Writing(
+            self.model, opening, self._sampler(branch), stream, most, reply, on_read, self._together
+        )
 
     def _with_reflections(self, writing: Writing) -> Iterator[str | ReflectionDelta | Reflected]:
         """The reply as it is written and, where it reflects, what it reflects on in between."""
@@ -322,8 +334,9 @@ class _Reply:
         """A branch of its own: the trace in a think block, and what it states."""
         branch = read(self.model, self._encode(THINK_OPEN), opening.state.fork())
         most = self.settings.max_trace_tokens or self.model.recipe.max_trace_tokens
-        for delta in Writing(self.model, branch, self._sampler(1), self.thought, most):
-            yield TraceDelta(delta)
+        with closing(self._writing(branch, 1, self.thought, most)) as writing:
+            for delta in writing:
+                yield TraceDelta(delta)
         attribution = Attribution(*parse_trace(self.thought.text))
         yield attribution
         return attribution

@@ -9,6 +9,7 @@ Design: GOAT-SLM (arXiv 2507.18119), where Think's layers are shared by the text
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,22 @@ class Core(nn.Module):
         shared, think = self.think(inputs, state.think, valid, key_bias)
         hidden, write = self.write(shared, state.write, valid, key_bias)
         return CoreOutput(shared, hidden, CoreState(think, write))
+
+    @property
+    def reads_each(self) -> bool:
+        """Whether `each` can be used."""
+        return bool(self.think.quick and self.write.quick)
+
+    def each(self, inputs: Tensor, states: Sequence[CoreState]) -> tuple[Tensor, Tensor, list[CoreState]]:
+        """Read an embedding of several rows, each after a state of its own, in one pass.
+
+        Args: inputs: (R, D). states: of one row each, without gaps.
+
+        Returns: `shared` (R, D), `hidden` (R, D), and each row's state: what reading it by itself gives.
+        """
+        shared, think = self.think.each(inputs, [state.think for state in states])
+        hidden, write = self.write.each(shared, [state.write for state in states])
+        return shared, hidden, list(map(CoreState, think, write))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Write's hidden states (..., D) -> logits over the vocabulary (..., V)."""

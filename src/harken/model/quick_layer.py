@@ -1,14 +1,17 @@
-"""One token through a decoder layer of the Llama family, without what many tokens or rows need.
+"""One token through a decoder layer of the Llama family, without what many tokens need.
 
 When one reply is decoded, half of a token's time goes into small steps between the matrices. Here the query,
 key and value of a layer are one product, gate and up another, and what is left is plain. It gives what the
-layer itself gives, to rounding.
+layer itself gives, to rounding. Several rows share the products, and attend each to its own past: a row gets
+what it gets alone, whoever is beside it.
 
-Shapes: D model width, N heads, H key-value heads, G = N / H heads to each of them, C head width, S positions.
+Shapes: R rows, D model width, N heads, H key-value heads, G = N / H heads to each of them, C head width, S
+positions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +20,9 @@ from torch.nn import functional as F
 
 from harken.model.eight_bit import MULTIPLE, EightBitLinear, product
 from harken.model.layer_stack import LayerStack, StackState
+
+WIDE = ("AVX2", "AVX512")
+"""Processors that read bytes quicker than floats."""
 
 
 class QuickLayer:
@@ -44,28 +50,45 @@ class QuickLayer:
         return plain and not hasattr(attention, "q_norm")
 
     def __call__(
-        self, hidden: Tensor, rope: tuple[Tensor, Tensor], past: StackState, key_bias: Tensor | None = None
+        self,
+        hidden: Tensor,
+        rope: tuple[Tensor, Tensor],
+        pasts: Sequence[StackState],
+        key_bias: Tensor | None = None,
     ) -> Tensor:
-        """Args: hidden: (1, D). rope: cosine and sine, (1, C) each. key_bias: (S,). Returns: (1, D)."""
-        hidden = hidden + self._attended(_normed(hidden, self._before), rope, past, key_bias)
+        """Args: hidden: (R, D). rope: cosine and sine, (R, C) each. pasts: of one row each, which are told
+        what they hold now. key_bias: (S,), for a row by itself. Returns: (R, D).
+        """
+        hidden = hidden + self._attended(_normed(hidden, self._before), rope, pasts, key_bias)
         gate, up = product(_normed(hidden, self._between), *self._opened).chunk(2, dim=1)
         return hidden + product(self._active(gate) * up, self._down.bytes, self._down.scales)
 
     def _attended(
-        self, hidden: Tensor, rope: tuple[Tensor, Tensor], past: StackState, key_bias: Tensor | None
+        self,
+        hidden: Tensor,
+        rope: tuple[Tensor, Tensor],
+        pasts: Sequence[StackState],
+        key_bias: Tensor | None,
     ) -> Tensor:
-        heads = product(hidden, *self._projected).view(-1, self._width)  # (N + 2 H, C)
-        turned, value = heads[: -self._keys], heads[-self._keys :, None]
+        heads = product(hidden, *self._projected).view(len(hidden), -1, self._width)  # (R, N + 2 H, C)
+        turned, value = heads[:, : -self._keys], heads[:, -self._keys :, None]
         half = self._width // 2
-        aside = torch.cat([-turned[:, half:], turned[:, :half]], dim=1)
-        turned = turned * rope[0] + aside * rope[1]
-        key, value = past.update(turned[None, -self._keys :, None], value[None], self._index)  # (1, H, S, C)
-        query = turned[: -self._keys].view(self._keys, -1, self._width) * self._scaling  # (H, G, C)
-        logits = query @ key[0].transpose(1, 2)  # (H, G, S)
+        aside = torch.cat([-turned[..., half:], turned[..., :half]], dim=-1)
+        turned = turned * rope[0][:, None] + aside * rope[1][:, None]
+        query = turned[:, : -self._keys].view(len(hidden), self._keys, -1, self._width) * self._scaling
+        rows = zip(query, turned[:, -self._keys :, None], value, pasts, strict=True)
+        said = torch.stack([self._said(q, k, v, past, key_bias) for q, k, v, past in rows])  # (R, N C)
+        return product(said, self._out.bytes, self._out.scales)
+
+    def _said(
+        self, query: Tensor, key: Tensor, value: Tensor, past: StackState, key_bias: Tensor | None
+    ) -> Tensor:
+        """What one row attends to: query (H, G, C), its key and value (H, 1, C) -> (N C,)."""
+        keys, values = past.update(key[None], value[None], self._index)  # (1, H, S, C)
+        logits = query @ keys[0].transpose(1, 2)  # (H, G, S)
         if key_bias is not None:
             logits = logits + key_bias
-        said = (torch.softmax(logits, dim=-1) @ value[0]).view(1, -1)
-        return product(said, self._out.bytes, self._out.scales)
+        return (torch.softmax(logits, dim=-1) @ values[0]).flatten()
 
 
 def _joined(*layers: EightBitLinear) -> tuple[Tensor, Tensor]:
@@ -90,7 +113,7 @@ def quicken(module: nn.Module) -> None:
 
     Their names and parameters stay. After new weights are loaded it has to be done again.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+    if torch.backends.cpu.get_cpu_capability() not in WIDE:
         return
     for parent in list(module.modules()):
         for name, child in parent.named_children():

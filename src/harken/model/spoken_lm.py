@@ -9,7 +9,7 @@ Shapes: B rows, T positions, N heard tokens, K affect vectors, D core width, V v
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -141,8 +141,20 @@ class SpokenLM(nn.Module):
     def read(self, inputs: Tensor, state: CoreState | None = None, key_bias: Tensor | None = None) -> Read:
         """Read embeddings (B, T, D) after `state`; `key_bias` as `Core` takes it."""
         output = self.core(inputs, state, key_bias=key_bias)
-        last = output.hidden[:, -1]
-        logits = self.core.logits(last)
-        return Read(
-            self.marks.with_logits(logits, last) if self.marks else logits, output.state, output.shared
-        )
+        return Read(self._logits(output.hidden[:, -1]), output.state, output.shared)
+
+    def read_each(self, inputs: Tensor, states: Sequence[CoreState]) -> list[Read]:
+        """Read an embedding (R, D) of several rows, each after a state of its own (one row, without gaps).
+
+        Returns: what `read` gives of each; in one pass where the core's layers can.
+        """
+        if not self.core.reads_each:
+            return [self.read(row[None, None], state) for row, state in zip(inputs, states, strict=True)]
+        shared, hidden, after = self.core.each(inputs, states)
+        rows = zip(self._logits(hidden).split(1), after, shared.split(1), strict=True)
+        return [Read(logits, state, row[None]) for logits, state, row in rows]
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Write's hidden states (B, D) -> (B, V), or (B, V + 2) where there are marks."""
+        logits = self.core.logits(hidden)
+        return self.marks.with_logits(logits, hidden) if self.marks else logits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from harken.model.layer_stack import LayerStack, StackState
@@ -24,6 +26,10 @@ class Write(LayerStack):
     ) -> tuple[Tensor, StackState]:
         hidden, state = super().forward(hidden, state, valid, key_bias)
         return self.norm(hidden), state
+
+    def each(self, rows: Tensor, states: Sequence[StackState]) -> tuple[Tensor, list[StackState]]:
+        rows, after = super().each(rows, states)
+        return self.norm(rows), after
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""

@@ -11,6 +11,7 @@ from harken.dialogue.conversation import Conversation, Prefix
 from harken.dialogue.events import Event
 from harken.dialogue.guard import Guard
 from harken.dialogue.reply import ReplySettings, reply, say
+from harken.dialogue.together import Together
 from harken.serving.items import Question
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Talk:
 
     harken: Harken
     guard: Guard | None = None
+    together: Together | None = None
+    """All that are answered at once."""
     _conversation: Conversation | None = None
 
     def answer(
@@ -40,7 +43,7 @@ class Talk:
         conversation = self._about(system)
         conversation.remember(question.before)
         dropped = conversation.dropped
-        for event in reply(conversation, question.said, settings, voice, self.guard):
+        for event in reply(conversation, question.said, settings, voice, self.guard, self.together):
             if conversation.dropped > dropped:
                 yield Forgotten(conversation.dropped - dropped)
                 dropped = conversation.dropped

@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from harken.errors import MissingExtra
 
 try:
     from fastapi import Depends, FastAPI, Request, Response, WebSocket
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, PlainTextResponse
     from fastapi.staticfiles import StaticFiles
+    from pydantic import BaseModel
     from starlette.exceptions import HTTPException
 except ImportError as error:
     raise MissingExtra("harken serve", "serve") from error
@@ -26,6 +28,18 @@ from harken.serving.wire import Refused
 CODES = {401: "invalid_api_key", 404: "not_found", 405: "method_not_allowed"}
 
 
+class Alive(BaseModel):
+    """Of the server."""
+
+    alive: bool
+
+
+class Room(BaseModel):
+    """For more sessions."""
+
+    free_sessions: int
+
+
 def serving_app(host: Host, key: str | None = None) -> FastAPI:
     """All of it. Args: key: what clients have to know; None lets this machine's in."""
 
@@ -36,7 +50,8 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
         yield
         await host.worker.stop()
 
-    app = FastAPI(title="Harken", version=__version__, lifespan=life)
+    # FastAPI's own pages of the description load their programs from another host; ours is part of the page.
+    app = FastAPI(title="Harken", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
 
     @app.websocket("/v1/realtime")
     async def realtime(socket: WebSocket) -> None:
@@ -50,16 +65,18 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
 
     _tell_faults(app)
 
-    @app.get("/healthz", summary="Whether the server lives")
+    @app.get("/healthz", summary="Whether the server lives", response_model=Alive, responses=_also(Alive))
     async def healthz() -> JSONResponse:
         alive = host.worker.alive
         return JSONResponse({"alive": alive}, 200 if alive else 503)
 
-    @app.get("/readyz", summary="Whether another session may begin")
+    @app.get(
+        "/readyz", summary="Whether another session may begin", response_model=Room, responses=_also(Room)
+    )
     async def readyz() -> JSONResponse:
         return JSONResponse({"free_sessions": host.free}, 200 if host.free > 0 else 503)
 
-    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
     async def figures() -> Response:
         return Response(host.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
@@ -67,6 +84,11 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
     if page.is_dir():
         app.mount("/", StaticFiles(directory=page, html=True))
     return app
+
+
+def _also(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The same is answered where it is not so."""
+    return {503: {"model": model}}
 
 
 def _tell_faults(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from harken.api import Harken
 from harken.dialogue.guard import Guard
+from harken.dialogue.together import Together
 from harken.serving.limits import Limits
 from harken.serving.metrics import Metrics
 from harken.serving.settings import Settings
@@ -49,6 +50,7 @@ class Host:
         self.harken, self.open_vad, self.guard, self.beta = harken, open_vad, guard, beta
         self.limits = limits or Limits()
         self.voices = _voices(harken, voice)
+        self.together = Together(harken.model)
         self.worker = Worker()
         self.metrics = Metrics()
         self.metrics.queue.set_function(lambda: self.worker.jobs)

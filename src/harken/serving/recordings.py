@@ -189,7 +189,7 @@ async def _answered(
     heard_ms = 1000 * (monotonic() - asked_s)
     question = Question([], Item("user", spoken=True, heard=heard), settings.instruction)
     system = host.harken.recipe.system if system is None else system
-    steps = Talk(host.harken, host.guard).answer(question, system, settings, speaker)
+    steps = Talk(host.harken, host.guard, host.together).answer(question, system, settings, speaker)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def end(error: Exception | None) -> None:

@@ -54,7 +54,7 @@ class Replying:
     ) -> None:
         """Args: on_over: is told when a response is over."""
         self._host, self._items, self._send, self._on_over = host, items, send, on_over
-        self._talk = Talk(host.harken, host.guard)
+        self._talk = Talk(host.harken, host.guard, host.together)
         self._reply: _Reply | None = None
         self._job: Job | None = None
 

@@ -196,6 +196,7 @@ class Settings:
                 "output": {"format": self.says.as_event(), "voice": self.voice, "speed": 1.0},
             },
             "harken": self.options.model_dump(),
+            "harken_reflects": self.reflects,
         }
 
 

@@ -82,11 +82,12 @@ class Talk:
         screen: Screen,
         think: Think = "after",
         interrupting: bool = False,
+        reflect: bool = False,
     ) -> None:
-        """Args: interrupting: talking stops a reply."""
+        """Args: interrupting: talking stops a reply. reflect: think about it while it is said."""
         self._session, self._loudspeaker, self._screen = session, loudspeaker, screen
         self._think: Think = think
-        self._interrupting = interrupting
+        self._interrupting, self._reflect = interrupting, reflect
         self._turns = Turns(open_vad)
         self._answering: threading.Thread | None = None
         self._stop = threading.Event()
@@ -123,7 +124,7 @@ class Talk:
 
     def _reply(self, turn: Samples) -> None:
         """On a thread of its own."""
-        reply = self._session.reply((turn, SAMPLE_RATE_HZ), think=self._think)
+        reply = self._session.reply((turn, SAMPLE_RATE_HZ), think=self._think, reflect=self._reflect)
         events = cast(Generator[Event, None, None], reply)
         try:
             for event in events:

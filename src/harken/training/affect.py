@@ -90,8 +90,10 @@ class AffectConfig:
     """Share of the loss that is replayed; at 1 nothing else is learned."""
 
     def replayed(self, people: bool) -> AlignConfig:
-        """How self-distillation goes on. Args: people: whether there are people's vectors, and causes that the
-        teacher names."""
+        """How self-distillation goes on.
+
+        Args: people: whether there are people's vectors, and causes that the teacher names.
+        """
         traced = people and self.affect_vectors and self.supervise == "trace"
         config = AlignConfig(
             self.schedule,

@@ -92,6 +92,12 @@ const HANDLERS = {
     all.changed(turn);
   },
   "harken.attribution": (all, event) => all.more(event, (_, turn) => { turn.cause = event; }),
+  // What is thought between two pieces of the reply is a thought of its own.
+  "harken.reflection.delta": (all, event) => all.more(event, reply => {
+    const thoughts = reply.thoughts ??= [], last = thoughts.at(-1);
+    if (last?.after === reply.text.length) last.text += event.delta;
+    else thoughts.push({ after: reply.text.length, text: event.delta });
+  }),
   "response.created": (all, event) => all.replying(event.response.id),
   "response.output_item.added": (all, event) => all.more(event, reply => { reply.item = event.item.id; }),
   "response.output_audio_transcript.delta": (all, event) => all.more(event, reply => { reply.text += event.delta; }),

@@ -25,9 +25,16 @@ let busy = 0, doing = Promise.resolve();  // connecting, opening the microphone,
 
 const format = { type: "audio/pcm", rate: RATE_HZ };
 const setTurns = turn_detection => connection.send("session.update", {
-  session: { type: "realtime", output_modalities: ["audio"],
+  session: { type: "realtime", output_modalities: ["audio"], ...thoughts(),
              audio: { input: { format, transcription: { model: "harken" }, turn_detection }, output: { format } } },
 });
+
+// Only a model that was taught to can reflect: others have no switch for it.
+function thoughts() {
+  if (at("reflecting").hidden) return {};
+  const wanted = at("reflect").checked;
+  return { harken: { reflect: wanted, reflections: wanted } };
+}
 
 // ---- the connection
 
@@ -43,6 +50,7 @@ async function connectAnew() {
   connection = fresh;
   conversation.begin();
   at("model").textContent = session.model ?? "";
+  at("reflecting").hidden = !session.harken_reflects;
   setTurns(null);
   settled();
 }
@@ -255,6 +263,7 @@ function start() {
   });
   addEventListener("keyup", event => { if (event.key === " " || event.key === "Enter") release(); });
   at("hold").onchange = () => { if (listening) stopListening(); showState(); };
+  at("reflect").onchange = () => { if (connection?.there) connection.send("session.update", { session: { type: "realtime", ...thoughts() } }); };
   at("file").onchange = ({ target }) => { if (target.files[0]) sendFile(target.files[0]); target.value = ""; };
   addEventListener("pointerdown", () => { if (speaker.ready) speaker.wake(); });
   dropping();

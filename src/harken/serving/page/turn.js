@@ -14,6 +14,8 @@ export class TurnCard {
     this.mix = element("div", { className: "mix", role: "img" });
     this.why = element("p", { className: "why" });
     this.user.box.append(this.mix, this.why);
+    this.thoughts = element("ul", { className: "thoughts", ariaLabel: "Thought while speaking, and not said" });
+    this.reply.box.append(this.thoughts);
     this.root = element("article", { className: "turn" }, this.user.box, this.reply.box);
     this.show(turn);
   }
@@ -55,6 +57,7 @@ export class TurnCard {
     if (reply.heard !== undefined) notes.push("interrupted");
     if (reply.status === "failed") notes.push("failed");
     box.note.textContent = notes.join(" · ");
+    this.thoughts.replaceChildren(...(reply.thoughts ?? []).map(({ text }) => element("li", {}, text)));
     if (reply.sound.length) box.player.load(reply.sound, reply.sound.length);
   }
 }
