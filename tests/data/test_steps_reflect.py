@@ -19,6 +19,7 @@ from harken.data.steps.reflect_filters import (
     BLAMES,
     BORROWS,
     COPIES,
+    ELSEWHERE,
     LEAKS,
     MARKS,
     SPEAKS,
@@ -162,6 +163,16 @@ def test_a_fault_in_one_reflection_drops_both_rows_unless_another_draw_mends_it(
     assert len(run([source_row()], late, weak_share=1.0)[0]) == 3
     made, dropped, _ = run([source_row()], late, weak_share=1.0, tries=1)
     assert [row.task for row in made] == ["source"] and [drop.reason for drop in dropped] == [SPEAKS]
+
+
+def test_what_a_weak_beginning_should_have_named_was_said_by_the_person() -> None:
+    def astray(prompt: str, seed: int) -> Answer:
+        return " the kites" if prompt.endswith("name") else write(prompt, seed)
+
+    assert len(run([source_row()], astray, weak_share=0.0)[0]) == 2
+    made, dropped, _ = run([source_row()], astray, weak_share=1.0)
+    assert len(made) == 1 and [drop.reason for drop in dropped] == [ELSEWHERE]
+    assert dropped[0].detail.endswith("; name the kites.")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pydantic import Field
 from harken.data.rows import Reflection, Row, Task, content_id, derive
 from harken.data.steps import replies
 from harken.data.steps.base import Dropped, Resources
-from harken.data.steps.reflect_filters import fault, reply_fault
+from harken.data.steps.reflect_filters import ELSEWHERE, fault, names_what_was_said, reply_fault
 from harken.data.steps.reflect_prompts import (
     REFLECT,
     STOPS,
@@ -73,6 +73,8 @@ class Asked:
     row: Row
     so_far: str
     opening: str
+    weak: bool = False
+    """It is to say what the reply should have named."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class ReflectStep:
                 needs[row.id] = need
         weak = {row.id: weak_reply(row, others, self.config.maker) for row in rows if row.id in needs}
         asked = [
-            Asked(row, so_far, reply_opening(needs[row.id], kind))
+            Asked(row, so_far, reply_opening(needs[row.id], kind), kind is not None)
             for row in rows
             if row.id in needs
             for so_far, kind in self._so_far(row, weak[row.id])
@@ -184,6 +186,8 @@ class ReflectStep:
             return Fault(CUT_OFF, whole[:DETAIL])
         own = " ".join([*(turn.text for turn in row.turns), row.target or "", asked.so_far])
         reason = fault(written, row.lang, row.target or "", own, shown(row.lang), self.config.max_words)
+        if not reason and asked.weak and not names_what_was_said(written, _said(row), row.lang):
+            reason = ELSEWHERE
         return Fault(reason, whole[:DETAIL]) if reason else whole
 
 
@@ -192,6 +196,11 @@ def ends(reply: str, every_words: int) -> list[int]:
     words, and not at its end."""
     found = [word.end() for word in re.finditer(r"\S+", reply)]
     return [end for end in found[every_words - 1 :: every_words] if end < len(reply.rstrip())]
+
+
+def _said(row: Row) -> str:
+    """By the user, in all turns."""
+    return " ".join(turn.text for turn in row.turns if turn.role == "user")
 
 
 def _unfit(row: Row) -> Fault | None:

@@ -15,6 +15,7 @@ SPEAKS = "reflection speaks to the person"
 COPIES = "reflection only repeats the reply"
 BORROWS = "reflection is about an example"
 BLAMES = "reflection calls a good reply weak"
+ELSEWHERE = "reflection names nothing that was said"
 
 _MARK = re.compile(r"<\s*\|?\s*/?|/?\s*\|?\s*>|\breflect", re.IGNORECASE)
 _SPOKEN_TO = re.compile(r"\b(?:i|i'm|i've|me|my|you|you're|your|yours|we|let's|us|our)\b")
@@ -29,6 +30,11 @@ _SAME_WORDS = 4
 def reply_fault(reply: str) -> str | None:
     """Why a reply gives away that it is reflected on; None where it does not."""
     return LEAKS if traces.announces(reply) or _REPLY.search(reply.lower()) else None
+
+
+def names_what_was_said(written: str, said: str, lang: str) -> bool:
+    """Does a part of a reflection that says what is missing name something that the person said?"""
+    return bool(set(traces.content_words(written, lang)) & set(traces.content_words(said, lang)))
 
 
 def fault(written: str, lang: str, reply: str, own: str, shown: str, max_words: int) -> str | None:

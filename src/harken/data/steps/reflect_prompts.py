@@ -45,7 +45,7 @@ Fear, needs to feel safe right now. So far cold; name the steps upstairs.
 They: The lift is broken again, and I live on the ninth floor.
 Friend, so far: Nine floors, on foot, with
 ---
-Anger, needs somebody to see the effort. So far warm, names the nine floors; ask who helps.
+Anger, needs somebody to see the effort. So far warm, names nine floors; ask about the lift.
 ---
 They: I have not slept, and the exam is tomorrow.
 Friend, so far: My sister has a new bicycle.
