@@ -165,6 +165,10 @@ def test_options_of_one_stage_are_refused_by_others(capsys, monkeypatch):
         assert code == 2 and option[0] in err
     assert run(capsys, "train", "affect", *given, "--allow-worse-words")[0] == 0
     assert calls[0][1]["allow_worse_words"]
+    code, _, err = run(capsys, "train", "reflect", *given, "--allow-worse-words")
+    assert code == 2 and "--allow-worse-words" in err
+    assert run(capsys, "train", "reflect", *given, "--arm", "dpo", "--seed", "3", "--from", "mini")[0] == 0
+    assert (calls[1][1]["arm"], calls[1][1]["seed"]) == ("dpo", 3)
 
 
 def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
@@ -189,13 +193,13 @@ def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
     humdial = ("evaluate", "humdial", "--data", "d", "--out", "o")
     served = ("--system", "http://here/v1", "--model", "m", "--judge", "local", "--reading", "last", "--ask")
     assert run(capsys, *humdial, *served)[0] == 0
-    assert run(capsys, *humdial, "--checkpoint", "c", "--voice", "none")[0] == 0
+    assert run(capsys, *humdial, "--checkpoint", "c", "--voice", "none", "--reflect")[0] == 0
     assert run(capsys, *humdial, "--judge", "local", "--trial", "0")[0] == 0
     heard = ("--ears", "http://e/v1", "--ears-model", "e", "--ears-key-env", "K", "--trial", "4")
     assert run(capsys, *humdial, *heard)[0] == 0
     assert [options["asking"] for _, options in evaluated] == [
         Asking("http://here/v1", "m", judge="local", reading="last", ask=True, command=typed),
-        Asking(voice="none", command=typed),
+        Asking(voice="none", reflect=True, command=typed),
         Asking(judge="local", trial=0, command=typed),
         Asking(ears="http://e/v1", ears_model="e", ears_key_env="K", trial=4, command=typed),
     ]

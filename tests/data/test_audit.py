@@ -21,7 +21,7 @@ from harken.data import audit_page
 from harken.data.audit import Audit, audit
 from harken.data.audit_page import EXAMPLES, Examples
 from harken.data.audit_plots import MOST_BARS, PLOTS
-from harken.data.rows import Affect, Instruction, Row, Speaker, Teacher, Turn
+from harken.data.rows import Affect, Instruction, Reflection, Row, Speaker, Teacher, Turn
 from harken.data.shards import write_shard
 from harken.data.steps.base import Dropped
 from harken.data.workspace import Workspace
@@ -332,3 +332,12 @@ def test_tables_are_printed(sound_set: Path) -> None:
     printed = out.getvalue()
     for told in ("rows by task", "never closes", "qwen@abc123", "CC BY-NC 4.0", "no group and no voice"):
         assert told in printed
+
+
+def test_reflections_are_counted(tmp_path: Path) -> None:
+    thoughts = (Reflection(0, "Needs company."), Reflection(1, "So far warm, listens."))
+    good = row("good", task="reflect", reflections=thoughts)
+    mended = row("mended", task="reflect", reflections=thoughts[:1], given=2)
+    found = audit(built(tmp_path / "set", [good, mended, row("plain")])).reflections
+    assert (found.rows, found.mending, found.reflections, found.distinct) == (2, 1, 3, 2)
+    assert "of them mending a weak beginning" in page(tmp_path / "set")

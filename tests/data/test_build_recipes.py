@@ -1,4 +1,4 @@
-"""Build recipes: what shapes rows, what a wrong one is told, and the three that ship."""
+"""Build recipes: what shapes rows, what a wrong one is told, and those that ship."""
 
 from __future__ import annotations
 

@@ -21,13 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harken.audio.io import write
-from harken.data.arrow import SCHEMA, SCHEMA_KEY
+from harken.data.arrow import SCHEMA, SCHEMA_KEY, SCHEMAS
 from harken.data.rows import (
     SCHEMA_VERSION,
     Affect,
     Cause,
     Instruction,
     Question,
+    Reflection,
     Row,
     Speaker,
     Teacher,
@@ -99,6 +100,9 @@ any_rows = st.builds(
     qa=st.none() | st.builds(Question, text=texts, evidence=tuples(texts)),
     teacher=st.none() | st.builds(Teacher, texts, texts, texts, texts, st.integers(-(2**63), 2**63 - 1)),
     codec_sha256=references,
+    reflections=tuples(st.builds(Reflection, st.integers(0, 999), texts)),
+    given=st.integers(0, 999),
+    rejected=references,
 )
 
 
@@ -338,11 +342,24 @@ def with_metadata(path: Path, metadata: dict[bytes, str] | None) -> None:
 def test_other_schema_versions_are_refused(tmp_path: Path) -> None:
     path = rows_path(tmp_path, 0)
     with_metadata(path, {SCHEMA_KEY: str(SCHEMA_VERSION + 1), b"harken.version": "9.1"})
-    both = rf"rows-00000.*version {SCHEMA_VERSION + 1} \(Harken 9\.1\).* reads version {SCHEMA_VERSION}"
+    both = (
+        rf"rows-00000.*version {SCHEMA_VERSION + 1} \(Harken 9\.1\).* reads versions 1 and {SCHEMA_VERSION}$"
+    )
     with pytest.raises(DataError, match=both):
         list(read_rows(tmp_path))
     with pytest.raises(DataError, match=both):
         complete(tmp_path)
+
+
+def test_rows_that_were_written_before_there_were_reflections_are_read(tmp_path: Path) -> None:
+    row, path = make_row("a"), rows_path(tmp_path, 0)
+    write_rows(path, [row])
+    before = pq.read_table(path).drop_columns(["reflections", "given", "rejected"])
+    pq.write_table(before.cast(SCHEMAS[1]).replace_schema_metadata({SCHEMA_KEY: "1"}), path)
+    assert list(read_rows(tmp_path)) == [row] and complete(tmp_path) == {0}
+    pq.write_table(before.replace_schema_metadata({SCHEMA_KEY: str(SCHEMA_VERSION)}), path)
+    with pytest.raises(DataError, match="its columns are not those of schema version 2"):
+        list(read_rows(tmp_path))
 
 
 def test_files_of_others_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from harken.data.rows import (
     Cause,
     Instruction,
     Question,
+    Reflection,
     Row,
     Speaker,
     Teacher,
@@ -170,3 +171,21 @@ def test_joined_rows_alone(tmp_path: Path) -> None:
     write_rows(rows_path(tmp_path, 0), [alone])
     with pytest.raises(InputError, match="parents several"):
         show(tmp_path, out, joined=True)
+
+
+def test_what_is_thought_of_a_reply_stands_where_it_is_thought(tmp_path: Path) -> None:
+    thoughts = (Reflection(0, "Needs company."), Reflection(6, "So far cold; name the dog."))
+    mended = replace(
+        plain("d"),
+        target="Right. Poor Rex.",
+        given=6,
+        reflections=thoughts,
+        rejected="Right.",
+        task="reflect",
+    )
+    write_rows(rows_path(tmp_path, 0), [mended])
+    text = printed(tmp_path)
+    assert "[Needs company.] Right. [So far cold; name the dog.]  Poor Rex." in text
+    assert "rejected     Right." in text
+    read = json.loads(printed(tmp_path, as_json=True))
+    assert read["reflections"][1] == {"at": 6, "text": "So far cold; name the dog."} and read["given"] == 6

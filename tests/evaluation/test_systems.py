@@ -29,8 +29,8 @@ from harken.evaluation.systems.predictions import Predictions
 from harken.evaluation.systems.select import open_system
 from harken.evaluation.systems.server import ServedSystem
 from harken.evaluation.systems.spoken_lm import SpokenSystem
-from harken.recipes import mini
-from harken.testing import FakeVoice, ScriptedLM, heard_turn, tiny_model
+from harken.recipes import ReflectConfig, mini
+from harken.testing import REFLECT, FakeVoice, ScriptedLM, heard_turn, tiny_model
 
 TONE = (0.3 * np.sin(np.arange(8000) / 10)).astype(np.float32)
 
@@ -60,6 +60,17 @@ def test_harken_hears_the_turns_its_own_replies_and_the_instruction(recordings: 
     spoken = system.answer(Question("set", "key", recordings, (None,), spoken=True))
     assert spoken.samples is not None and spoken.samples.size > 0 and spoken.sample_rate == 8000
     assert spoken.first_audio_s is not None and spoken.first_audio_s > 0
+
+
+def test_harken_reflects_where_it_is_told_to(recordings: tuple[Path, Path]) -> None:
+    how = ReflectConfig(response_tokens=4, reflection_tokens=8)
+    model = ScriptedLM(lambda read: "You told me twice.", reflect=how)
+    question = Question("set", "key", recordings, ("Oh no.",))
+    for reflects in (False, True):
+        assert SpokenSystem(Harken(model, None), "scripted", reflects).answer(question).text == (
+            "You told me twice."
+        )
+        assert (REFLECT in "".join(model.read_texts)) == reflects
 
 
 def test_a_recording_that_cannot_be_heard_is_one_unanswered_question(tmp_path: Path) -> None:

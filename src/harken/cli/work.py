@@ -46,13 +46,13 @@ class Train(Command):
     hours: float | None = None
     """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
     begin: Annotated[str | None, arg(name="from")] = None
-    """Of affect and joint, begin with these trained parts instead of those in --out: a folder, or the name
-    of a recipe whose parts ship with Harken."""
+    """Of affect, joint and reflect, begin with these trained parts instead of those in --out: a folder, or
+    the name of a recipe whose parts ship with Harken."""
     arm: str | None = None
-    """Of affect, train an arm of the comparison in docs/training.md, in a folder of its own; a wrong name
-    lists those there are."""
+    """Of affect and reflect, train an arm of the comparison in docs/training.md and docs/reflection.md, in a
+    folder of its own; a wrong name lists those there are."""
     seed: int = 0
-    """Of affect, draws batches and how they are heard."""
+    """Of affect and reflect, draws batches and how they are heard."""
     allow_worse_words: bool = False
     """Of affect, keep parts that cost more than half a point of word error rate."""
     resume: bool = False
@@ -69,12 +69,12 @@ class Train(Command):
             check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
         if self.stage != "speak":
             check_unused(f"train {self.stage}", {"--hours": self.hours})
-        if self.stage not in ("affect", "joint"):
+        if self.stage not in ("affect", "joint", "reflect"):
             check_unused(f"train {self.stage}", {"--from": self.begin})
+        if self.stage not in ("affect", "reflect"):
+            check_unused(f"train {self.stage}", {"--arm": self.arm, "--seed": self.seed})
         if self.stage != "affect":
-            of_affect: dict[str, object] = {"--arm": self.arm, "--seed": self.seed}
-            of_affect["--allow-worse-words"] = self.allow_worse_words
-            check_unused(f"train {self.stage}", of_affect)
+            check_unused(f"train {self.stage}", {"--allow-worse-words": self.allow_worse_words})
         if self.hours is not None and self.hours <= 0:
             raise WrongUse(f"--hours {self.hours:g} is nothing to learn from", "--hours 5, for example")
         if not self.dry_run and (self.data is None or self.out is None):
@@ -135,6 +135,8 @@ class Evaluate(Command):
     voice: str | None = None
     """Of those that ask, who speaks the replies, as in `harken reply`; of a server one of its voices. Without
     it, a server of chat completions is asked for text alone, and a Realtime server chooses."""
+    reflect: bool = False
+    """Of those that ask, let Harken reflect while it replies; it has to be taught to (docs/reflection.md)."""
     judge: str = "none"
     """Of those that ask but for televal, who judges the texts: the URL of an OpenAI-compatible server, local
     (a model in this process), or none; of empathy and dialogues also scorer, the small one that ships, or
@@ -210,7 +212,7 @@ class Evaluate(Command):
         of_ears: dict[str, object] = {"--ears-model": self.ears_model, "--ears-key-env": self.ears_key_env}
         of_trial: dict[str, object] = {"--trial": self.trial is not None}
         options: tuple[tuple[Collection[str], dict[str, object]], ...] = (
-            (ASKED, {"--system": self.system, "--voice": self.voice, **of_system}),
+            (ASKED, {"--system": self.system, "--voice": self.voice, "--reflect": self.reflect, **of_system}),
             (JUDGED, {"--judge": self.judge != "none", **of_judge}),
             (TRIED, {"--ears": self.ears, **of_ears, **of_trial}),
             (("humdial",), {"--reading": self.reading != "second", "--ask": self.ask}),
@@ -231,7 +233,8 @@ class Evaluate(Command):
         else:
             if self.system == CASCADE:
                 check_unused(f"{command} --system cascade", of_system)
-            check_unused(f"{command} --system", {"--checkpoint": self.checkpoint})
+            of_harken: dict[str, object] = {"--checkpoint": self.checkpoint, "--reflect": self.reflect}
+            check_unused(f"{command} --system", of_harken)
         if names_scorer(self.judge):
             if self.benchmark not in SCORED:
                 raise WrongUse(f"{command} has no use for the scorer", f"it scores: {', '.join(SCORED)}")
@@ -252,6 +255,7 @@ class Evaluate(Command):
             self.model,
             self.api_key_env,
             self.voice,
+            reflect=self.reflect,
             judge=None if self.judge == "none" else self.judge,
             judge_model=self.judge_model,
             judge_key_env=self.judge_key_env,

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import harken
-from harken.data.rows import SCHEMA_VERSION, Row
+from harken.data.rows import ADDED, SCHEMA_VERSION, Row
 from harken.errors import DataError, MissingExtra
 
 try:
@@ -21,7 +21,7 @@ try:
 except ImportError:
     raise MissingExtra("building and reading data sets", "data") from None
 
-__all__ = ["HARKEN_KEY", "SCHEMA", "SCHEMA_KEY", "pa", "pq", "to_batch", "to_rows"]
+__all__ = ["HARKEN_KEY", "SCHEMA", "SCHEMAS", "SCHEMA_KEY", "pa", "pq", "to_batch", "to_rows"]
 
 SCHEMA_KEY, HARKEN_KEY = b"harken.schema_version", b"harken.version"
 """Where a file's metadata says what wrote it."""
@@ -55,7 +55,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if is_dataclass(hint):
         kind: Any = hint
         parts = [(name, _reader(part)) for name, part in _members(hint)]
-        return lambda plain: kind(**{name: part(plain[name]) for name, part in parts})
+        return lambda plain: kind(**{name: part(plain[name]) for name, part in parts if name in plain})
     if get_origin(hint) is tuple:
         readers = [_reader(item) for item in get_args(hint) if item is not Ellipsis]
         if len(readers) == 1:
@@ -81,6 +81,17 @@ SCHEMA = pa.schema(
     [_field(name, hint) for name, hint in _members(Row)],
     metadata={SCHEMA_KEY: str(SCHEMA_VERSION), HARKEN_KEY: harken.__version__},
 )
+SCHEMAS = {
+    version: pa.schema(
+        [
+            field
+            for field in SCHEMA
+            if not any(field.name in of for since, of in ADDED.items() if since > version)
+        ]
+    )
+    for version in range(1, SCHEMA_VERSION + 1)
+}
+"""What rows of each schema version that is still read look like."""
 _read_row: Callable[[Any], Row] = _reader(Row)
 
 
@@ -106,5 +117,5 @@ def _plain(value: Any) -> Any:
 
 
 def to_rows(batch: pa.RecordBatch) -> Iterator[Row]:
-    """A record batch of SCHEMA -> its rows."""
+    """A record batch of one of SCHEMAS -> its rows."""
     return map(_read_row, batch.to_pylist())

@@ -15,7 +15,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harken.data.audit_figures import BY, LONGEST_S, SPOKEN, Audit, Licence, Maker, Traces, Violation
+from harken.data.audit_figures import (
+    BY,
+    LONGEST_S,
+    SPOKEN,
+    Audit,
+    Licence,
+    Maker,
+    Reflections,
+    Traces,
+    Violation,
+)
 from harken.data.rows import Row, Turn, content_id
 from harken.errors import DataError, MissingExtra
 from harken.voices.casts import CASTS, parts
@@ -78,6 +88,7 @@ class Counting:
     labelers: Counter[str] = field(default_factory=Counter)
     codecs: Counter[str] = field(default_factory=Counter)
     traces: int = 0
+    reflecting: Counter[str] = field(default_factory=Counter)
     _seen: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _twice: list[str] = field(default_factory=list)
     _unlicensed: list[str] = field(default_factory=list)
@@ -102,6 +113,7 @@ class Counting:
         if row.codec_sha256 is not None:
             self.codecs[row.codec_sha256] += 1
         self._add_trace(row)
+        self._add_reflections(row)
         self._add_sound(row)
 
     def finish(self, folder: str, dropped: Iterable[DroppedRow]) -> Audit:
@@ -133,6 +145,7 @@ class Counting:
             dropped={step: _most_first(of) for step, of in sorted(reasons.items())},
             duplicates=self.duplicates,
             traces=Traces(self.traces, len(self._seen["trace"]), len(self._seen["reasoning"])),
+            reflections=Reflections(**self.reflecting, distinct=len(self._seen["reflection"])),
             violations=tuple(self._violations()),
         )
 
@@ -142,6 +155,14 @@ class Counting:
         self.traces += 1
         self._new("trace", row.trace)
         self._new("reasoning", row.trace.removeprefix(row.injection or ""))
+
+    def _add_reflections(self, row: Row) -> None:
+        if not row.reflections:
+            return
+        counts = {"rows": 1, "mending": int(row.given > 0), "reflections": len(row.reflections)}
+        self.reflecting.update(counts)
+        for reflection in row.reflections:
+            self._new("reflection", reflection.text)
 
     def _add_sound(self, row: Row) -> None:
         for turn in row.turns:

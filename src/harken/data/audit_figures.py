@@ -66,6 +66,17 @@ class Traces:
 
 
 @dataclass(frozen=True)
+class Reflections:
+    """Of rows that reflect: how many, how many of them mend a weak beginning, their reflections, and how many
+    of those differ."""
+
+    rows: int = 0
+    mending: int = 0
+    reflections: int = 0
+    distinct: int = 0
+
+
+@dataclass(frozen=True)
 class Audit:
     """The figures of a data set."""
 
@@ -90,6 +101,7 @@ class Audit:
     dropped: Mapping[str, Counts]  # step -> reason -> rows
     duplicates: int  # rows that say the same as an earlier one
     traces: Traces
+    reflections: Reflections
     violations: tuple[Violation, ...]
 
     @property
@@ -167,6 +179,13 @@ class Audit:
             ("of them distinct", share(traces.distinct, traces.rows)),
             ("distinct after the injection", share(traces.distinct_after_injection, traces.rows)),
         ]
+        if (reflecting := self.reflections).rows:
+            checks += [
+                ("rows that reflect", reflecting.rows),
+                ("of them mending a weak beginning", share(reflecting.mending, reflecting.rows)),
+                ("reflections", reflecting.reflections),
+                ("of them distinct (reflections)", share(reflecting.distinct, reflecting.reflections)),
+            ]
         return [
             ("licences", ("source", "licence", "in shipped weights", "rows"), licences),
             ("written by", ("model", "prompt", "rows"), written),

@@ -245,6 +245,20 @@ def mini() -> BuildRecipe:
     )
 
 
+def reflect() -> BuildRecipe:
+    """Self-contained: replies of Harken's listening dialogues, with the embedded teacher's thoughts."""
+    from harken.data.steps.reflect import Reflect
+
+    return BuildRecipe(
+        name="reflect",
+        about="Harken's listening dialogues with thoughts on each reply as it goes; builds without a hub",
+        notes=("Weak replies, and how they are mended, are made by rule; what is reflected is a teacher's.",),
+        sources=(SourceConfig(name="listening"),),
+        llms={"teacher": LLMConfig()},
+        steps=(Reflect(),),
+    )
+
+
 def paper() -> BuildRecipe:
     """Section 2.2 of the IEAT paper at its full size, on a cluster with the engine ray."""
     from harken.data.labelers.emotion2vec import Emotion2vec
@@ -300,4 +314,9 @@ PAPER_NOTES = (
     "Not in it: paralinguistic and contrast rows, which the paper does not have.",
 )
 
-BUILD_RECIPES: dict[str, Callable[[], BuildRecipe]] = {"starter": starter, "mini": mini, "paper": paper}
+BUILD_RECIPES: dict[str, Callable[[], BuildRecipe]] = {
+    "starter": starter,
+    "mini": mini,
+    "reflect": reflect,
+    "paper": paper,
+}

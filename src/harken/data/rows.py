@@ -13,9 +13,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-Task = Literal["source", "respond", "empathy", "trajectory", "reasoning", "paralinguistic", "contrast"]
+Task = Literal[
+    "source", "respond", "empathy", "trajectory", "reasoning", "paralinguistic", "contrast", "reflect"
+]
 TASKS: tuple[Task, ...] = (
     "source",  # what steps start from; leaves no training row of its own
     "respond",  # stage 1-1: the answer to the words
@@ -24,6 +26,7 @@ TASKS: tuple[Task, ...] = (
     "reasoning",  # HumDial task 2: what lies behind it
     "paralinguistic",  # seed 003: questions about what was said and how
     "contrast",  # the same words in other emotions
+    "reflect",  # seed 004: a reply, and what is thought of it while it is given
 )
 Origin = Literal["human", "rule", "model"]
 """Who says so: annotators, the rule by which a voice acted the emotion, or a model that heard it."""
@@ -121,8 +124,17 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Reflection:
+    """What is thought of the reply, and never spoken, after the first `at` characters of the target."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Teacher:
-    """The language model that wrote a row's target (where a person did: its trace), and from what."""
+    """The language model that wrote a row's target (where a person did: its trace, or what is reflected), and
+    from what."""
 
     name: str
     revision: str
@@ -139,7 +151,7 @@ class Row:
     group: str
     split: str  # train, dev
     task: Task
-    stage: str  # "" for source rows, else 1-1, 1-2, 2
+    stage: str  # "" for source rows, else 1-1, 1-2, 2, reflect
     lang: str  # en, zh
     source: str
     licence: str
@@ -153,6 +165,9 @@ class Row:
     qa: Question | None = None
     teacher: Teacher | None = None
     codec_sha256: str | None = None
+    reflections: tuple[Reflection, ...] = ()  # in the order of the target
+    given: int = 0  # characters of the target that were said already, weakly, and are not to be learned
+    rejected: str | None = None  # a weaker answer to the same
 
     @property
     def last_user(self) -> Turn:
@@ -161,6 +176,10 @@ class Row:
             if turn.role == "user":
                 return turn
         raise ValueError(f"row {self.id} has no user's turn")
+
+
+ADDED: dict[int, tuple[str, ...]] = {2: ("reflections", "given", "rejected")}
+"""Schema version -> the fields of a row that it brought; rows that were written before have none."""
 
 
 def content_id(*parts: Any) -> str:

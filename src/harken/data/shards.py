@@ -25,8 +25,8 @@ from typing import Any, BinaryIO
 
 import harken
 from harken.audio.io import Recording, read
-from harken.data.arrow import HARKEN_KEY, SCHEMA, SCHEMA_KEY, pa, pq, to_batch, to_rows
-from harken.data.rows import SCHEMA_VERSION, Row
+from harken.data.arrow import HARKEN_KEY, SCHEMA, SCHEMA_KEY, SCHEMAS, pa, pq, to_batch, to_rows
+from harken.data.rows import Row
 from harken.data.steps.base import Dropped
 from harken.data.workspace import IN_TAR, WORK, Workspace
 from harken.errors import DataError, HarkenError
@@ -332,13 +332,14 @@ def _check_schema(file: Any, path: Path) -> None:
     if SCHEMA_KEY not in metadata:
         raise DataError(f"{path}: was not written by Harken", "name a folder that `harken data build` made")
     version, writer = (metadata.get(key, b"?").decode(errors="replace") for key in (SCHEMA_KEY, HARKEN_KEY))
-    if version != str(SCHEMA_VERSION):
+    known = {str(number): schema for number, schema in SCHEMAS.items()}
+    if version not in known:
         raise DataError(
             f"{path}: has rows of schema version {version} (Harken {writer}); this Harken "
-            f"({harken.__version__}) reads version {SCHEMA_VERSION}",
+            f"({harken.__version__}) reads versions {' and '.join(known)}",
             "use the Harken that wrote it, or build it again",
         )
-    if not file.schema_arrow.equals(SCHEMA):
+    if not file.schema_arrow.equals(known[version]):
         raise DataError(f"{path}: its columns are not those of schema version {version}", _REBUILD)
 
 

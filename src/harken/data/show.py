@@ -130,7 +130,20 @@ def _target(row: Row) -> Iterator[Line]:
     if row.trace:
         yield "trace", row.trace
     if row.target is not None:
-        yield "target", _text(row.target, "green")
+        yield "target", _reflecting(row) if row.reflections or row.given else _text(row.target, "green")
+    if row.rejected is not None:
+        yield "rejected", _text(row.rejected, "red")
+
+
+def _reflecting(row: Row) -> Text:
+    """The target with what is thought in between; what is not to be learned of it as what was rejected."""
+    text, target, start = Text(), row.target or "", 0
+    for end, thought in [*((r.at, r.text) for r in row.reflections), (len(target), "")]:
+        given = max(start, min(row.given, end))
+        text.append_text(_text(target[start:given], "red")).append_text(_text(target[given:end], "green"))
+        text.append_text(_text(f" [{thought}] " if thought else "", "yellow"))
+        start = end
+    return text
 
 
 def _provenance(row: Row) -> Iterator[Line]:

@@ -36,7 +36,8 @@ def check_reflects(model: SpokenLM) -> ReflectConfig:
     why = "its checkpoint holds none" if recipe.reflect else "its recipe does not say `reflect`"
     raise RecipeError(
         f"{recipe.name} has no tokens for reflections: {why}",
-        "none ships yet: it takes a checkpoint of a recipe that says `reflect` (docs/reflection.md)",
+        "it takes a checkpoint whose recipe says `reflect`: harken train reflect --from mini makes one "
+        "(docs/reflection.md)",
     )
 
 

@@ -104,8 +104,9 @@ class LayerStack(nn.Module):
         turn far positions otherwise than in use."""
         before = getattr(self.rotary, "inv_freq", None)
         super()._apply(fn, recurse)
-        if isinstance(before, Tensor) and before.dtype != self.rotary.inv_freq.dtype:
-            self.rotary.inv_freq = before.to(self.rotary.inv_freq.device)
+        after = getattr(self.rotary, "inv_freq", None)
+        if isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype != after.dtype:
+            self.rotary.inv_freq = before.to(after.device)
         return self
 
     def forward(

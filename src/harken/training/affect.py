@@ -208,6 +208,13 @@ class AffectTask:
 
     def example(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> Example:
         """A conversation as the core reads it, with the reply, and what stands before it, to be learned."""
+        block, given = self._block(drawn.thought)
+        target = [*block, *self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
+        turns = self.turns(drawn, heard)
+        return continued(self.student.core, self.tokenizer, self.system, turns, target, given)
+
+    def turns(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> list[Turn]:
+        """The turns of a conversation as the core reads them."""
         turns: list[Turn] = []
         before = drawn.aloud
         for turn in drawn.turns:
@@ -218,9 +225,7 @@ class AffectTask:
             content = self._content(turn, before, heard)
             turns.append(UserTurn(content, self._written(drawn) if last else None))
             before = None
-        block, given = self._block(drawn.thought)
-        target = [*block, *self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
-        return continued(self.student.core, self.tokenizer, self.system, turns, target, given)
+        return turns
 
     def _content(self, turn: Sound, before: CachedClip | None, heard: Mapping[str, Tensor]) -> Tensor | str:
         """As one recording is heard: its affect, then its words, an instruction's first."""

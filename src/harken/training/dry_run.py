@@ -28,6 +28,7 @@ from harken.training.stage_modules import (
     codec_module,
     core_module,
     readout_module,
+    reflect_module,
     words_module,
 )
 from harken.unit_checkpoint import new_codec, new_speak
@@ -46,6 +47,7 @@ PARTS = {
     "vocoder": "vocoder.",
     "speak": "speak.",
     "style": "style.",
+    "marks": "marks.",
 }
 """Parts of a system, and how the names of their parameters begin. `update` is the core's low-rank one;
 `write` has the text head, unless that is the embeddings' matrix."""
@@ -104,6 +106,9 @@ def trained_modules(stage: str, recipe: Recipe, config: Any) -> Iterator[tuple[s
                 as_heard(recipe, config), new_core(recipe.core), range(PIECES), affect_width
             )
             yield "", student, config.schedule.rates
+        case "reflect":
+            student = align_module(recipe, new_core(recipe.core), range(PIECES), affect_width)
+            yield "", reflect_module(recipe, student), config.schedule.rates
         case "joint":
             core = core_module(recipe, new_core(recipe.core), affect_width).core
             speak = new_speak(recipe, new_core(recipe.core), VOICES)

@@ -80,11 +80,7 @@ def continued(
     core: Core, tokenizer: Any, system: str, turns: Sequence[Turn], target: list[int], given: int = 0
 ) -> Example:
     """A conversation, and token ids to write after it, the first `given` of which are not learned."""
-    segments = [
-        part if isinstance(part, Tensor) else core.embed(torch.tensor(part))
-        for part in render(turns, tokenizer, system)
-    ]
-    prompt = torch.cat([part.to(segments[0]) for part in segments])  # (T, D)
+    prompt = prompted(core, tokenizer, system, turns)
     labels = torch.full((len(prompt) + len(target),), IGNORED)
     labels[len(prompt) - 1 + given : -1] = torch.tensor(target[given:])
     return Example(torch.cat([prompt, core.embed(torch.tensor(target))]), labels)
@@ -118,7 +114,16 @@ def padded(rows: Sequence[Spelled], device: torch.device) -> Padded:
     return Padded(*(torch.from_numpy(a).to(device) for a in (ids, learned, labels.ravel()[learned])))
 
 
-def collate(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor]:
+def prompted(core: Core, tokenizer: Any, system: str, turns: Sequence[Turn]) -> Tensor:
+    """A conversation up to where the reply begins, (T, D)."""
+    segments = [
+        part if isinstance(part, Tensor) else core.embed(torch.tensor(part))
+        for part in render(turns, tokenizer, system)
+    ]
+    return torch.cat([part.to(segments[0]) for part in segments])
+
+
+def collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
     """Examples -> inputs (B, T, D), valid (B, T) bool, labels (B, T)."""
     longest = max(len(e.labels) for e in examples)
     inputs = torch.stack([F.pad(e.inputs, (0, 0, 0, longest - len(e.inputs))) for e in examples])

@@ -12,12 +12,14 @@ from harken.checkpoint import new_bridge, new_prefix
 from harken.model.affect_readout import AffectReadout
 from harken.model.core import Core
 from harken.model.ctc_bridge import CtcBridge
+from harken.model.reflection_marks import ReflectionMarks
 from harken.recipes import Recipe
 from harken.training.align import Student
 from harken.training.codec import CodecStudent
 from harken.training.core_update import Listener
 from harken.training.low_rank import add_low_rank
 from harken.training.readout import encoder_readout, fitted
+from harken.training.reflect import ReflectStudent
 from harken.training.stage_parts import check_spells, precision
 from harken.unit_checkpoint import new_codec
 
@@ -47,6 +49,12 @@ def align_module(recipe: Recipe, core: Core, pieces: Sequence[int], affect_width
     bridge, prefix = new_bridge(recipe, core, pieces), new_prefix(recipe, core, affect_width)
     add_low_rank(core.to(precision()), recipe.core.low_rank)
     return Student(bridge, prefix, core)
+
+
+def reflect_module(recipe: Recipe, listener: Student) -> ReflectStudent:
+    """The same with marks around reflections. Args: listener: as `align_module` makes it."""
+    marks = ReflectionMarks(recipe.core.vocabulary, recipe.core.width)
+    return ReflectStudent(listener.bridge, listener.prefix, listener.core, marks)
 
 
 def codec_module(recipe: Recipe, voices: int) -> CodecStudent:

@@ -32,9 +32,9 @@ class Run:
     hours: float | None = None
     """Of `speak`: learn from so many hours of replies at most."""
     begin: Path | None = None
-    """Of `affect`: a folder of trained parts to begin with, instead of those in OUT."""
+    """Of `affect`, `joint` and `reflect`: a folder of trained parts to begin with, not those in OUT."""
     arm: str | None = None
-    """Of `affect`: the arm of a comparison (`harken.training.arms`)."""
+    """Of `affect` and `reflect`: the arm of a comparison (`harken.training.arms`, `reflect_arms`)."""
     seed: int = 0
     """Of an arm."""
     allow_worse_words: bool = False

@@ -15,6 +15,11 @@ Stage 2, in which it learns to speak:
 
 6. `codec`: speech as units, and back.
 7. `speak`: replies said in units.
+8. `joint`: the text of replies and their sound together.
+
+Beside the paper's stages (seed 004):
+
+9. `reflect`: what is thought of a reply while it is given.
 
 All stages of one model share `--out`: checkpoints and measurements in a folder each, and the parts themselves
 in `OUT/trained`, which `harken reply --checkpoint` reads. The data folder holds `speech/` and `render/`
@@ -102,7 +107,10 @@ def run(
         raise DataError(f"{data} is not a folder", "name a folder that holds speech/, dialogue/ or affect/")
     (out / "trained").mkdir(parents=True, exist_ok=True)
     if (out / "trained" / RECIPE).exists():
-        check_recipe(stored_recipe(out / "trained"), recipe, out / "trained")
+        stored = stored_recipe(out / "trained")
+        check_recipe(stored, recipe, out / "trained")
+        if recipe.reflect is None:  # what was taught of it stays, whatever is trained next
+            recipe = recipe.model_copy(update={"reflect": stored.reflect})
     with world() as here:
         if here.first:
             write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
@@ -240,12 +248,16 @@ def _configs(module: str, name: str) -> Callable[[], Any]:
 
 
 def _config(stage: Stage, arm: str | None, seed: int) -> Any:
-    """A stage's own settings, or those of an arm of the stage `affect`."""
-    if stage is not STAGES["affect"]:
-        return stage.config()
-    from harken.training.arms import arm_config
+    """A stage's own settings, or those of an arm of the stages `affect` and `reflect`."""
+    if stage is STAGES["affect"]:
+        from harken.training.arms import arm_config
 
-    return arm_config(arm, seed)
+        return arm_config(arm, seed)
+    if stage is STAGES["reflect"]:
+        from harken.training.reflect_arms import reflect_config
+
+        return reflect_config(arm, seed)
+    return stage.config()
 
 
 def _affect(run: Run) -> None:
@@ -258,6 +270,12 @@ def _joint(run: Run) -> None:
     from harken.training.joint_stage import train_joint_stage
 
     train_joint_stage(run)
+
+
+def _reflect(run: Run) -> None:
+    from harken.training.reflect_stage import train_reflect_stage
+
+    train_reflect_stage(run)
 
 
 def _of_speech(name: str) -> Callable[[Run], None]:
@@ -307,6 +325,12 @@ STAGES = {
         "Speak, and of the core's low-rank update Write's part",
         _configs("joint", "JointConfig"),
         _joint,
+    ),
+    "reflect": Stage(
+        "a reply and what is thought of it while it is given, from rows of the step reflect",
+        "the marks around reflections and, of the core's low-rank update, Write's part",
+        _configs("reflect_arms", "ReflectTraining"),
+        _reflect,
     ),
     "speak": Stage(
         "replies said in units, on what Think makes of their words; and which style answers which voice",

@@ -16,6 +16,7 @@ STEPS = {
     "instruct": ("instruct", "Instruct"),
     "paralinguistic": ("paralinguistic", "Paralinguistic"),
     "contrast": ("contrast", "Contrast"),
+    "reflect": ("reflect", "Reflect"),
     "speak": ("speak", "Speak"),
     "units": ("units", "Units"),
 }

@@ -20,6 +20,8 @@ from harken.data.workspace import Workspace
 from harken.errors import DataError
 from harken.voices.styles import reply_style, user_style
 
+_SPOKEN = tuple(task for task in TASKS[1:] if task != "reflect")  # those are learned in writing
+
 
 class Speak(StepConfig):
     """Speech for what is only written."""
@@ -28,10 +30,10 @@ class Speak(StepConfig):
 
     step: Literal["speak"] = "speak"
     speech: Speech = Speech()
-    tasks: tuple[Task, ...] = TASKS[1:]
+    tasks: tuple[Task, ...] = _SPOKEN
     """Tasks whose users' turns are spoken; others pass. `source` alone, as the first step, speaks queries so
     that the steps behind it hear them."""
-    reply_tasks: tuple[Task, ...] = TASKS[1:]
+    reply_tasks: tuple[Task, ...] = _SPOKEN
     """Of those, the tasks whose targets are spoken as well."""
 
     def open(self, resources: Resources) -> Step:

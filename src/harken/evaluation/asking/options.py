@@ -33,6 +33,7 @@ class Asking:
     model: str | None = None
     api_key_env: str | None = None
     voice: str | None = None
+    reflect: bool = False
     judge: str | None = None
     """None leaves texts unscored."""
     judge_model: str | None = None
@@ -85,6 +86,7 @@ class Asking:
             model=self.model,
             api_key_env=self.api_key_env,
             voice=self.voice,
+            reflect=self.reflect,
         )
 
     def open_judge(self) -> LLM | None:

@@ -23,6 +23,7 @@ def open_system(
     model: str | None = None,
     api_key_env: str | None = None,
     voice: str | None = None,
+    reflect: bool = False,
 ) -> System:
     """The system under test.
 
@@ -34,15 +35,12 @@ def open_system(
         api_key_env: of a server, the environment variable that holds the key.
         voice: who speaks; None is the recipe's own choice, of a server of chat completions nobody, of a
             Realtime server its own.
+        reflect: of Harken, reflect while replying.
 
     Raises: InputError for a name that is none of them, and what the systems raise.
     """
     if named is None:
-        from harken.api import load
-        from harken.evaluation.systems.spoken_lm import SpokenSystem
-
-        name = f"{recipe.name} ({checkpoint})" if checkpoint else recipe.name
-        return SpokenSystem(load(recipe, checkpoint, voice or "recipe"), name)
+        return _harken(recipe, checkpoint, voice, reflect)
     if named == CASCADE:
         from harken.evaluation.systems.cascade import open_cascade
 
@@ -64,3 +62,16 @@ def open_system(
     from harken.evaluation.systems.predictions import Predictions
 
     return Predictions(Path(named), model)
+
+
+def _harken(recipe: Recipe, checkpoint: Path | None, voice: str | None, reflect: bool) -> System:
+    """Harken itself. Raises RecipeError where it is to reflect and was not taught to."""
+    from harken.api import load
+    from harken.dialogue.reflection import check_reflects
+    from harken.evaluation.systems.spoken_lm import SpokenSystem
+
+    name = f"{recipe.name} ({checkpoint})" if checkpoint else recipe.name
+    harken = load(recipe, checkpoint, voice or "recipe")
+    if reflect:
+        check_reflects(harken.model)
+    return SpokenSystem(harken, f"{name}, reflecting" if reflect else name, reflect)

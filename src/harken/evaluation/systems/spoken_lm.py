@@ -27,9 +27,10 @@ class SpokenSystem:
     concurrency = 1
     ranks = True
 
-    def __init__(self, harken: Harken, name: str) -> None:
+    def __init__(self, harken: Harken, name: str, reflect: bool = False) -> None:
+        """Args: reflect: it reflects while it replies."""
         self.name = name
-        self._harken = harken
+        self._harken, self._reflect = harken, reflect
 
     def answer(self, question: Question) -> Answer:
         """As of every `System`."""
@@ -46,7 +47,11 @@ class SpokenSystem:
         chunks: list[AudioChunk] = []
         done: Done | None = None
         events = self._harken.reply(
-            _history(question), instruction=question.instruction, think="off", voice=voice
+            _history(question),
+            instruction=question.instruction,
+            think="off",
+            voice=voice,
+            reflect=self._reflect,
         )
         for event in events:
             if isinstance(event, AudioChunk):
