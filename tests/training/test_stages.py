@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +14,10 @@ from harken.checkpoint import RECIPE, UPDATE, stored_recipe
 from harken.errors import DataError, RecipeError
 from harken.recipes import mini
 from harken.training import stages
+from harken.training.affect import AffectConfig
+from harken.training.joint import JointConfig
 from harken.training.schedule import Schedule
-from harken.training.stage_parts import Run, readout, spoken
+from harken.training.stage_parts import Run, readout, scaled, spoken
 from harken.training.stages import STAGES, run
 from harken.training.words import WordsConfig
 from harken.training.world import ALONE
@@ -123,8 +126,15 @@ def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_pat
 
 def test_fewer_steps_are_asked_for_or_the_usual():
     usual = WordsConfig(Schedule(steps=100, rates=RATES), spans=1)
-    assert stages.with_steps(usual, None) is usual
-    assert stages.with_steps(usual, 7) == WordsConfig(Schedule(steps=7, rates=RATES), spans=1)
+    assert scaled(usual) == usual
+    assert scaled(usual, 7) == WordsConfig(Schedule(steps=7, rates=RATES), spans=1)
+
+
+def test_batches_are_as_many_times_as_large():
+    assert scaled(AffectConfig(), batch=8) == replace(AffectConfig(), batch_tokens=8000, replay_s=320.0)
+    joint = JointConfig()
+    larger = scaled(joint, batch=2)
+    assert (larger.steps_a_batch, larger.affect_tokens) == (2 * joint.steps_a_batch, 2 * joint.affect_tokens)
 
 
 def test_a_dry_run_shows_the_steps_that_were_asked_for(capsys):

@@ -43,6 +43,8 @@ class Train(Command):
     """Where checkpoints and measurements go."""
     steps: int | None = None
     """Train so many steps instead of the stage's own number."""
+    batch: int = 1
+    """Take batches so many times as large as the stage's own: a GPU needs as long for small ones."""
     hours: float | None = None
     """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
     begin: Annotated[str | None, arg(name="from")] = None
@@ -64,9 +66,10 @@ class Train(Command):
         from harken.training import stages
 
         check_known("stage", self.stage, stages.STAGES)
-        check_counts({"--steps": self.steps})
+        check_counts({"--steps": self.steps, "--batch": self.batch})
         if not stages.STAGES[self.stage].stepwise:
-            check_unused(f"train {self.stage}", {"--steps": self.steps, "--resume": self.resume})
+            stepwise: dict[str, object] = {"--steps": self.steps, "--batch": self.batch != 1}
+            check_unused(f"train {self.stage}", stepwise | {"--resume": self.resume})
         if self.stage != "speak":
             check_unused(f"train {self.stage}", {"--hours": self.hours})
         if self.stage not in ("affect", "joint", "reflect"):
@@ -92,6 +95,7 @@ class Train(Command):
             arm=self.arm,
             seed=self.seed,
             allow_worse_words=self.allow_worse_words,
+            batch=self.batch,
         )
         return DONE
 

@@ -50,7 +50,6 @@ from harken.training.stage_parts import (
     readout,
     state_cache,
     states,
-    with_steps,
     work_folder,
 )
 from harken.training.states import StateCache
@@ -69,7 +68,7 @@ PARTS = (LISTEN, UPDATE, READOUT, PIECES)
 def train_affect_stage(run: Run) -> None:
     """What is felt, and why, as part of the answer."""
     check_spells(run.recipe, "affect")
-    config: AffectConfig = with_steps(arm_config(run.arm, run.seed), run.steps)
+    config: AffectConfig = run.scaled(arm_config(run.arm, run.seed))
     begun = run.world.made(lambda: _begun(run))
     recipe = as_heard(run.recipe, config)
     folder = rows_folder(run.data)

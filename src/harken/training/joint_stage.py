@@ -33,7 +33,7 @@ from harken.training.saving import digest
 from harken.training.speak import SpeakConfig, SpeakTask
 from harken.training.speech_stages import replies_in_units, said_of
 from harken.training.speech_units import SpokenReply
-from harken.training.stage_parts import Run, felt_vectors, precision, states, with_steps
+from harken.training.stage_parts import Run, felt_vectors, precision, states
 from harken.training.stage_parts import spoken as spoken_clips
 from harken.training.states import CachedClip, StateCache
 from harken.training.thoughts import kept_thoughts
@@ -51,7 +51,7 @@ SAMPLES = 3
 
 def train_joint_stage(run: Run) -> None:
     """The text of replies and their sound, together."""
-    config: JointConfig = with_steps(JointConfig(), run.steps)
+    config: JointConfig = run.scaled(JointConfig())
     begun = run.world.made(lambda: beginning(run, "joint", ALL_PARTS))
     replies, _ = run.world.made(lambda: replies_in_units(run))
     rows = affect_rows(rows_folder(run.data), run.recipe.languages)

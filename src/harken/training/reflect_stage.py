@@ -32,7 +32,6 @@ from harken.training.stage_parts import (
     check_spells,
     felt_vectors,
     precision,
-    with_steps,
     work_folder,
 )
 
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 def train_reflect_stage(run: Run) -> None:
     """A reply and what is thought of it while it is given, or an arm that it is compared with."""
     check_spells(run.recipe, "reflect")
-    config: ReflectTraining = with_steps(reflect_config(run.arm, run.seed), run.steps)
+    config: ReflectTraining = run.scaled(reflect_config(run.arm, run.seed))
     recipe = taught(run.recipe, config.arm)
     begun = run.world.made(lambda: beginning(run, "reflect", PARTS))
     folder = rows_folder(run.data)

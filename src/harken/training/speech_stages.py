@@ -22,7 +22,7 @@ from harken.training.codec_clips import CodecClips
 from harken.training.speak import Said, SpeakConfig, SpeakTask, steps_of, think_of, train_speak
 from harken.training.speech_units import SpokenReply, read_replies, write_replies
 from harken.training.stage_modules import codec_module
-from harken.training.stage_parts import Run, felt_vectors, precision, spoken, with_steps
+from harken.training.stage_parts import Run, felt_vectors, precision, spoken
 from harken.training.thoughts import kept_thoughts
 from harken.unit_checkpoint import (
     UNITS,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def train_codec_stage(run: Run) -> None:
     """Speech as units, and back."""
-    config = with_steps(CodecConfig(), run.steps)
+    config = run.scaled(CodecConfig())
     analysed = run.world.made(lambda: codec_clips(run))
     pitch = analysed.mean_log_pitch()
     torch.manual_seed(config.schedule.seed)
@@ -69,7 +69,7 @@ def train_speak_stage(run: Run) -> None:
     """Replies said in units; and which style answers which voice."""
     from harken.training.reply_style import train_reply_style
 
-    config = with_steps(SpeakConfig(), run.steps)
+    config = run.scaled(SpeakConfig())
     replies, units_hz = run.world.made(lambda: replies_in_units(run))
     tokenizer, core = load_text_side(run.recipe)
     fold_low_rank(core, read_tensors(run.trained / UPDATE))

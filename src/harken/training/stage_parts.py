@@ -39,10 +39,16 @@ class Run:
     """Of an arm."""
     allow_worse_words: bool = False
     """Of `affect`: keep parts that cost words."""
+    batch: int = 1
+    """Batches so many times as large as the stage's own."""
 
     @property
     def trained(self) -> Path:
         return self.out / "trained"
+
+    def scaled(self, config: Any) -> Any:
+        """A stage's config, in the steps and batches that this call asks for."""
+        return scaled(config, self.steps, self.batch)
 
 
 def work_folder(out: Path, stage: str, arm: str | None = None, seed: int = 0) -> Path:
@@ -50,9 +56,15 @@ def work_folder(out: Path, stage: str, arm: str | None = None, seed: int = 0) ->
     return out / stage if arm is None else out / "arms" / f"{arm}-{seed}"
 
 
-def with_steps(config: Any, steps: int | None) -> Any:
-    """A stage's config with another number of steps, unless that is None."""
-    return config if steps is None else replace(config, schedule=replace(config.schedule, steps=steps))
+BATCH = ("batch_s", "batch_tokens", "replay_s", "steps_a_batch", "affect_tokens")
+"""What says in a stage's config how large its batches are."""
+
+
+def scaled(config: Any, steps: int | None = None, batch: int = 1) -> Any:
+    """A stage's config with other steps, unless that is None, and batches so many times as large."""
+    sizes = {name: getattr(config, name) * batch for name in BATCH if hasattr(config, name)}
+    schedule = config.schedule if steps is None else replace(config.schedule, steps=steps)
+    return replace(config, schedule=schedule, **sizes)
 
 
 def spoken(data: Path, languages: tuple[str, ...]) -> list[Clip]:

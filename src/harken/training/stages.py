@@ -48,10 +48,10 @@ from harken.training.stage_parts import (
     own_words,
     precision,
     readout,
+    scaled,
     states,
     teacher,
     teacher_update,
-    with_steps,
     work_folder,
 )
 from harken.training.world import world
@@ -86,6 +86,7 @@ def run(
     arm: str | None = None,
     seed: int = 0,
     allow_worse_words: bool = False,
+    batch: int = 1,
 ) -> None:
     """Run one stage, from its last checkpoint if there is one. Args: as of `Run`.
 
@@ -97,7 +98,8 @@ def run(
         raise RecipeError(f"there is no stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
     chosen = STAGES[stage]
     if dry_run:
-        _describe(stage, recipe, with_steps(_config(chosen, arm, seed), steps if chosen.stepwise else None))
+        config = _config(chosen, arm, seed)
+        _describe(stage, recipe, scaled(config, steps, batch) if chosen.stepwise else config)
         return
     assert data is not None and out is not None
     if resume and checkpoint(work_folder(out, stage, arm, seed)) is None:
@@ -114,7 +116,7 @@ def run(
     with world() as here:
         if here.first:
             write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
-        chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed, allow_worse_words))
+        chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed, allow_worse_words, batch))
 
 
 def _describe(stage: str, recipe: Recipe, config: Any) -> None:
@@ -148,7 +150,7 @@ def _words(run: Run) -> None:
 
     check_spells(run.recipe, "words")
     tokenizer, core = load_text_side(run.recipe)
-    cache, config = states(run), with_steps(WordsConfig(), run.steps)
+    cache, config = states(run), run.scaled(WordsConfig())
     if not (run.trained / PIECES).exists():  # the same in every process
         texts = [clip.text for clip in cache.clips if clip.split == "train" and not clip.augmented]
         chosen = choose_pieces(tokenizer, texts, config.piece_at_least)
@@ -172,7 +174,7 @@ def _core(run: Run) -> None:
     from harken.training.stage_modules import core_module
 
     tokenizer, core = load_text_side(run.recipe)
-    config = with_steps(CoreUpdateConfig(), run.steps)
+    config = run.scaled(CoreUpdateConfig())
     torch.manual_seed(config.schedule.seed)
     listener = core_module(run.recipe, core, readout(run).config.vector)
     samples = text_samples(data_folder(run.data, "dialogue"))
@@ -196,7 +198,7 @@ def _align(run: Run) -> None:
     from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
 
-    cache, config = states(run), with_steps(AlignConfig(), run.steps)
+    cache, config = states(run), run.scaled(AlignConfig())
     affects = felt_vectors(run)
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = run.world.made(lambda: own_words(run, sorted(turns), affects))
