@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harken.errors import InputError
 from harken.model.units.decoder import QUIET_UNITS, DecoderState, HarkenUnitDecoder
-from harken.model.units.hifigan import Hifigan, HifiganSizes
+from harken.model.units.hifigan import Hifigan, HifiganSizes, quickest_dtype
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -151,8 +151,13 @@ def test_pieces_are_the_whole_in_bfloat16_too(decoder: HarkenUnitDecoder) -> Non
     assert (whole - decoder.decode([row], ["anna"])[0]).abs().max() <= 0.05 * whole.abs().max()
 
 
+_ROUGH = pytest.mark.skipif(
+    quickest_dtype() != torch.bfloat16, reason="this processor does not multiply bfloat16: nothing runs in it"
+)
+
+
 @pytest.mark.weights
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=_ROUGH)])
 def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.dtype) -> None:
     """Golden by nature: the mel spectrogram of what it makes is the one that it was given."""
     import soundfile
