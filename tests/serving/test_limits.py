@@ -89,6 +89,17 @@ def test_a_key_is_asked_for_in_every_way_in_which_it_may_come() -> None:
         run(lambda: talk(running))
 
 
+def test_who_is_refused_over_http_is_told_what_would_be_taken() -> None:
+    with served(a_host(), key=KEY) as running:
+        for url, headers, status, told_in, what in (
+            (f"{running.url}/audio/replies", {}, 401, "WWW-Authenticate", "Bearer"),
+            (f"{running.url.removesuffix('/v1')}/healthz", {}, 405, "Allow", "GET"),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(url, b"", headers), timeout=30)
+            assert refused.value.code == status and what in refused.value.headers[told_in]
+
+
 def posted(url: str, body: bytes, **headers: str) -> tuple[int, str]:
     request = urllib.request.Request(url, body, {"Content-Type": "audio/wav", **headers})
     try:

@@ -59,7 +59,7 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
 
     def admitted(request: Request) -> None:
         if not auth.may_enter(request.headers, key):
-            raise HTTPException(401, "the key is missing or wrong")
+            raise HTTPException(401, "the key is missing or wrong", {"WWW-Authenticate": "Bearer"})
 
     app.include_router(recordings.routes(host), dependencies=[Depends(admitted)])
 
@@ -96,9 +96,10 @@ def _tell_faults(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return recordings.fault(
-            Refused(str(error.detail), CODES.get(error.status_code, "invalid_request")), error.status_code
-        )
+        refused = Refused(str(error.detail), CODES.get(error.status_code, "invalid_request"))
+        answer = recordings.fault(refused, error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
