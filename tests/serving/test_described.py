@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("schemathesis", reason="needs harken[dev]")
 
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -59,10 +59,17 @@ def described(running: Served) -> Any:
     return schemathesis.openapi.from_url(f"http://127.0.0.1:{running.port}/openapi.json")
 
 
-@schemathesis.pytest.from_fixture("described").parametrize()
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_whatever_is_asked_is_answered_as_described(case: Any) -> None:
-    case.call_and_validate(checks=CHECKS)
+def test_whatever_is_asked_is_answered_as_described(described: Any) -> None:
+    operations = [operation.ok() for operation in described.get_all_operations()]
+    for operation in operations:
+
+        @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def is_as_described(case: Any) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        is_as_described()
+    assert len(operations) == 4
 
 
 def test_the_description_has_every_route(described: Any) -> None:
