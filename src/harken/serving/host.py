@@ -13,6 +13,7 @@ from harken.api import Harken
 from harken.dialogue.guard import Guard
 from harken.dialogue.together import Together
 from harken.serving.limits import Limits
+from harken.serving.memory import give_back
 from harken.serving.metrics import Metrics
 from harken.serving.settings import Settings
 from harken.serving.turns import Probability
@@ -94,6 +95,8 @@ class Host:
         finally:
             self._sessions -= 1
             self.metrics.sessions.set(self._sessions)
+            if self.empty:
+                give_back()
 
     def settings(self) -> Settings:
         """Those of a session where a client chooses nothing."""
