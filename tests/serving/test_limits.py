@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import urllib.error
 import urllib.request
+import weakref
 from typing import Any
 
 import pytest
@@ -87,6 +89,25 @@ def test_a_key_is_asked_for_in_every_way_in_which_it_may_come() -> None:
 
     with served(a_host(), key=KEY) as running:
         run(lambda: talk(running))
+
+
+def test_what_a_rush_leaves_behind_goes_when_the_last_has_left() -> None:
+    class Left:
+        """Holds itself, so that only the collector frees it."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    host = a_host()
+    gc.disable()
+    try:
+        with host.session():
+            with host.session():
+                left = weakref.ref(Left())
+            assert left() is not None, "somebody is there still"
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_who_is_refused_over_http_is_told_what_would_be_taken() -> None:
