@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -94,20 +95,21 @@ async def _never_read(server: Running) -> None:
 async def soak(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:
     """Sessions in a row, then as many, 50 at once, of which half are left in the middle."""
     draw, ended = random.Random(0), Counter[str]()
-    await _session(server, sounds[0], 1.0, ended)  # what is made once is made
-    for _ in range(20):
-        await _session(server, sounds[0], 1.0, ended)
-    begun_mb, begun_s = server.held_mb(), perf_counter()
-    for _ in range(count):
-        await _session(server, sounds[draw.randrange(len(sounds))], draw.random() * 2, ended)
-    in_a_row_mb = server.held_mb()
-    left = iter(range(count))
 
-    async def some() -> None:
+    async def some(left: Iterator[int]) -> None:
         for _ in left:
             await _session(server, sounds[draw.randrange(len(sounds))], draw.random() * 2, ended)
 
-    await asyncio.gather(*(some() for _ in range(min(AT_ONCE, count))))
+    async def at_once(count: int) -> None:
+        left = iter(range(count))
+        await asyncio.gather(*(some(left) for _ in range(min(AT_ONCE, count))))
+
+    await some(iter(range(20)))  # what is made once is made, for one and for many
+    await at_once(min(AT_ONCE, count))
+    begun_mb, begun_s = server.held_mb(), perf_counter()
+    await some(iter(range(count)))
+    in_a_row_mb = server.held_mb()
+    await at_once(count)
     over_mb = server.held_mb()
     return {
         "sessions": dict(ended),
