@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import websockets
 
@@ -92,9 +95,29 @@ async def _never_read(server: Running) -> None:
             connection.transport.abort()  # a good end would have to be read
 
 
+async def _free(server: Running) -> int:
+    """Sessions that may still begin."""
+    address = urlsplit(server.url)._replace(scheme="http", path="/readyz").geturl()
+
+    def asked() -> int:
+        try:
+            with urlopen(address, timeout=PATIENCE_S) as answer:
+                return int(json.load(answer)["free_sessions"])
+        except HTTPError:  # 503: none
+            return 0
+
+    return await asyncio.to_thread(asked)
+
+
 async def soak(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:
-    """Sessions in a row, then as many, 50 at once, of which half are left in the middle."""
-    draw, ended = random.Random(0), Counter[str]()
+    """Sessions in a row, then as many, 50 at once, of which half are left in the middle. Memory is looked at
+    when the last has left."""
+    draw, ended, free = random.Random(0), Counter[str](), await _free(server)
+
+    async def held_mb() -> float:
+        while await _free(server) < free:
+            await asyncio.sleep(0.2)
+        return server.held_mb()
 
     async def some(left: Iterator[int]) -> None:
         for _ in left:
@@ -107,11 +130,11 @@ async def soak(server: Running, count: int, sounds: list[Samples]) -> dict[str, 
     for _ in range(20):  # what is made once is made, for one and for many
         await _session(server, sounds[0], 1.0, ended)
     await at_once(min(AT_ONCE, count))
-    begun_mb, begun_s = server.held_mb(), perf_counter()
+    begun_mb, begun_s = await held_mb(), perf_counter()
     await some(iter(range(count)))
-    in_a_row_mb = server.held_mb()
+    in_a_row_mb = await held_mb()
     await at_once(count)
-    over_mb = server.held_mb()
+    over_mb = await held_mb()
     return {
         "sessions": dict(ended),
         "seconds": round(perf_counter() - begun_s, 1),
