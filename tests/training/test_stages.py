@@ -17,7 +17,7 @@ from harken.training import stages
 from harken.training.affect import AffectConfig
 from harken.training.joint import JointConfig
 from harken.training.schedule import Schedule
-from harken.training.stage_parts import Run, readout, scaled, spoken
+from harken.training.stage_parts import Run, precision, readout, scaled, spoken
 from harken.training.stages import STAGES, run
 from harken.training.words import WordsConfig
 from harken.training.world import ALONE
@@ -128,6 +128,16 @@ def test_fewer_steps_are_asked_for_or_the_usual():
     usual = WordsConfig(Schedule(steps=100, rates=RATES), spans=1)
     assert scaled(usual) == usual
     assert scaled(usual, 7) == WordsConfig(Schedule(steps=7, rates=RATES), spans=1)
+
+
+def test_products_are_computed_in_what_is_quick_here(monkeypatch):
+    ops, cuda = torch.ops.mkldnn, torch.cuda
+    monkeypatch.setattr(cuda, "is_available", lambda: False)
+    for supported, chosen in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(ops, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
+        assert precision() is chosen
+    monkeypatch.setattr(cuda, "is_available", lambda: True)
+    assert precision() is torch.bfloat16
 
 
 def test_batches_are_as_many_times_as_large():

@@ -108,8 +108,10 @@ def precision() -> Any:
     """
     import torch
 
-    quick = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if quick else torch.float32
+    supported = getattr(
+        torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False
+    )  # some builds have no oneDNN
+    return torch.bfloat16 if torch.cuda.is_available() or supported() else torch.float32
 
 
 def data_folder(data: Path, name: str) -> Path:

@@ -148,21 +148,29 @@ def _views(reader: Reader, replies: Replies, out: Path) -> list[View]:
     ]
 
 
+def _kept(path: Path) -> Readings | None:
+    """What was read before; None where it is not there, or torn."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return np.asarray(load_file(path)[READINGS])
+    except (OSError, SafetensorError):
+        return None
+
+
 def _kept_readings(reader: Reader, pairs: Sequence[tuple[str, str]], folder: Path) -> Readings:
     """(N, F). What was read of the same replies by the same core is taken from the folder."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import save_file
 
     found = []
     for start in steps(range(0, len(pairs), AT_ONCE), "reading replies"):
         part = pairs[start : start + AT_ONCE]
         asked = hashlib.sha256(json.dumps([reader.fingerprint, *part]).encode()).hexdigest()
         path = folder / f"{asked[:16]}.safetensors"
-        try:
-            found.append(np.asarray(load_file(path)[READINGS]))
+        if (kept := _kept(path)) is not None:
+            found.append(kept)
             continue
-        except (OSError, SafetensorError):
-            pass  # not there, or torn
         found.append(reader.read_texts(part))
         try:
             folder.mkdir(parents=True, exist_ok=True)
