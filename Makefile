@@ -13,6 +13,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SAMPLE ?= $(firstword $(sort $(wildcard examples/*.wav examples/*.flac examples/*.ogg)))
 RECIPE ?= mini
+# Test files run in so many processes at once, of one thread each.
+WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -28,7 +30,7 @@ demo: $(FOR_DEMO)  ## install, fetch the weights and answer a sample recording (
 
 test: $(FOR_TEST)  ## install what the tests need, fetch the weights and run the tests (PYTEST_ARGS=… to choose)
 	$(BIN)/harken weights pull --recipe mini
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(FOR_TEST)  ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .

@@ -309,7 +309,8 @@ def train_affect(
     Raises: DataError where no conversation fits; TrainingError where too many words are lost.
     """
     student, config, schedule = task.student, task.config, task.config.schedule
-    fits = [talk for talk in talks if task.length(talk) <= config.most_tokens]
+    lengths = {talk.id: task.length(talk) for talk in talks}
+    fits = [talk for talk in talks if lengths[talk.id] <= config.most_tokens]
     learned = portions([talk for talk in fits if talk.split == "train"], config.shares)
     if not learned:
         raise DataError(
@@ -332,17 +333,22 @@ def train_affect(
         "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips],
         people={emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()},
     )  # fmt: skip
-    objective = _objective(task, learned, replay, batches, precision)
+    bins = Bins([lengths[talk.id] for talk in learned], config.batch_tokens, schedule.seed)
+    objective = _objective(task, learned, bins, replay, batches, precision)
     train(objective, schedule, out, whose, usual(evaluate, *guards), world)
 
 
 def _objective(
-    task: AffectTask, learned: Sequence[Talk], replay: AlignTask, batches: Batches, precision: torch.dtype
+    task: AffectTask,
+    learned: Sequence[Talk],
+    bins: Bins,
+    replay: AlignTask,
+    batches: Batches,
+    precision: torch.dtype,
 ) -> Objective:
     """A batch of conversations of like length, and one that is replayed."""
     config = task.config
     seed, weight = config.schedule.seed, config.replay_weight
-    bins = Bins([task.length(talk) for talk in learned], config.batch_tokens, seed)
 
     def losses_at(number: int) -> Losses:
         again = batch_losses(replay, batches, number, config.repeat_share, precision)
