@@ -45,6 +45,9 @@ class Train(Command):
     """Train so many steps instead of the stage's own number."""
     batch: int = 1
     """Take batches so many times as large as the stage's own: a GPU needs as long for small ones."""
+    recompute: bool = False
+    """Keep no activations of the layers and compute them again in the backward pass: slower, for a core that
+    would not fit into memory otherwise."""
     hours: float | None = None
     """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
     begin: Annotated[str | None, arg(name="from")] = None
@@ -69,7 +72,8 @@ class Train(Command):
         check_counts({"--steps": self.steps, "--batch": self.batch})
         if not stages.STAGES[self.stage].stepwise:
             stepwise: dict[str, object] = {"--steps": self.steps, "--batch": self.batch != 1}
-            check_unused(f"train {self.stage}", stepwise | {"--resume": self.resume})
+            given: Given = {"--resume": self.resume, "--recompute": self.recompute}
+            check_unused(f"train {self.stage}", stepwise | given)
         if self.stage != "speak":
             check_unused(f"train {self.stage}", {"--hours": self.hours})
         if self.stage not in ("affect", "joint", "reflect"):
@@ -96,6 +100,7 @@ class Train(Command):
             seed=self.seed,
             allow_worse_words=self.allow_worse_words,
             batch=self.batch,
+            recompute=self.recompute,
         )
         return DONE
 

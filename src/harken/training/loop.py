@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harken.errors import Stopped, TrainingError
 from harken.training import saving
+from harken.training.recompute import recompute_layers
 from harken.training.saving import Identity
 from harken.training.schedule import Schedule, adamw, trainable
 from harken.training.world import ALONE, World, gather, reshard, shard
@@ -112,6 +113,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     rates = trainable(objective.module, schedule.rates)
     objective.module.to(world.device)
+    if world.recompute:
+        recompute_layers(objective.module)
     step = _Step(objective.module)
     shard(step, world)
     named = {name.removeprefix("module."): p for name, p in step.named_parameters() if p.requires_grad}

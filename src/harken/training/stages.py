@@ -87,8 +87,9 @@ def run(
     seed: int = 0,
     allow_worse_words: bool = False,
     batch: int = 1,
+    recompute: bool = False,
 ) -> None:
-    """Run one stage, from its last checkpoint if there is one. Args: as of `Run`.
+    """Run one stage, from its last checkpoint if there is one. Args: as of `Run`; recompute: as of `World`.
 
     Raises:
         RecipeError: there is no such stage or arm, or nothing to go on from where `resume` was asked for.
@@ -113,7 +114,7 @@ def run(
         check_recipe(stored, recipe, out / "trained")
         if recipe.reflect is None:  # what was taught of it stays, whatever is trained next
             recipe = recipe.model_copy(update={"reflect": stored.reflect})
-    with world() as here:
+    with world(recompute) as here:
         if here.first:
             write_text(out / "trained" / RECIPE, recipe.model_dump_json(indent=2) + "\n")
         chosen.run(Run(recipe, data, out, steps, here, hours, begin, arm, seed, allow_worse_words, batch))

@@ -32,6 +32,8 @@ class World:
     rank: int
     size: int
     device: torch.device
+    recompute: bool = False
+    """Layers are computed again in the backward pass (`harken.training.recompute`)."""
 
     @property
     def first(self) -> bool:
@@ -78,8 +80,10 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(recompute: bool = False) -> Iterator[World]:
     """The world of this process: that of `torchrun`, or itself alone. On an accelerator if there is one.
+
+    Args: recompute: see `World`.
 
     Raises RecipeError where `torchrun` started more processes on a machine than it has accelerators.
     """
@@ -95,11 +99,11 @@ def world() -> Iterator[World]:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     if size == 1 or distributed.is_initialized():
-        yield World(rank, size, device)
+        yield World(rank, size, device, recompute)
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield World(rank, size, device)
+        yield World(rank, size, device, recompute)
     finally:
         distributed.destroy_process_group()
 

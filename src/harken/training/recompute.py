@@ -1,0 +1,28 @@
+"""Layers that keep nothing but what they read, and are computed again in the backward pass.
+
+Activations are most of what training needs of memory in a large core (docs/training.md, the memory of the
+`paper` recipe); this trades some third more products for nearly all of them (Chen et al., "Training Deep Nets
+with Sublinear Memory Cost", arXiv 1604.06174, with every layer a segment).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from harken.model.layer_stack import LayerStack
+from harken.training.compiled import run_layer
+
+
+def recompute_layers(module: nn.Module) -> None:
+    """Let every stack of layers inside `module` learn so, in place."""
+    for part in module.modules():
+        if isinstance(part, LayerStack):
+            part.learn = _learn
+
+
+def _learn(
+    layer: nn.Module, hidden: Tensor, mask: Tensor | None, positions: Tensor, rope: tuple[Tensor, Tensor]
+) -> Tensor:
+    after: Tensor = checkpoint(run_layer, layer, hidden, mask, positions, rope, use_reentrant=False)
+    return after
