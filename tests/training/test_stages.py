@@ -141,7 +141,10 @@ def test_products_are_computed_in_what_is_quick_here(monkeypatch):
 
 
 def test_batches_are_as_many_times_as_large():
-    assert scaled(AffectConfig(), batch=8) == replace(AffectConfig(), batch_tokens=8000, replay_s=320.0)
+    affect = scaled(AffectConfig(), batch=4)
+    rates = tuple((pattern, 2 * rate) for pattern, rate in AffectConfig().schedule.rates)
+    schedule = replace(AffectConfig().schedule, rates=rates)
+    assert affect == replace(AffectConfig(), batch_tokens=4000, replay_s=160.0, schedule=schedule)
     joint = JointConfig()
     larger = scaled(joint, batch=2)
     assert (larger.steps_a_batch, larger.affect_tokens) == (2 * joint.steps_a_batch, 2 * joint.affect_tokens)

@@ -44,7 +44,8 @@ class Train(Command):
     steps: int | None = None
     """Train so many steps instead of the stage's own number."""
     batch: int = 1
-    """Take batches so many times as large as the stage's own: a GPU needs as long for small ones."""
+    """Take batches so many times as large as the stage's own, since a GPU needs as long for small ones, and
+    learning rates as many times as its square root."""
     recompute: bool = False
     """Keep no activations of the layers and compute them again in the backward pass: slower, for a core that
     would not fit into memory otherwise."""

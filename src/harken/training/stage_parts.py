@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,14 @@ BATCH = ("batch_s", "batch_tokens", "replay_s", "steps_a_batch", "affect_tokens"
 
 
 def scaled(config: Any, steps: int | None = None, batch: int = 1) -> Any:
-    """A stage's config with other steps, unless that is None, and batches so many times as large."""
+    """A stage's config with other steps, unless that is None, and batches so many times as large; for these
+    learning rates grow by the square root, as Adam's do (Malladi et al., arXiv 2205.10287).
+    """
     sizes = {name: getattr(config, name) * batch for name in BATCH if hasattr(config, name)}
     schedule = config.schedule if steps is None else replace(config.schedule, steps=steps)
+    if batch > 1:
+        rates = tuple((pattern, rate * math.sqrt(batch)) for pattern, rate in schedule.rates)
+        schedule = replace(schedule, rates=rates)
     return replace(config, schedule=schedule, **sizes)
 
 
