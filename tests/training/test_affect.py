@@ -15,7 +15,8 @@ from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.testing import tiny_core
-from harken.training.affect import AffectConfig, AffectTask, Drawn, Sound, portions, train_affect
+from harken.training.affect import AffectTask, Drawn, Sound, portions, train_affect
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignTask, Student
 from harken.training.answers import TOP, Answer
@@ -30,7 +31,7 @@ AFFECTS = {"happy": torch.zeros(2, 4) + 1, "sad": torch.zeros(3, 4) - 1}
 SCHEDULE = Schedule(
     steps=2, rates=(("prefix.*", 1e-2), ("bridge.*", 1e-2), (CORE_UPDATE, 1e-2)), warmup=1, evaluate_every=1
 )
-CONFIG = AffectConfig(SCHEDULE, replay_s=30.0, batch_tokens=400)
+CONFIG = AffectConfig(SCHEDULE, replay_s=30.0, batch_tokens=400, other_voice_share=0.0)
 THOUGHT = 'The speaker feels sad because: "he left"'
 
 
@@ -116,6 +117,34 @@ def test_a_share_is_answered_at_once(make, talk):
     thoughts = [one.thought for one in draws(make(direct_share=0.25), talk())]
     assert set(thoughts) == {None, THOUGHT} and 0.2 < thoughts.count(None) / 400 < 0.3
     assert {one.thought for one in draws(make(direct_share=0.0), talk(trace=None))} == {None}
+
+
+def test_in_a_share_of_thoughts_a_voice_that_feels_otherwise_decides(make, talk):
+    task = make(direct_share=0.0, person_share=1.0, other_voice_share=0.25)
+    drawn = draws(task, talk())
+    other = [one for one in drawn if not one.replied]
+    assert 0.2 < len(other) / 400 < 0.3
+    assert {one.thought for one in other} == {'The speaker feels happy because: "he left"'}
+    assert all((one.turns[0].affect == 1).all() for one in other)
+    assert all(one.thought == THOUGHT and (one.turns[0].affect == -1).all() for one in drawn if one.replied)
+    _, said = learned(task, other[0])
+    assert said == f'The speaker feels happy because: "he left"{THINK_CLOSE}', "the reply is to sadness"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        ({}, {"task": "trajectory"}),  # the whole conversation decides
+        ({"direct_share": 1.0}, {}),  # nothing is thought
+        ({"heard": "transcript"}, {}),
+        ({"heard": "shuffled"}, {}),
+        ({"affect_vectors": False}, {}),
+        ({"affects": {}}, {}),
+    ],
+)
+def test_no_other_voice_where_none_would_decide(make, talk, settings, fields):
+    task = make(**{"direct_share": 0.0, "other_voice_share": 1.0} | settings)
+    assert all(one.replied for one in draws(task, talk(**fields), 20))
 
 
 def test_a_turn_has_its_voices_own_affect_or_that_of_a_person_who_acted_its_emotion(make, talk):

@@ -25,7 +25,7 @@ from harken.recipes import CtcBridgeConfig
 from harken.tensors import read_tensors, save_tensors
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
 from harken.training import affect_stage, arms, stage_modules, stage_parts
-from harken.training.affect import AffectConfig
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_stage import PARTS, beginning, train_affect_stage
 from harken.training.low_rank import add_low_rank, low_rank_update
 from harken.training.schedule import CORE_UPDATE, Schedule

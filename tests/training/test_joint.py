@@ -15,7 +15,8 @@ from harken.model.listen import AffectPrefix
 from harken.model.speak import Speak, SpeakSizes
 from harken.model.speller import Speller
 from harken.testing import tiny_core
-from harken.training.affect import AffectConfig, AffectTask
+from harken.training.affect import AffectTask
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import Student
 from harken.training.callbacks import METRICS

@@ -22,7 +22,8 @@ from harken.errors import DataError, RecipeError
 from harken.model.speller import Speller
 from harken.recipes import ReflectConfig, mini
 from harken.testing import REFLECT, REFLECTED, ScriptedLM, tiny_core, tiny_tokenizer
-from harken.training.affect import AffectConfig, AffectTask
+from harken.training.affect import AffectTask
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.examples import IGNORED
 from harken.training.reflect import ReflectTask, preference_loss, train_reflect

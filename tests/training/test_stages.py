@@ -14,7 +14,7 @@ from harken.checkpoint import RECIPE, UPDATE, stored_recipe
 from harken.errors import DataError, RecipeError
 from harken.recipes import mini
 from harken.training import stages
-from harken.training.affect import AffectConfig
+from harken.training.affect_config import AffectConfig
 from harken.training.joint import JointConfig
 from harken.training.schedule import Schedule
 from harken.training.stage_parts import Run, precision, readout, scaled, spoken

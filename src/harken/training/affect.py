@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,88 +22,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harken.data.rows import Task, content_id
-from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, AssistantTurn, Turn, UserTurn, trace
+from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, AssistantTurn, Turn, UserTurn, parse_trace, trace
 from harken.errors import DataError
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.speller import Speller
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
-from harken.training.align import AlignConfig, AlignTask, Student, batch_losses
+from harken.training.align import AlignTask, Student, batch_losses
 from harken.training.callbacks import WordsGuard, usual
 from harken.training.examples import IGNORED, Bins, Example, collate, continued
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
-from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.states import CachedClip, StateCache
 from harken.training.words import Batches, WordsConfig, mask_frames, pad, words_on_dev
 from harken.training.world import ALONE, World
 
-Supervise = Literal["reply", "trace", "label"]
-Heard = Literal["speech", "transcript", "shuffled"]
 AFFECT_TASKS: tuple[Task, ...] = ("empathy", "trajectory", "reasoning", "paralinguistic", "contrast")
-
-
-@dataclass(frozen=True)
-class AffectConfig:
-    """How long, in what batches, what is heard, and what is learned."""
-
-    schedule: Schedule = Schedule(
-        steps=120,
-        rates=(("prefix.*", 1e-4), ("bridge.*", 1e-5), (CORE_UPDATE, 1e-4)),
-        warmup=12,
-        evaluate_every=60,
-        save_every=20,
-    )
-    supervise: Supervise = "trace"
-    """What stands before the reply: nothing, the trace in a think block, or the emotion's label in one."""
-    direct_share: float = 0.5
-    """Share of the conversations that are answered at once all the same, as in use."""
-    metadata: bool = False
-    """How the turns sound stands in the prompt, in words."""
-    heard: Heard = "speech"
-    """What the core reads of a user's turn: what was heard, its words in writing, or what another said."""
-    affect_vectors: bool = True
-    """Whether a vector of the affect stands before the words."""
-    person_share: float = 0.7
-    """Share of turns with the vector of a person who acted the emotion, and not the voice's own."""
-    written_share: float = 0.5
-    """Share of spoken instructions that stand in writing before the last turn, as in use; the others are
-    heard before the first."""
-    shares: tuple[tuple[Task, float], ...] = (
-        ("empathy", 0.45),
-        ("contrast", 0.2),
-        ("trajectory", 0.1),
-        ("reasoning", 0.1),
-        ("paralinguistic", 0.15),
-    )
-    """Of the conversations; those of tasks that the rows lack go to the others."""
-    batch_tokens: int = 1000
-    most_tokens: int = 400
-    """Longer conversations are left out."""
-    replay_s: float = 40.0
-    """Seconds of speech in a batch from which self-distillation is replayed."""
-    repeat_share: float = 0.3
-    """Share of what is replayed that is repeated, not answered."""
-    replay_trace_share: float = 0.25
-    """Share of what is replayed that is a trace in a person's voice, which says any emotion whatever the
-    words say, where traces are supervised: so that what is felt goes on to follow the voice."""
-    replay_weight: float = 0.5
-    """Share of the loss that is replayed; at 1 nothing else is learned."""
-
-    def replayed(self, people: bool) -> AlignConfig:
-        """How self-distillation goes on.
-
-        Args: people: whether there are people's vectors, and causes that the teacher names.
-        """
-        traced = people and self.affect_vectors and self.supervise == "trace"
-        config = AlignConfig(
-            self.schedule,
-            self.replay_s,
-            (self.repeat_share, self.repeat_share),
-            trace_share=self.replay_trace_share if traced else 0.0,
-        )
-        if not self.affect_vectors:
-            return replace(config, no_affect_share=1.0, person_share=0.0)
-        return config if people else replace(config, person_share=0.0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +58,8 @@ class Drawn:
     """An instruction that is heard before the first turn."""
     thought: str | None
     """What stands before the reply, in a think block."""
+    replied: bool = True
+    """Whether the reply is learned."""
 
     def clips(self) -> list[CachedClip]:
         said = [turn.words for turn in self.turns if isinstance(turn, Sound)]
@@ -161,7 +97,22 @@ class AffectTask:
         if random.random() < self.config.written_share:
             aloud = None
         direct = random.random() < self.config.direct_share
-        return Drawn(talk, tuple(turns), aloud, None if direct else self.thought(talk))
+        drawn = Drawn(talk, tuple(turns), aloud, None if direct else self.thought(talk))
+        return self._in_another_voice(drawn, random)
+
+    def _in_another_voice(self, drawn: Drawn, random: np.random.Generator) -> Drawn:
+        """The same, or in a share of what is thought before replies a person's voice that feels otherwise."""
+        talk, config, last = drawn.talk, self.config, drawn.turns[-1]
+        others = [emotion for emotion in self.affects if emotion != talk.emotion]
+        hears = config.heard == "speech" and config.affect_vectors and talk.task == "empathy" and others
+        if not hears or not drawn.thought or random.random() >= config.other_voice_share:
+            return drawn
+        assert isinstance(last, Sound), "a talk ends with the user"
+        emotion = others[random.integers(len(others))]
+        people = self.affects[emotion]
+        sound = replace(last, affect=people[random.integers(len(people))])
+        thought = trace(emotion, parse_trace(drawn.thought)[1])
+        return replace(drawn, turns=(*drawn.turns[:-1], sound), thought=thought, replied=False)
 
     def thought(self, talk: Talk) -> str | None:
         """What stands before the reply where it is not answered at once."""
@@ -209,7 +160,8 @@ class AffectTask:
     def example(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> Example:
         """A conversation as the core reads it, with the reply, and what stands before it, to be learned."""
         block, given = self._block(drawn.thought)
-        target = [*block, *self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
+        reply = [*self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
+        target = [*block, *reply] if drawn.replied else block
         turns = self.turns(drawn, heard)
         return continued(self.student.core, self.tokenizer, self.system, turns, target, given)
 

@@ -33,7 +33,8 @@ from harken.model.pieces import Pieces
 from harken.model.speller import Speller
 from harken.recipes import Recipe
 from harken.tensors import read_tensors, save_tensors
-from harken.training.affect import AffectConfig, AffectTask, train_affect
+from harken.training.affect import AffectTask, train_affect
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
 from harken.training.align import AlignTask, Student
 from harken.training.arms import arm_config, as_heard

@@ -14,12 +14,12 @@ from types import MappingProxyType
 
 from harken.errors import RecipeError
 from harken.recipes import Recipe
-from harken.training.affect import AffectConfig
+from harken.training.affect_config import AffectConfig
 from harken.training.schedule import CORE_UPDATE
 
 _RATES = (("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4))
 _SCHEDULE = replace(AffectConfig().schedule, steps=80, warmup=8, rates=_RATES)
-_TRACE = AffectConfig(_SCHEDULE, supervise="trace")
+_TRACE = AffectConfig(_SCHEDULE, supervise="trace", other_voice_share=0.0)
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
     {

@@ -20,7 +20,8 @@ from harken.model.lexicon import Lexicon
 from harken.model.own_voice import ReplyStyle
 from harken.model.speller import Speller
 from harken.tensors import save_tensors
-from harken.training.affect import AffectConfig, AffectTask
+from harken.training.affect import AffectTask
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk, affect_rows, rows_folder, talks
 from harken.training.affect_stage import PARTS, beginning, new_student, row_states
 from harken.training.callbacks import Samples

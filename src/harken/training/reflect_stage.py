@@ -18,7 +18,8 @@ from harken.model.lexicon import Lexicon
 from harken.model.speller import Speller
 from harken.recipes import Recipe
 from harken.tensors import save_tensors
-from harken.training.affect import AffectConfig, AffectTask
+from harken.training.affect import AffectTask
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import rows_folder
 from harken.training.affect_stage import PARTS, beginning, new_student, row_states
 from harken.training.low_rank import low_rank_update

@@ -320,7 +320,7 @@ STAGES = {
     "affect": Stage(
         "what is felt, and why, as part of the answer, from the rows of a built data set",
         "affect prefix, the core's low-rank update, and slowly the bridge",
-        _configs("affect", "AffectConfig"),
+        _configs("affect_config", "AffectConfig"),
         _affect,
     ),
     "joint": Stage(
