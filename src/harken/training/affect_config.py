@@ -62,6 +62,10 @@ class AffectConfig:
     words say, where traces are supervised: so that what is felt goes on to follow the voice."""
     replay_weight: float = 0.5
     """Share of the loss that is replayed; at 1 nothing else is learned."""
+    blend: float = 0.5
+    """How far what is kept stands on the way from the parts that it began as to those that were trained: half
+    of the way loses nothing of what the parts knew and has most of what was learned (Wortsman et al., "Robust
+    fine-tuning of zero-shot models", arXiv 2109.01903)."""
 
     def replayed(self, people: bool) -> AlignConfig:
         """How self-distillation goes on.

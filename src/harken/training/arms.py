@@ -19,7 +19,7 @@ from harken.training.schedule import CORE_UPDATE
 
 _RATES = (("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4))
 _SCHEDULE = replace(AffectConfig().schedule, steps=80, warmup=8, rates=_RATES)
-_TRACE = AffectConfig(_SCHEDULE, supervise="trace", other_voice_share=0.0)
+_TRACE = AffectConfig(_SCHEDULE, supervise="trace", other_voice_share=0.0, blend=1.0)
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
     {
