@@ -43,6 +43,15 @@ class SoftTokens(NamedTuple):
     confidence: Tensor  # (B, N) its probability
     frames: Tensor  # (B, N) int64 bridge frame (25 a second) at which its run begins
 
+    def to_spell(self) -> SoftTokens:
+        """The same with all but the embeddings on the CPU, where words are spelled one by one."""
+        return self._replace(
+            valid=self.valid.cpu(),
+            pieces=self.pieces.cpu(),
+            confidence=self.confidence.detach().cpu(),
+            frames=self.frames.cpu(),
+        )
+
 
 class CtcBridge(nn.Module):
     """Two encoder frames -> one bridge frame -> scores over pieces and a blank."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -69,25 +70,41 @@ class Lexicon:
         Returns:
             The word itself, or the dictionary's, in the same case and with the same space.
         """
-        from rapidfuzz import process
-        from rapidfuzz.distance import Levenshtein
-
         plain = word.strip().lower()
         if not _WORD.fullmatch(word) or "'" in word or plain in self.priors or len(plain) < 2:
             return word
+        near = self._near(plain)
+        choices = [word, *(_like(found, word) for found in near)]
+        priors = [self.config.unknown, *(self.priors[found] for found in near)]
+        prior = torch.tensor(priors, device=log_probs.device)
+        scores = self._likelihoods(choices, log_probs) + self.config.prior_weight * prior
+        return choices[int(scores.argmax())]
+
+    @cached_property
+    def _near(self) -> Callable[[str], tuple[str, ...]]:
+        """Letters -> the dictionary's nearest words, the nearest first and of these the frequent."""
+        return lru_cache(maxsize=1 << 16)(self._nearest)
+
+    def _nearest(self, plain: str) -> tuple[str, ...]:
+        from rapidfuzz import process
+        from rapidfuzz.distance import Levenshtein
+
         furthest = min(self.config.furthest, 1 + len(plain) // 4)
-        near = process.extract(
+        found = process.extract(
             plain,
-            self.priors.keys(),
+            self._of_length(len(plain), furthest),
             scorer=Levenshtein.distance,
             score_cutoff=furthest,
             limit=self.config.candidates,
         )
-        choices = [word, *(_like(found, word) for found, _, _ in near)]
-        priors = [self.config.unknown, *(self.priors[found] for found, _, _ in near)]
-        prior = torch.tensor(priors, device=log_probs.device)
-        scores = self._likelihoods(choices, log_probs) + self.config.prior_weight * prior
-        return choices[int(scores.argmax())]
+        return tuple(word for word, _, _ in found)
+
+    @cached_property
+    def _of_length(self) -> Callable[[int, int], tuple[str, ...]]:
+        """Length, and by how much it may differ -> the dictionary's words, the frequent first."""
+        return cache(
+            lambda length, most: tuple(word for word in self.priors if abs(len(word) - length) <= most)
+        )
 
     def _likelihoods(self, words: list[str], log_probs: Tensor) -> Tensor:
         """CTC log-likelihood of each word's spelling over (F, P + 1) -> (len(words),)."""

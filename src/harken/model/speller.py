@@ -28,7 +28,9 @@ class HeardWord:
     text: str
     start: int
     stop: int
-    """The heard pieces that it was read from."""
+    """The heard pieces that it was read from: places among those of its row."""
+    pieces: tuple[int, ...]
+    """Which pieces they are."""
 
 
 class Speller:
@@ -40,7 +42,10 @@ class Speller:
         self.lexicon = lexicon
 
     def words(self, soft: SoftTokens, log_probs: Tensor, row: int = 0) -> list[HeardWord]:
-        """The words of one row; log_probs (B, U, P + 1) as the bridge gave them."""
+        """The words of one row; log_probs (B, U, P + 1) as the bridge gave them.
+
+        Each look at a number waits for a GPU that has it: give `soft.to_spell()`, and log_probs on the CPU.
+        """
         present = soft.valid[row]
         numbers, frames = soft.pieces[row][present].tolist(), soft.frames[row][present].tolist()
         words = []
@@ -53,7 +58,7 @@ class Speller:
                 end = frames[stop] if stop < len(frames) else log_probs.shape[1]
                 sound = log_probs[row, max(0, frames[start] - 1) : end].detach().cpu()
                 text = self.lexicon.mend(letters[0], sound) + text[letters.end() :]
-            words.append(HeardWord(text, start, stop))
+            words.append(HeardWord(text, start, stop, tuple(numbers[start:stop])))
         return words
 
     def vectors(
@@ -63,14 +68,20 @@ class Speller:
 
         Args: embed: token ids -> (T, D).
         """
-        present = soft.valid[row]
-        numbers, heard = soft.pieces[row][present].tolist(), soft.embeddings[row][present]
-        rows = []
+        heard = soft.embeddings[row]  # (N, D); valid ones stand first
+        places: list[int] = []  # in `heard`, or behind it in what is embedded
+        spelled: list[int] = []
         for word in words:
             ids = self.pieces.tokenizer.encode(word.text, add_special_tokens=False)
-            as_heard = ids == [self.pieces.ids[n] for n in numbers[word.start : word.stop]]
-            rows.append(heard[word.start : word.stop] if as_heard else embed(ids).to(heard))
-        return torch.cat(rows) if rows else heard[:0]
+            if ids == [self.pieces.ids[n] for n in word.pieces]:
+                places += range(word.start, word.stop)
+            else:
+                places += range(len(heard) + len(spelled), len(heard) + len(spelled) + len(ids))
+                spelled += ids
+        if not places:
+            return heard[:0]
+        table = torch.cat([heard, embed(spelled).to(heard)]) if spelled else heard
+        return table[torch.tensor(places, device=table.device)]
 
     @staticmethod
     def transcript(words: list[HeardWord]) -> str:

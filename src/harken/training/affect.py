@@ -151,9 +151,9 @@ class AffectTask:
         bridge = self.student.bridge
         assert isinstance(bridge, CtcBridge), "its words are spelled"
         log_probs, valid = bridge(rows, valid)
-        soft = bridge.collapse(log_probs, valid)
+        soft, sound = bridge.collapse(log_probs, valid).to_spell(), log_probs.detach().cpu()
         return {
-            clip.id: self.speller.vectors(self.speller.words(soft, log_probs, row), soft, self._embed, row)
+            clip.id: self.speller.vectors(self.speller.words(soft, sound, row), soft, self._embed, row)
             for row, clip in enumerate(once)
         }
 

@@ -212,6 +212,8 @@ class AlignTask:
     ) -> dict[str, Tensor]:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
         core = self.student.core
+        if isinstance(words, SoftTokens) and log_probs is not None:
+            words, log_probs = words.to_spell(), log_probs.detach().cpu()
         examples = [self.example(one, words, log_probs, row) for row, one in enumerate(drawn)]
         inputs, valid, labels = collate(examples)
         learned = labels != IGNORED

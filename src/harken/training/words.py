@@ -30,6 +30,8 @@ from harken.training.world import ALONE, World
 
 FRAMES_HZ = 50
 """Of encoder states."""
+_LONGEST_SPAN = 15
+"""Frames; a blanked span is shorter."""
 
 
 @dataclass(frozen=True)
@@ -110,22 +112,23 @@ class Batches:
 def pad(rows: list[NDArray[np.float16]]) -> tuple[Tensor, Tensor]:
     """Rows of (T_i, E) -> (B, T, E) float32 and valid (B, T) bool."""
     longest = max(len(row) for row in rows)
-    states = torch.zeros(len(rows), longest, rows[0].shape[1])
-    valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+    states = np.zeros((len(rows), longest, rows[0].shape[1]), dtype=np.float32)
     for i, row in enumerate(rows):
-        states[i, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.float32))
-        valid[i, : len(row)] = True
-    return states, valid
+        states[i, : len(row)] = row
+    valid = np.arange(longest) < np.array([len(row) for row in rows])[:, None]
+    device = torch.get_default_device()
+    return torch.from_numpy(states).to(device), torch.from_numpy(valid).to(device)
 
 
 def mask_frames(states: Tensor, config: WordsConfig) -> Tensor:
     """Drop single frames and short spans of (B, T, E), so that no frame is indispensable."""
-    keep = torch.rand(states.shape[:2]) >= config.frame_dropout
-    for row in keep:
-        for _ in range(config.spans):
-            start = int(torch.randint(len(row), ()))
-            row[start : start + int(torch.randint(15, ()))] = False
-    return states * keep[..., None]
+    rows, length = states.shape[:2]
+    keep = torch.rand(rows, length) >= config.frame_dropout
+    start = torch.randint(length, (rows, config.spans, 1))
+    stop = start + torch.randint(_LONGEST_SPAN, (rows, config.spans, 1))
+    frame = torch.arange(length)
+    spans = (frame >= start) & (frame < stop)  # (B, spans, T)
+    return states * (keep & ~spans.any(1))[..., None]
 
 
 def ctc_loss(log_probs: Tensor, valid: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
