@@ -13,6 +13,7 @@ from harken.data.sources import open_source
 from harken.data.steps import tasks
 from harken.data.steps.attribute import Attribute, trace_fault
 from harken.data.steps.base import Dropped, StepConfig
+from harken.data.steps.contrast import Contrast, leaves_open
 from harken.data.steps.tasks import Tasks
 from harken.data.steps.told_tasks import is_told
 from harken.data.workspace import Workspace
@@ -85,3 +86,22 @@ def test_packaged_dialogues_are_told_whole() -> None:
     assert len(rows) > 200 and all(is_told(row) for row in rows)
     first = replace(rows[0], turns=(replace(rows[0].turns[0], cause=()), *rows[0].turns[1:]))
     assert not is_told(first), "a felt turn without a cause"
+
+
+def test_the_same_words_are_asked_about_in_other_emotions_and_a_rule_answers() -> None:
+    rows, _ = run(Attribute(keep_human=True, keep_cause=True), listening(1)[:300])
+    made, dropped = run(Contrast(told=True, share=1.0, copies=3), rows)
+    parents = {row.id: row for row in rows}
+    copies = [row for row in made if row.task == "contrast"]
+    assert made[: len(rows)] == rows and not dropped and len({row.id for row in made}) == len(made)
+    assert len(copies) >= 30 and len(copies) % 3 == 0
+    for row in copies:
+        parent = parents[row.parents[0]]
+        said, emotion = row.last_user, row.last_user.emotion
+        assert said.text == parent.last_user.text and leaves_open(said.text, row.lang)
+        assert said.audio is None and said.affect[0].source == "rule" and not said.cause
+        assert emotion != parent.last_user.emotion and emotions_named(row.target or "") == (emotion,)
+        assert row.instruction and not emotions_named(row.instruction.text)
+        assert row.teacher is None and row.trace is None and row.stage == "1-2"
+    for parent in {row.parents[0] for row in copies}:
+        assert len({row.last_user.emotion for row in copies if row.parents[0] == parent}) == 3

@@ -2,7 +2,8 @@
 
 Short turns whose words leave the feeling open are copied; each copy has another emotion, is still to be
 spoken in it (no audio), and is answered through the IEAT step. Copies that are answered alike teach nothing
-and are dropped.
+and are dropped. Where no teacher is to be asked (`told`), each copy is asked how the speaker sounds, and a
+rule answers.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from harken.data.rows import Affect, Row, content_id, derive, with_last_user
+from harken.data.rows import Affect, Instruction, Row, content_id, derive, with_last_user
 from harken.data.steps.attribute import answered, attributed
 from harken.data.steps.base import Dropped, Resources
 from harken.data.steps.injections import FEELINGS
+from harken.data.steps.paralinguistic_clip import clip_of
+from harken.data.steps.paralinguistic_templates import questions_of
 from harken.data.steps.paralinguistic_words import emotions_named
 from harken.data.steps.replies import words
 from harken.data.steps.teaching import LANGUAGES, Fault, TaughtStep
@@ -48,9 +51,11 @@ class Contrast(TaughtStep):
     share: float = 0.5
     """Of the rows whose words leave the emotion open."""
     copies: int = 2
+    told: bool = False
+    """Each copy is asked how the speaker sounds, and no teacher is asked."""
 
     def open(self, resources: Resources) -> ContrastStep:
-        return ContrastStep(self, resources.llm(self.llm), resources.seed)
+        return ContrastStep(self, None if self.told else resources.llm(self.llm), resources.seed)
 
 
 def leaves_open(text: str, lang: str) -> bool:
@@ -68,7 +73,7 @@ class ContrastStep:
     """The opened step."""
 
     config: Contrast
-    llm: LLM
+    llm: LLM | None
     seed: int
 
     def __call__(self, rows: Sequence[Row], workspace: Workspace) -> Iterator[Row | Dropped]:
@@ -77,6 +82,9 @@ class ContrastStep:
         copies = [
             (parent, number, row) for parent in parents for number, row in enumerate(self._copies(parent))
         ]
+        if self.llm is None:
+            yield from (self._asked(row) for _, _, row in copies)
+            return
         answers = attributed(self.llm, self.config, self.seed, [row for _, _, row in copies])
         heard = {parent.id: {tuple(words(parent.target or ""))} for parent in parents}
         for (parent, number, row), answer in zip(copies, answers, strict=True):
@@ -89,6 +97,13 @@ class ContrastStep:
                 continue
             heard[parent.id].add(said)
             yield answered(row, self.config.made_with(self.llm), answer, number, parents=(parent,))
+
+    def _asked(self, row: Row) -> Row:
+        """The copy with a question about how it sounds, and a rule's answer."""
+        clip = clip_of(row, 0.0)
+        assert clip is not None, "its emotion is known"
+        asked = next(d for d in questions_of(clip, int(content_id("asked", row.id), 16)) if d.type == "E")
+        return replace(row, stage="1-2", instruction=Instruction(asked.question), target=asked.answer)
 
     def _is_chosen(self, row: Row) -> bool:
         dice = random.Random(content_id("chosen", self.config.maker, row.id))
@@ -106,12 +121,13 @@ class ContrastStep:
         """The row with other emotions, to be acted by rule."""
         others = [label for label in FEELINGS[row.lang] if label != row.last_user.emotion]
         dice = random.Random(content_id("emotions", self.config.maker, row.id))
+        maker = self.config.made_with(self.llm) if self.llm else self.config.maker
         chosen = dice.sample(others, min(self.config.copies, len(others)))
         return [
             with_last_user(
                 derive(
                     row,
-                    self.config.made_with(self.llm),
+                    maker,
                     number,
                     task="contrast",
                     target=None,
