@@ -22,7 +22,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harken.data.rows import Task, content_id
-from harken.dialogue.render import THINK_CLOSE, THINK_OPEN, AssistantTurn, Turn, UserTurn, parse_trace, trace
+from harken.dialogue.render import (
+    THINK_CLOSE,
+    THINK_OPEN,
+    AssistantTurn,
+    Turn,
+    UserTurn,
+    parse_trace,
+    render,
+    trace,
+)
 from harken.errors import DataError
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.speller import Speller
@@ -159,11 +168,15 @@ class AffectTask:
 
     def example(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> Example:
         """A conversation as the core reads it, with the reply, and what stands before it, to be learned."""
-        block, given = self._block(drawn.thought)
-        reply = [*self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
-        target = [*block, *reply] if drawn.replied else block
+        target, given = self._target(drawn)
         turns = self.turns(drawn, heard)
         return continued(self.student.core, self.tokenizer, self.system, turns, target, given)
+
+    def _target(self, drawn: Drawn) -> tuple[list[int], int]:
+        """Token ids to write, and how many of them the loop writes itself."""
+        block, given = self._block(drawn.thought)
+        reply = [*self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
+        return [*block, *reply] if drawn.replied else block, given
 
     def turns(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> list[Turn]:
         """The turns of a conversation as the core reads them."""
@@ -215,8 +228,9 @@ class AffectTask:
     def length(self, talk: Talk) -> int:
         """Positions that it takes in writing, its thought included; heard it takes about as many."""
         turns = [Sound(t.text, None) if isinstance(t, Spoken) else t for t in talk.turns]
-        with torch.device(self.student.core.embed.weight.device):
-            return len(self.example(Drawn(talk, tuple(turns), None, self.thought(talk)), {}).labels)
+        drawn = Drawn(talk, tuple(turns), None, self.thought(talk))
+        written = render(self.turns(drawn, {}), self.tokenizer, self.system)
+        return sum(map(len, written)) + len(self._target(drawn)[0])
 
     def losses(self, chosen: Sequence[Talk], random: np.random.Generator) -> dict[str, Tensor]:
         """Mean cross-entropy of all that is learned, in one forward pass; how many tokens were read."""
