@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harken.data.rows import Affect, Cause, Row, Turn, content_id
+from harken.data.rows import Affect, Cause, Row, Teacher, Turn, content_id
 from harken.data.sources import open_source
 from harken.data.steps import tasks
 from harken.data.steps.attribute import Attribute, trace_fault
@@ -90,6 +90,7 @@ def test_packaged_dialogues_are_told_whole() -> None:
 
 def test_the_same_words_are_asked_about_in_other_emotions_and_a_rule_answers() -> None:
     rows, _ = run(Attribute(keep_human=True, keep_cause=True), listening(1)[:300])
+    rows = [replace(row, teacher=Teacher("someone", "1", "ab", "{}", 0)) for row in rows]
     made, dropped = run(Contrast(told=True, share=1.0, copies=3), rows)
     parents = {row.id: row for row in rows}
     copies = [row for row in made if row.task == "contrast"]

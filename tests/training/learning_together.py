@@ -1,4 +1,4 @@
-"""A small training for `torchrun`: `learning_together.py OUT STEPS ACCUMULATE`."""
+"""A small training for `torchrun`: `learning_together.py OUT STEPS ACCUMULATE [recompute]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harken.testing import tiny_core
-from harken.training.callbacks import Checkpoints, Evaluate, Metrics, WordsGuard
+from harken.training.callbacks import Blend, Checkpoints, Evaluate, Metrics, WordsGuard
 from harken.training.loop import Objective, train
 from harken.training.saving import identity
 from harken.training.schedule import Schedule
@@ -42,7 +42,7 @@ def objective(student: Student) -> Objective:
     return Objective(student, losses_at, lambda number: [str(number)])
 
 
-def main(out: str, steps: str, accumulate: str) -> None:
+def main(out: str, steps: str, accumulate: str, recompute: str = "") -> None:
     rates = (("prefix.*", 1e-2), ("core.*q_proj*", 1e-3), ("core.*down_proj*", 1e-3))
     schedule = Schedule(
         int(steps), rates, warmup=2, accumulate=int(accumulate), evaluate_every=20, save_every=25
@@ -55,8 +55,9 @@ def main(out: str, steps: str, accumulate: str) -> None:
         prefix = float(student.prefix.weight.abs().sum())
         return {"wer": float(losses_at(10_000)["loss"]) / 100, "prefix": prefix}
 
-    beside = (Evaluate(measure), WordsGuard(measure), Checkpoints(), Metrics())
-    with world() as here:
+    blend = Blend(student, rates, 0.75)
+    beside = (blend, Evaluate(measure), WordsGuard(measure), Checkpoints(), Metrics())
+    with world(bool(recompute)) as here:
         whose = identity("together", Schedule(50, rates))
         train(objective(student), schedule, Path(out), whose, beside, here)
         if here.first:

@@ -339,3 +339,11 @@ def test_a_think_block_counts_in_the_length(make, talk):
     assert long - short == len(f"{THINK_OPEN}{THOUGHT}{THINK_CLOSE}")
     drawn = Drawn(talk(), (Sound("he left", None),), None, THOUGHT)
     assert len(make().example(drawn, {}).labels) == long
+
+
+def test_what_is_said_of_a_conversation_teaches_the_ear(make, talk):
+    """Gradients pass through the words as heard, though they are spelled apart."""
+    task = make(direct_share=1.0)
+    task.student.bridge.out.weight.grad = None
+    task.losses([talk()], np.random.default_rng(0))["affect"].backward()
+    assert task.student.bridge.out.weight.grad.abs().sum() > 0

@@ -158,8 +158,9 @@ def test_what_is_kept_stands_on_the_way_to_what_was_trained(call, parts, monkeyp
         (run.out / "trained").mkdir(parents=True)
         (run.out / "trained" / RECIPE).write_text(run.recipe.model_dump_json())
         train_affect_stage(run)
-        kept[name] = read_tensors(run.trained / UPDATE)
-    before = read_tensors(parts / UPDATE)
+        kept[name] = read_tensors(run.trained / UPDATE) | read_tensors(run.trained / LISTEN)
+    before = read_tensors(parts / UPDATE) | read_tensors(parts / LISTEN)
+    assert all(torch.equal(before[k], kept["kept"][k]) for k in before if k.startswith("bridge."))  # no rate
     assert any(not torch.equal(before[name], kept["trained"][name]) for name in before)
     for name in before:
         wanted = torch.lerp(before[name].float(), kept["trained"][name].float(), share)

@@ -18,14 +18,14 @@ from harken.training.world import ALONE, World
 SCRIPT = Path(__file__).with_name("learning_together.py")
 
 
-def learn(out: Path, processes: int, steps: int, accumulate: int) -> list[dict[str, float]]:
+def learn(out: Path, processes: int, steps: int, accumulate: int, *more: str) -> list[dict[str, float]]:
     """Train with so many processes; gives the scalars of each step."""
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     out.mkdir(exist_ok=True)
     ran = subprocess.run(
-        [*launcher, str(SCRIPT), str(out), str(steps), str(accumulate)],
+        [*launcher, str(SCRIPT), str(out), str(steps), str(accumulate), *more],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -36,9 +36,9 @@ def learn(out: Path, processes: int, steps: int, accumulate: int) -> list[dict[s
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """Two processes, fifty steps; and the folder."""
+    """Two processes, fifty steps, layers computed again; and the folder."""
     out = tmp_path_factory.mktemp("two")
-    return learn(out, 2, 50, 1), out
+    return learn(out, 2, 50, 1, "recompute"), out
 
 
 def test_two_processes_learn_in_a_step_what_one_learns_from_two_batches(together, tmp_path):

@@ -44,11 +44,11 @@ class Train(Command):
     steps: int | None = None
     """Train so many steps instead of the stage's own number."""
     batch: int = 1
-    """Take batches so many times as large as the stage's own, since a GPU needs as long for small ones, and
-    learning rates as many times as its square root."""
+    """Take batches N times as large as the stage's own, since a GPU needs as long for small ones, with
+    learning rates √N times as high."""
     recompute: bool = False
-    """Keep no activations of the layers and compute them again in the backward pass: slower, for a core that
-    would not fit into memory otherwise."""
+    """Of stages with layers of a core, keep no activations of these and compute them again in the backward
+    pass, not compiled: slower, for a core that would not fit into memory otherwise."""
     hours: float | None = None
     """Of speak, learn from so many hours of replies, drawn by chance, instead of all."""
     begin: Annotated[str | None, arg(name="from")] = None
@@ -75,6 +75,8 @@ class Train(Command):
             stepwise: dict[str, object] = {"--steps": self.steps, "--batch": self.batch != 1}
             given: Given = {"--resume": self.resume, "--recompute": self.recompute}
             check_unused(f"train {self.stage}", stepwise | given)
+        if self.stage in ("words", "codec"):
+            check_unused(f"train {self.stage}", {"--recompute": self.recompute})
         if self.stage != "speak":
             check_unused(f"train {self.stage}", {"--hours": self.hours})
         if self.stage not in ("affect", "joint", "reflect"):

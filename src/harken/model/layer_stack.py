@@ -97,7 +97,8 @@ class LayerStack(nn.Module):
         self.quick: list[Quick] | None = None
         """The layers again, for one token of each row without gradients (`harken.model.quick_layer`)."""
         self.learn: Learn | None = None
-        """Any of the layers again, for a batch from the start with gradients (`harken.training.compiled`)."""
+        """Any of the layers again, for a batch from the start with gradients (`harken.training.compiled`,
+        `recompute`)."""
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """As of any module, but that the frequencies of positions stay float32: in half precision they would

@@ -38,7 +38,7 @@ from harken.model.speller import Speller
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignTask, Student, batch_losses
-from harken.training.callbacks import WordsGuard, usual
+from harken.training.callbacks import Blend, WordsGuard, usual
 from harken.training.examples import IGNORED, Bins, Example, collate, continued
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
@@ -113,14 +113,15 @@ class AffectTask:
         """The same, or in a share of what is thought before replies a person's voice that feels otherwise."""
         talk, config, last = drawn.talk, self.config, drawn.turns[-1]
         others = [emotion for emotion in self.affects if emotion != talk.emotion]
-        hears = config.heard == "speech" and config.affect_vectors and talk.task == "empathy" and others
-        if not hears or not drawn.thought or random.random() >= config.other_voice_share:
+        heard = config.heard == "speech" and config.affect_vectors and not config.metadata
+        decides = heard and others and drawn.thought and talk.task == "empathy"
+        if not decides or random.random() >= config.other_voice_share:
             return drawn
         assert isinstance(last, Sound), "a talk ends with the user"
         emotion = others[random.integers(len(others))]
         people = self.affects[emotion]
         sound = replace(last, affect=people[random.integers(len(people))])
-        thought = trace(emotion, parse_trace(drawn.thought)[1])
+        thought = trace(emotion, parse_trace(drawn.thought or "")[1])
         return replace(drawn, turns=(*drawn.turns[:-1], sound), thought=thought, replied=False)
 
     def thought(self, talk: Talk) -> str | None:
@@ -295,13 +296,14 @@ def train_affect(
         return found | (words() if has_words else {})
 
     guards = (WordsGuard(words),) if guard and has_words else ()
+    beside = (Blend(student, schedule.rates, config.blend), *usual(evaluate, *guards))
     whose = identity(
         "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips],
         people={emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()},
     )  # fmt: skip
     bins = Bins([lengths[talk.id] for talk in learned], config.batch_tokens, schedule.seed)
     objective = _objective(task, learned, bins, replay, batches, precision)
-    train(objective, schedule, out, whose, usual(evaluate, *guards), world)
+    train(objective, schedule, out, whose, beside, world)
 
 
 def _objective(

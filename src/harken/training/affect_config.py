@@ -37,8 +37,8 @@ class AffectConfig:
     person_share: float = 0.7
     """Share of turns with the vector of a person who acted the emotion, and not the voice's own."""
     other_voice_share: float = 0.5
-    """Of the thoughts before replies, the share that is thought of a person's voice that feels something else
-    than the words were marked with: the voice decides, and the reply to what was marked is not learned."""
+    """Of the thoughts before replies (task `empathy`), the share that is thought of the voice of a person who
+    feels something else than the words were marked with: the voice decides, and the reply is not learned."""
     written_share: float = 0.5
     """Share of spoken instructions that stand in writing before the last turn, as in use; the others are
     heard before the first."""
@@ -63,9 +63,8 @@ class AffectConfig:
     replay_weight: float = 0.5
     """Share of the loss that is replayed; at 1 nothing else is learned."""
     blend: float = 0.5
-    """How far what is kept stands on the way from the parts that it began as to those that were trained: half
-    of the way loses nothing of what the parts knew and has most of what was learned (Wortsman et al., "Robust
-    fine-tuning of zero-shot models", arXiv 2109.01903)."""
+    """How far what is kept stands on the way from the parts that it began as to those that were trained, lest
+    what they knew is lost (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903)."""
 
     def replayed(self, people: bool) -> AlignConfig:
         """How self-distillation goes on.

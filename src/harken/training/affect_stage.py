@@ -40,7 +40,6 @@ from harken.training.align import AlignTask, Student
 from harken.training.arms import arm_config, as_heard
 from harken.training.low_rank import load_low_rank, low_rank_update
 from harken.training.saving import digest
-from harken.training.schedule import rate_of
 from harken.training.stage_modules import align_module, core_module
 from harken.training.stage_parts import (
     Run,
@@ -57,9 +56,9 @@ from harken.training.stage_parts import (
 from harken.training.states import StateCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from harken.data.rows import Row
 
@@ -87,24 +86,9 @@ def train_affect_stage(run: Run) -> None:
     work = work_folder(run.out, "affect", run.arm, run.seed)
     origin = digest([(begun / name).read_bytes() for name in PARTS])
     guard = run.arm is None and not run.allow_worse_words
-    before = {
-        name: parameter.detach().clone()
-        for name, parameter in student.named_parameters()
-        if rate_of(name, config.schedule.rates) is not None
-    }
     train_affect(task, conversations, replay, spoken, work, origin, precision(), run.world, guard)
-    blend(student, before, config.blend)
     if run.world.first:
         _keep(run, recipe, begun, student)
-
-
-@torch.no_grad()
-def blend(module: nn.Module, before: Mapping[str, Tensor], share: float) -> None:
-    """Put parameters back on the way to what they are from what they were, in place: 0 what they were, 1 what
-    they are."""
-    for name, parameter in module.named_parameters():
-        if name in before:
-            parameter.copy_(torch.lerp(before[name].to(parameter), parameter, share))
 
 
 def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:

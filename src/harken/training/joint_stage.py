@@ -59,7 +59,7 @@ def train_joint_stage(run: Run) -> None:
     heard, spoken = row_states(run, rows, rows_folder(run.data)), states(run)
     tokenizer, core = load_text_side(run.recipe)
     speak, style = load_speak(run.recipe, begun, core)
-    settings = AffectConfig(schedule=config.schedule, supervise="trace")
+    settings = AffectConfig(schedule=config.schedule, supervise="trace", other_voice_share=0.0)
     listener, pieces = new_student(run, run.recipe, begun, settings)
     listener.requires_grad_(False).eval()  # nothing that is heard is learned
     speller = Speller(pieces, Lexicon(pieces))

@@ -1,8 +1,9 @@
 """Layers that keep nothing but what they read, and are computed again in the backward pass.
 
 Activations are most of what training needs of memory in a large core (docs/training.md, the memory of the
-`paper` recipe); this trades some third more products for nearly all of them (Chen et al., "Training Deep Nets
-with Sublinear Memory Cost", arXiv 1604.06174, with every layer a segment).
+`paper` recipe); this trades nearly all of them for the layers' products once more: a third of a step where
+their weights learn, half where they are frozen (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+arXiv 1604.06174, with every layer a segment).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from harken.training.compiled import run_layer
 
 
 def recompute_layers(module: nn.Module) -> None:
-    """Let every stack of layers inside `module` learn so, in place."""
+    """Let every stack of layers inside `module` learn so, in place, and not through compiled layers."""
     for part in module.modules():
         if isinstance(part, LayerStack):
             part.learn = _learn

@@ -51,7 +51,9 @@ def train_reflect_stage(run: Run) -> None:
     rows = reflect_rows(folder, recipe.languages)
     heard = row_states(run, rows, folder)
     tokenizer, core = load_text_side(recipe)
-    settings = AffectConfig(config.schedule, supervise="trace", direct_share=1 - config.trace_share)
+    settings = AffectConfig(
+        config.schedule, "trace", direct_share=1 - config.trace_share, other_voice_share=0.0
+    )
     listener, pieces = new_student(run, recipe, begun, settings)
     student = reflect_module(recipe, listener)
     begin_marks(student.marks, core, tokenizer)

@@ -103,7 +103,8 @@ class ContrastStep:
         clip = clip_of(row, 0.0)
         assert clip is not None, "its emotion is known"
         asked = next(d for d in questions_of(clip, int(content_id("asked", row.id), 16)) if d.type == "E")
-        return replace(row, stage="1-2", instruction=Instruction(asked.question), target=asked.answer)
+        asked_about = Instruction(asked.question)
+        return replace(row, stage="1-2", instruction=asked_about, target=asked.answer, teacher=None)
 
     def _is_chosen(self, row: Row) -> bool:
         dice = random.Random(content_id("chosen", self.config.maker, row.id))
