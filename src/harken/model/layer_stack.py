@@ -188,6 +188,13 @@ class LayerStack(nn.Module):
         return rows
 
 
+def learn_through(module: nn.Module, learn: Learn) -> None:
+    """Let every stack of layers inside `module` learn through `learn`, in place."""
+    for part in module.modules():
+        if isinstance(part, LayerStack):
+            part.learn = learn
+
+
 def attention_mask(valid: Tensor, past: int) -> Tensor | None:
     """Who may attend to whom: (B, 1, T, S) bool, causal and real; None where one new token sees everything.
 

@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from harken.model.layer_stack import LayerStack
+from harken.model.layer_stack import learn_through
 from harken.training.world import World
 
 
@@ -23,9 +23,7 @@ def compile_layers(module: nn.Module, world: World) -> None:
     """
     if world.device.type == "cpu" or world.size > 1:
         return
-    for part in module.modules():
-        if isinstance(part, LayerStack):
-            part.learn = _learn
+    learn_through(module, _learn)
 
 
 def _learn(

@@ -11,15 +11,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from harken.model.layer_stack import LayerStack
+from harken.model.layer_stack import learn_through
 from harken.training.compiled import run_layer
 
 
 def recompute_layers(module: nn.Module) -> None:
     """Let every stack of layers inside `module` learn so, in place, and not through compiled layers."""
-    for part in module.modules():
-        if isinstance(part, LayerStack):
-            part.learn = _learn
+    learn_through(module, _learn)
 
 
 def _learn(
