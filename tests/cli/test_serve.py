@@ -55,9 +55,15 @@ def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
             servers.append(self)
             started.set()
 
+    loaded_by, runs_on = set(), set()
+
+    def heard(samples: object) -> Any:
+        runs_on.add(threading.current_thread())
+        return heard_turn(width=1)
+
     def load(recipe: str | None, trained: object) -> api.Harken:
-        model = ScriptedLM(lambda _: "Yes.", lambda samples: heard_turn(width=1))
-        return api.Harken(model, FakeVoice())
+        loaded_by.add(threading.current_thread())
+        return api.Harken(ScriptedLM(lambda _: "Yes.", heard), FakeVoice())
 
     monkeypatch.setattr(api, "load", load)
     monkeypatch.setattr(api, "_open_voice", lambda kind, speaker: FakeVoice())
@@ -74,5 +80,5 @@ def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
         assert answer.read() == b'{"free_sessions":3}'
     servers[0].leave()
     thread.join(60)
-    assert codes == [0]
+    assert codes == [0] and len(runs_on) == 1 and loaded_by == runs_on, "two threads are slower"
     assert f"ws://127.0.0.1:{port}/v1/realtime takes 3 sessions at once" in capsys.readouterr().err

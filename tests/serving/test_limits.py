@@ -323,3 +323,26 @@ def test_what_watches_over_it_sees_replies(serving: Served) -> None:
         assert "I lost my job" not in figures
 
     run(talk)
+
+
+def test_memory_goes_back_after_a_rush_and_is_kept_for_the_next_of_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr("harken.serving.host.give_back", lambda: trimmed.append(1))
+
+    async def talk(running: Served) -> None:
+        assert gc.get_freeze_count() > 1000, "the collector does not look at what a server begins with"
+        for _ in range(2):
+            async with running.client():
+                pass
+            await until_empty(running)
+        assert not trimmed
+        async with running.client(), running.client():
+            pass
+        await until_empty(running)
+        assert trimmed == [1]
+
+    with served(a_host(Limits(sessions=2))) as running:
+        run(lambda: talk(running))
+    assert gc.get_freeze_count() == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,8 +73,9 @@ class Screen:
 def talk(harken: Harken, screen: Screen, headphones: bool = False) -> list[Any]:
     """A conversation until the microphone is gone; gives its turns."""
     session = harken.conversation()
-    with Microphone() as microphone, Loudspeaker() as loudspeaker:
-        Talk(session, loudspeaker, loud_is_speech, screen, "after", headphones).run(microphone.chunks())
+    with Microphone() as microphone, Loudspeaker() as loudspeaker, ThreadPoolExecutor(1) as thread:
+        talking = Talk(session, thread, loudspeaker, loud_is_speech, screen, "after", headphones)
+        talking.run(microphone.chunks())
     return session.turns
 
 
@@ -148,6 +151,27 @@ def test_the_terminal_shows_what_was_heard_the_reply_and_why(
     for shown in ("turn 1", '"I lost my job."', "sad", ANSWER, 'because of "the job"', "first audio"):
         assert shown in told.out
     assert told.err == "harken: the microphone is gone\n" and len(command.played) > 0
+
+
+def test_the_model_runs_on_the_thread_that_loaded_it(
+    command: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    class Noting(ScriptedLM):
+        def hear(self, samples: Any) -> Any:
+            threads.append(threading.current_thread())
+            return super().hear(samples)
+
+    def load(*_: Any, **__: Any) -> Harken:
+        threads.append(threading.current_thread())
+        return Harken(Noting(lambda _: "Yes.</think>", model().heard), FakeVoice())
+
+    said = iter([lambda: command.say(1.0), lambda: command.say(1.0), command.unplug])
+    monkeypatch.setattr("harken.cli.talk.Terminal.listening", lambda screen: next(said)())
+    monkeypatch.setattr(api, "load", load)
+    assert main(["talk"]) == 1
+    assert len(threads) == 3 and len(set(threads)) == 1, "two threads are slower"
 
 
 def test_reflections_are_shown_between_the_chunks_of_a_reply_to_who_asks(

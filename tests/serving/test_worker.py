@@ -92,3 +92,19 @@ def test_what_fails_ends_alone() -> None:
         assert not worker.alive
 
     run(talk)
+
+
+def test_what_is_done_before_there_is_an_event_loop_is_done_on_the_same_thread() -> None:
+    worker = Worker()
+    loaded_by = worker.do(threading.current_thread)
+    assert loaded_by is not threading.current_thread()
+    with pytest.raises(ZeroDivisionError):
+        worker.do(lambda: 1 // 0)
+
+    async def talk() -> None:
+        worker.start()
+        assert await worker.call(threading.current_thread) is loaded_by
+        await worker.stop()
+
+    run(talk)
+    assert not worker.alive

@@ -73,9 +73,11 @@ def _serve(parent: Connection, recipe: Recipe, checkpoint: Path | None, sessions
     from harken.serving.limits import Limits
     from harken.serving.server import Server, listen
     from harken.serving.turns import open_vad
+    from harken.serving.worker import Worker
 
     quiet_libraries()
-    host = Host(Harken(load_model(recipe, checkpoint)), open_vad(), Limits(sessions=sessions))
+    limits, worker = Limits(sessions=sessions), Worker()
+    host = worker.do(lambda: Host(Harken(load_model(recipe, checkpoint)), open_vad(), limits, worker=worker))
     with listen("127.0.0.1", 0) as at:
         server = Server(host)
         signal.signal(signal.SIGTERM, server.handle_exit)

@@ -11,6 +11,7 @@ from harken.cli.command import DONE, Command, WrongUse, check_counts, check_syst
 if TYPE_CHECKING:
     from harken.dialogue.guard import Guard
     from harken.serving.host import Host
+    from harken.serving.worker import Worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +57,19 @@ class Serve(Command):
         guard = chosen_guard(self.care, self.no_care)
         from harken.serving.auth import key_for
         from harken.serving.server import Server, listen
+        from harken.serving.worker import Worker
 
         key = key_for(self.host)
         with listen(self.host, self.port) as at:
-            server = Server(self._host(guard), key)
+            worker = Worker()
+            server = Server(worker.do(lambda: self._host(guard, worker)), key)
             port = at.getsockname()[1]
             name = f"[{self.host}]" if ":" in self.host else self.host
             say(f"ws://{name}:{port}/v1/realtime takes {self.sessions} sessions at once; Ctrl-C ends it")
             server.run(sockets=[at])
         return DONE
 
-    def _host(self, guard: Guard | None) -> Host:
+    def _host(self, guard: Guard | None, worker: Worker) -> Host:
         from harken import api
         from harken.evaluation.progress import quiet_libraries
         from harken.serving.host import Host
@@ -80,4 +83,5 @@ class Serve(Command):
             buffered_s=float(self.turn_seconds),
         )
         harken = api.load(self.recipe, trained=self.checkpoint)
-        return Host(harken, open_vad(), limits, voice=self.voice, guard=guard, beta=self.compat == "beta")
+        beta = self.compat == "beta"
+        return Host(harken, open_vad(), limits, voice=self.voice, guard=guard, beta=beta, worker=worker)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from harken.cli.command import FAILED, Command, WrongUse, check_system, chosen_guard, say, say_error
 from harken.cli.show import People, Turn
 from harken.dialogue.events import Event
 from harken.errors import HarkenError
+
+if TYPE_CHECKING:
+    from harken.api import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +59,23 @@ class Talk(Command):
         from harken.serving.devices import Loudspeaker, Microphone
         from harken.serving.turns import open_vad
 
-        with Microphone(self.microphone) as microphone, Loudspeaker(self.loudspeaker) as loudspeaker:
-            judges = open_vad()
+        def loaded() -> Session:
             harken = api.load(self.recipe, trained=self.checkpoint, voice=self.voice, guard=guard)
             harken.voice()  # what is missing shows now
             if self.reflect:
                 check_reflects(harken.model)
+            return harken.conversation(self.system)
+
+        with (
+            Microphone(self.microphone) as microphone,
+            Loudspeaker(self.loudspeaker) as loudspeaker,
+            ThreadPoolExecutor(1, "harken-model") as model,
+        ):
+            judges = open_vad()
+            session = model.submit(loaded).result()
             screen = Terminal(sys.stdout, self.think, self.reflect, self.show is not None)
-            session = harken.conversation(self.system)
             talking = talk.Talk(
-                session, loudspeaker, judges, screen, self.think, self.headphones, self.reflect
+                session, model, loudspeaker, judges, screen, self.think, self.headphones, self.reflect
             )
             microphone.forget()
             talking.run(microphone.chunks())

@@ -21,7 +21,7 @@ except ImportError as error:
     raise MissingExtra("harken serve", "serve") from error
 
 from harken import __version__
-from harken.serving import auth, connection, metrics, recordings
+from harken.serving import auth, connection, memory, metrics, recordings
 from harken.serving.host import Host
 from harken.serving.wire import Refused
 
@@ -47,7 +47,9 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         host.worker.start()
         await host.warm_up()
+        memory.settle()
         yield
+        memory.unsettle()
         await host.worker.stop()
 
     # FastAPI's own pages of the description load their programs from another host; ours is part of the page.

@@ -39,12 +39,14 @@ class Host:
         voice: str | Voice = DEFAULT_VOICE,
         guard: Guard | None = None,
         beta: bool = False,
+        worker: Worker | None = None,
     ) -> None:
         """Args:
         open_vad: gives a judge of what is speech for each new stream.
         voice: who speaks where a client chooses nobody, as in `harken.load`.
         guard: sees every turn before its reply is spoken, see `harken.dialogue.guard`.
         beta: whether clients speak the protocol's beta.
+        worker: the thread that loaded the model and calls this; None takes a new one.
 
         Raises: what `Harken.voice` raises.
         """
@@ -52,13 +54,13 @@ class Host:
         self.limits = limits or Limits()
         self.voices = _voices(harken, voice)
         self.together = Together(harken.model)
-        self.worker = Worker()
+        self.worker = worker or Worker()
         self.metrics = Metrics()
         self.metrics.queue.set_function(lambda: self.worker.jobs)
         self.left = asyncio.Event()
         """Set when the server is to end: nothing new is begun."""
         self._leaving = False
-        self._sessions = 0
+        self._sessions = self._most_at_once = 0
 
     @property
     def leaving(self) -> bool:
@@ -89,6 +91,7 @@ class Host:
             message = "the server is about to end" if self._leaving else full
             raise Refused(message, f"server_{why}", kind="server_error")
         self._sessions += 1
+        self._most_at_once = max(self._most_at_once, self._sessions)
         self.metrics.sessions.set(self._sessions)
         try:
             yield
@@ -96,7 +99,13 @@ class Host:
             self._sessions -= 1
             self.metrics.sessions.set(self._sessions)
             if self.empty:
-                give_back()
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Everybody has left. What one took is kept for the next, who would wait for it otherwise."""
+        if self._most_at_once > 1:
+            give_back()
+        self._most_at_once = 0
 
     def settings(self) -> Settings:
         """Those of a session where a client chooses nothing."""

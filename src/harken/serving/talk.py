@@ -1,5 +1,5 @@
 """Talking on the machine itself: turns are found in the microphone's stream as the server finds them, each is
-answered by a thread of its own, and the loudspeaker says the reply.
+answered on the model's thread, and the loudspeaker says the reply.
 
 A machine that hears its own loudspeaker would interrupt itself. So the microphone is not heeded while a reply
 is said, unless the user wears headphones: then talking stops the reply.
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Executor, Future, wait
+from contextlib import closing
 from typing import Protocol, cast
 
 import numpy as np
@@ -77,6 +79,7 @@ class Talk:
     def __init__(
         self,
         session: Session,
+        model: Executor,
         loudspeaker: Loudspeaker,
         open_vad: Callable[[], Probability],
         screen: Screen,
@@ -84,14 +87,18 @@ class Talk:
         interrupting: bool = False,
         reflect: bool = False,
     ) -> None:
-        """Args: interrupting: talking stops a reply. reflect: think about it while it is said."""
-        self._session, self._loudspeaker, self._screen = session, loudspeaker, screen
+        """Args:
+        model: the one thread on which the model was loaded, and runs (why: `harken.serving.worker`).
+        interrupting: talking stops a reply.
+        reflect: think about it while it is said.
+        """
+        self._session, self._model = session, model
+        self._loudspeaker, self._screen = loudspeaker, screen
         self._think: Think = think
         self._interrupting, self._reflect = interrupting, reflect
         self._turns = Turns(open_vad)
-        self._answering: threading.Thread | None = None
+        self._answering: Future[None] | None = None
         self._stop = threading.Event()
-        self._fault: Exception | None = None
 
     def run(self, chunks: Iterable[Samples]) -> None:
         """Talk until there are no more chunks (N,)."""
@@ -113,20 +120,18 @@ class Talk:
 
     def _busy(self) -> bool:
         assert self._answering is not None, "a turn is being answered"
-        return self._answering.is_alive() or self._loudspeaker.playing
+        return not self._answering.done() or self._loudspeaker.playing
 
     def _answer(self, turn: Samples) -> None:
         self._screen.begin()
         self._loudspeaker.begin()
         self._stop.clear()
-        self._answering = threading.Thread(target=self._reply, args=(turn,))
-        self._answering.start()
+        self._answering = self._model.submit(self._reply, turn)
 
     def _reply(self, turn: Samples) -> None:
-        """On a thread of its own."""
+        """On the model's thread."""
         reply = self._session.reply((turn, SAMPLE_RATE_HZ), think=self._think, reflect=self._reflect)
-        events = cast(Generator[Event, None, None], reply)
-        try:
+        with closing(cast(Generator[Event, None, None], reply)) as events:
             for event in events:
                 if self._stop.is_set():
                     return
@@ -134,25 +139,19 @@ class Talk:
                 if isinstance(event, AudioChunk):
                     self._loudspeaker.play(event.samples, event.sample_rate)
             self._loudspeaker.end()
-        except Exception as error:
-            self._fault = error
-        finally:
-            events.close()
 
     def _interrupt(self) -> None:
         assert self._answering is not None, "a turn is being answered"
         self._stop.set()
-        self._answering.join()
+        wait([self._answering])
         self._session.interrupted_at(self._loudspeaker.hush())
         self._finish(interrupted=True)
 
     def _finish(self, interrupted: bool) -> None:
         assert self._answering is not None, "a turn was answered"
-        self._answering.join()
-        self._answering = None
+        fault, self._answering = self._answering.exception(), None
         if not self._interrupting:
             self._turns.clear()
-        fault, self._fault = self._fault, None
         if isinstance(fault, HarkenError):
             self._screen.failed(fault)
         elif fault is not None:

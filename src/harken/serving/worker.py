@@ -1,4 +1,8 @@
-"""One thread that runs the model for everybody.
+"""One thread that runs the model for everybody, and loads it.
+
+Loading belongs there too: OpenMP keeps a team of threads for every thread that ever used it, and once these
+are more than the processors, libgomp has all of them sleep between two pieces of work instead of waiting
+awake. A model that was loaded by one thread and runs on another is half as slow again (docs/results.md).
 
 What is to be done is an iterator. The thread runs one step of each in turn, so that nobody waits for all of
 another's reply, and tells the event loop, in order, what every step gave. Work that is cancelled is left
@@ -13,6 +17,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,23 +60,35 @@ class Job:
 
 
 class Worker:
-    """The thread, from `start` to `stop`."""
+    """The thread, up to `stop`. Before `start` it does what is waited for, then what an event loop asks."""
 
     def __init__(self) -> None:
         self.jobs = 0
         """Not ended yet."""
         self._arrived: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="harken-model", daemon=True)
+        self._thread.start()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    def do(self, function: Callable[[], T]) -> T:
+        """What a function gives, waited for; before there is an event loop. Raises what it raises."""
+        assert self._loop is None, "an event loop does not wait: see `call`"
+        found: Future[T] = Future()
+
+        def ended(error: Exception | None) -> None:
+            if error is not None:
+                found.set_exception(error)
+
+        self.submit(_once(function), found.set_result, ended)
+        return found.result()
+
     def start(self) -> None:
-        """Begin; to be called on the event loop that is told."""
+        """From now on tell this event loop; to be called on it."""
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
 
     async def stop(self) -> None:
         """Leave all work after the step that it is in."""
@@ -105,9 +122,6 @@ class Worker:
         assert self._loop is not None, "the worker was started"
         found: asyncio.Future[T] = self._loop.create_future()
 
-        def once() -> Iterator[T]:
-            yield function()
-
         def ended(error: Exception | None) -> None:
             if error is not None and not found.done():
                 found.set_exception(error)
@@ -116,7 +130,7 @@ class Worker:
             if not found.done():
                 found.set_result(result)
 
-        job = self.submit(once(), told, ended)
+        job = self.submit(_once(function), told, ended)
         try:
             return await found
         except asyncio.CancelledError:
@@ -158,9 +172,16 @@ class Worker:
             self.tell(job.ended, None)
 
     def tell(self, what: Callable[..., None], *about: Any) -> None:
-        """Call something on the event loop; may be called from any thread."""
-        assert self._loop is not None, "the worker was started"
+        """Call something on the event loop; may be called from any thread. Without one, it is called here."""
+        if self._loop is None:
+            what(*about)
+            return
         try:
             self._loop.call_soon_threadsafe(what, *about)
         except RuntimeError:  # the event loop is closed: nobody is left to be told
             _log.debug("told nobody", exc_info=True)
+
+
+def _once(function: Callable[[], T]) -> Iterator[T]:
+    """A function as work of one step."""
+    yield function()
