@@ -140,9 +140,13 @@ def only_words(item: Item, question: Question) -> Answer:
 
 
 class FakeEars(Ears):
-    """Reads back what was said but for the last word; finds longer sounds lower."""
+    """Reads back what was said but for the last word, in Chinese for the last two, and signs that sound the
+    same; finds longer sounds lower."""
 
     words = staticmethod(lambda wave: "I hear you. That")  # type: ignore[assignment]
+
+    def characters(self, wave: Wave) -> str:
+        return "我聽到了 這很"
 
     def quality(self, wave: Wave) -> float:
         return 3.0

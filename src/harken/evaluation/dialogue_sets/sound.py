@@ -1,8 +1,9 @@
 """Scores of spoken replies: whether they can be understood, how they sound, how long they are and begin to
 take, and how their pitch and pace differ by what they answer.
 
-Only English is read back: the recogniser knows no other language. Whether a reply's words and its voice agree
-is not measured.
+English is read back by Moonshine, which is no Whisper, and knows no other language; Chinese by Whisper, and
+compared by syllables, as it sounds. Whether a reply's words and its voice agree is not measured here: see
+`harken.evaluation.manner`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from harken.evaluation.item_scores import ItemScore
 from harken.evaluation.progress import steps
 from harken.evaluation.statistics import Interval, difference_between
 
-READ_BACK = "word error rate (Moonshine)"
+READ_BACK = {"en": "word error rate (Moonshine)", "zh": "character error rate (Whisper)"}
 QUALITY = "DNSMOS overall"
 SECONDS = "reply, s"
 FIRST_AUDIO = "first audio, s"
@@ -41,10 +42,16 @@ class Ears:
 
     @cached_property
     def words(self) -> Callable[[Wave], str]:
-        """(N,) samples at 16 kHz -> the words in them. Raises MissingExtra."""
+        """(N,) samples at 16 kHz -> the English words in them. Raises MissingExtra."""
         from harken.evaluation.moonshine import Moonshine
 
         return Moonshine()
+
+    def characters(self, wave: Wave) -> str:
+        """(N,) samples at 16 kHz -> the Chinese words in them."""
+        from harken.data.read_back import recogniser
+
+        return recogniser()(wave, "zh")
 
     def quality(self, wave: Wave) -> float:
         """From 1 to 5. Raises MissingExtra."""
@@ -109,9 +116,8 @@ class SoundScores:
             self._unheard(case, UNHEARD)
             return []
         seconds = wave.size / SAMPLE_RATE_HZ
-        if case.item.lang == "en":
-            self.scores.append(self._read_back(case, kept, wave))
         self.scores += [
+            self._read_back(case, kept, wave),
             item_score(case, QUALITY, self.ears.quality(wave)),
             item_score(case, SECONDS, seconds),
             item_score(case, FIRST_AUDIO, kept.first_audio_s, why=NO_TIME),
@@ -123,18 +129,32 @@ class SoundScores:
         return [Manner(case.item.group, case.target.emotion, self.ears.semitones(wave), pace)]
 
     def _unheard(self, case: Case, why: str) -> None:
-        english = (READ_BACK,) if case.item.lang == "en" else ()
-        for measure in (*english, QUALITY, SECONDS, FIRST_AUDIO):
+        for measure in (READ_BACK[case.item.lang], QUALITY, SECONDS, FIRST_AUDIO):
             self.scores.append(item_score(case, measure, None, why=why))
 
     def _read_back(self, case: Case, kept: Kept, wave: Wave) -> ItemScore:
+        """Errors a word, or a Chinese syllable; longer replies weigh more."""
+        chinese = case.item.lang == "zh"
+        errors, words = self._chinese(kept.text, wave) if chinese else self._english(kept.text, wave)
+        if not words:
+            return item_score(case, READ_BACK[case.item.lang], None, why=NO_WORDS)
+        return item_score(case, READ_BACK[case.item.lang], errors / words, weight=words)
+
+    def _english(self, text: str, wave: Wave) -> tuple[float, float]:
         from harken.evaluation.words import normalise, word_errors
 
-        if not normalise(kept.text):
-            return item_score(case, READ_BACK, None, why=NO_WORDS)
-        errors = word_errors([kept.text], [self.ears.words(wave)])
-        words = float(errors.below.sum())
-        return item_score(case, READ_BACK, float(errors.above.sum()) / words, weight=words)
+        if not normalise(text):
+            return 0.0, 0.0
+        errors = word_errors([text], [self.ears.words(wave)])
+        return float(errors.above.sum()), float(errors.below.sum())
+
+    def _chinese(self, text: str, wave: Wave) -> tuple[float, float]:
+        from harken.data.read_back import character_error_rate, comparable
+
+        syllables = len(comparable(text, "zh").split())
+        if not syllables:
+            return 0.0, 0.0
+        return syllables * character_error_rate(text, self.ears.characters(wave), "zh"), syllables
 
 
 def contrasted(manners: Sequence[Manner], asked: int, seed: int = 0) -> list[Contrasted]:
