@@ -49,6 +49,9 @@ def load(
 ) -> Harken:
     """A model that is ready to hear; weights that are not here yet are fetched.
 
+    Use it on the thread that loads it: on another a reply takes more than half as long again where there are
+    two cores (`harken.serving.worker` says why).
+
     Args:
         name: "mini" and so on (`harken recipes list`), or a recipe; None takes the one that `trained`
             was trained by, or "mini".
@@ -66,6 +69,17 @@ def load(
     folder = Path(trained) if trained is not None else None
     chosen = chosen_recipe(name, folder)
     return Harken(load_model(chosen, folder), voice, guard)
+
+
+def fetch(name: str | Recipe | None = None, trained: str | os.PathLike[str] | None = None) -> None:
+    """Fetch the pretrained weights that `load` reads, where they are not here yet; on any thread, and it can
+    be interrupted. Raises WeightsError.
+    """
+    from harken.checkpoint import needed_weights
+    from harken.weights.store import ensure
+
+    for weights in needed_weights(chosen_recipe(name, Path(trained) if trained is not None else None)):
+        ensure(weights)
 
 
 class Harken:

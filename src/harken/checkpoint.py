@@ -93,6 +93,12 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     return model.requires_grad_(False).eval()
 
 
+def needed_weights(recipe: Recipe) -> tuple[str, ...]:
+    """The names of the pretrained weights that `load_model` and the model's own voice read."""
+    vocoder = (recipe.units.vocoder,) if recipe.units and recipe.speak else ()
+    return (recipe.listen.encoder, recipe.core.weights, *vocoder)
+
+
 def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
     """The recipe's tokenizer and core, as they were pretrained."""
     from transformers import AutoTokenizer

@@ -6,6 +6,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ from harken.training import compiled as compiled_layers
 from harken.training.compiled import compile_layers
 from harken.training.examples import example as in_the_stages
 from harken.training.examples import target_ids
-from harken.training.loop import attention
+from harken.training.loop import attention, autocast
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import listening_dialogues
 from harken.training.world import ALONE
@@ -41,17 +42,21 @@ from harken.weights.catalogue import find
 
 pytest.importorskip("peft", reason="the extra train is not installed")
 CPU = torch.device("cpu")
-WORK = Work(tiny_text_side, mini().model_copy(update={"system": "Hear."}), samples_a_step=8)
-SMALL = Sizes(10, 20, 2, 1, 4, 3, 100, 2, frozen=1000, trained=50, head_norms=False)
+WORK = Work(
+    tiny_text_side, mini().model_copy(update={"system": "Hear."}), samples_a_step=8, precision=torch.bfloat16
+)
+SMALL = Sizes(10, 20, 2, 1, 4, 3, 100, 2, frozen=1000, trained=50, head_norms=False, number=2)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("compiled", "precision"), list(product([False, True], [torch.bfloat16, torch.float32]))
+)
 def test_the_formula_counts_what_is_kept_for_backward(
-    family: Family, compiled: bool, monkeypatch: pytest.MonkeyPatch
+    family: Family, compiled: bool, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    core = tiny_core(family, layers=6, split=3).to(torch.bfloat16).train()
+    core = tiny_core(family, layers=6, split=3).to(precision).train()
     add_low_rank(core, rank=8)
     if compiled:  # divided into forward and backward as on a GPU, without its kernels
         backend = "aot_eager_decomp_partition"
@@ -67,9 +72,10 @@ def test_the_formula_counts_what_is_kept_for_backward(
 
     plain = nullcontext() if compiled else attention(CPU)
     ids = torch.zeros(5, 60, dtype=torch.long)
-    with plain, torch.autocast("cpu", torch.bfloat16), saved_tensors_hooks(keep, lambda tensor: tensor):
+    with plain, autocast(core, precision), saved_tensors_hooks(keep, lambda tensor: tensor):
         hidden = core(core.embed(ids)).hidden
-    copies = 2 * sum(p.numel() for p in core.parameters() if p.requires_grad)  # that autocast keeps
+    trained = sum(p.numel() for p in core.parameters() if p.requires_grad)
+    copies = 2 * trained if precision is torch.bfloat16 else 0  # that autocast keeps
     saved = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own) - copies
     assert hidden.requires_grad
     sizes = Sizes.of(core, 8)
@@ -86,6 +92,9 @@ def test_peak_memory_is_weights_update_activations_and_loss() -> None:
     held = 2 * 1000 + 18 * 50 + 12 * 3 * 100
     assert peak_bytes(SMALL, shape, compiled=False) == held + 3 * 10 * plain_bytes(SMALL, 5)
     assert peak_bytes(SMALL, shape, compiled=True) == held + 3 * 10 * compiled_bytes(SMALL)
+    full = replace(SMALL, number=4)  # nothing is copied for products
+    held = 4 * 1000 + 16 * 50 + 12 * 3 * 100
+    assert peak_bytes(full, shape, compiled=False) == held + 3 * 10 * plain_bytes(full, 5)
 
 
 def test_operations_are_counted_for_real_tokens() -> None:
@@ -98,7 +107,7 @@ def test_operations_are_counted_for_real_tokens() -> None:
     assert (tally.tokens, tally.padded, tally.learned) == (10, 12, 4)
     assert tally.flops_a_token(SMALL) == pytest.approx(flops(SMALL, 10, 4, (4 + 16 + 16) / 10) / 10)
     assert tally.peak_bytes(SMALL, False) == peak_bytes(SMALL, Shape(2, 4, 3), False)
-    assert matrix_rate(CPU, side=64, times=1) > 0
+    assert matrix_rate(CPU, torch.float32, side=64, times=1) > 0
 
 
 @pytest.fixture
@@ -129,8 +138,11 @@ def teach_steps(system: str, lesson: Lesson, steps: int, out: Path) -> None:
 
 
 @pytest.mark.usefixtures("fewer_samples")
-def test_every_system_learns_the_same_and_ours_reads_little_padding(tmp_path: Path) -> None:
-    work = replace(WORK, accumulate=2)
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+def test_every_system_learns_the_same_and_ours_reads_little_padding(
+    tmp_path: Path, precision: torch.dtype
+) -> None:
+    work = replace(WORK, accumulate=2, precision=precision)
     before = Lesson(work, ALONE)
     lessons = {system: trained(system, work, 8, tmp_path / system) for system in SYSTEMS}
     padding = {system: 1 - each.tally.tokens / each.tally.padded for system, each in lessons.items()}
@@ -139,6 +151,7 @@ def test_every_system_learns_the_same_and_ours_reads_little_padding(tmp_path: Pa
     for lesson in lessons.values():
         assert len(lesson.tally.shapes) > 4 and lesson.held_out() < before.held_out()
         for name, parameter in lesson.core.named_parameters():
+            assert parameter.dtype is (torch.float32 if "lora_" in name else precision)
             assert torch.equal(parameter, frozen[name]) != ("lora_" in name), name
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from served import Served, a_host, heard, served
 
 from harken.bench import serving, serving_hardship, serving_many, serving_steps
@@ -48,6 +49,12 @@ def test_speakers_are_answered_and_their_replies_counted(tmp_path: Path) -> None
     found = measured(lambda server: serving_many.speakers(server, 2, 0.1, SAID), tmp_path)
     assert found["replies"] == 2 and found["underruns"] == 0 and found["held_mb"] == 100.0
     assert found["first_audio_s"]["p50"] > 0
+
+
+def test_speakers_who_are_not_answered_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harken.bench.speaker.PATIENCE_S", 0.0)
+    found = measured(lambda server: serving_many.speakers(server, 2, 0.1, SAID), tmp_path)
+    assert found["gave_up_waiting"] == 2 and found["replies"] == 0 and found["first_audio_s"] is None
 
 
 def test_an_interruption_is_timed_from_the_first_sound(tmp_path: Path) -> None:

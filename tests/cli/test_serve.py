@@ -37,7 +37,8 @@ def test_what_cannot_be_served_is_said_in_one_line(
     monkeypatch.delenv("HARKEN_API_KEY", raising=False)
     if "192.0.2.1" in arguments:
         monkeypatch.setenv("HARKEN_API_KEY", "key")
-    monkeypatch.setattr(api, "load", lambda *_, **__: pytest.fail("nothing is loaded"))
+    for name in ("fetch", "load"):
+        monkeypatch.setattr(api, name, lambda *_, **__: pytest.fail("nothing is loaded"))
     assert main(["serve", *arguments]) == code
     err = capsys.readouterr().err
     assert said in err and "Traceback" not in err
@@ -61,10 +62,14 @@ def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
         runs_on.add(threading.current_thread())
         return heard_turn(width=1)
 
+    fetched_by = []
+
     def load(recipe: str | None, trained: object) -> api.Harken:
+        assert fetched_by == [thread], "fetching can be interrupted, loading cannot"
         loaded_by.add(threading.current_thread())
         return api.Harken(ScriptedLM(lambda _: "Yes.", heard), FakeVoice())
 
+    monkeypatch.setattr(api, "fetch", lambda *_: fetched_by.append(threading.current_thread()))
     monkeypatch.setattr(api, "load", load)
     monkeypatch.setattr(api, "_open_voice", lambda kind, speaker: FakeVoice())
     monkeypatch.setattr(turns, "open_vad", lambda: loud_is_speech)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, current_thread
 
 import numpy as np
 import pytest
@@ -81,6 +81,20 @@ def test_as_many_are_asked_at_once_as_the_system_takes(tmp_path: Path) -> None:
     held = [exchange(f"e{number}", 1) for number in range(8)]
     assert ask(system, {"en": held}, answers(tmp_path), "fake").failures == []
     assert len(system.asked) == 8
+
+
+def test_one_that_is_asked_one_question_at_a_time_is_asked_on_the_thread_that_it_was_made_on(
+    tmp_path: Path,
+) -> None:
+    threads = []
+
+    class Noting(Echo):
+        def answer(self, question: Question) -> Answer:
+            threads.append(current_thread())
+            return super().answer(question)
+
+    ask(Noting(), {"en": [exchange("a")]}, answers(tmp_path), "fake")
+    assert threads == [current_thread()] * 2
 
 
 def test_a_system_that_is_down_ends_the_run_with_its_own_error(tmp_path: Path) -> None:

@@ -180,6 +180,16 @@ def test_spoken_replies_are_read_back_and_their_manner_is_compared(folder: Path)
     assert "voice" in str(report.setting["not measured"])
 
 
+def test_a_reply_in_another_language_has_no_character_errors(folder: Path) -> None:
+    def english(item: Item, question: Question) -> Answer:
+        found = perfect(item, question)
+        return replace(found, text="I hear you.") if question.spoken else found
+
+    report = run(folder, system(folder, english))
+    assert value(report, "zh empathy", "character error rate (Whisper)") == (None, 0, 4)
+    assert report.setting["unscored scores"] == {"no words to read back": 4}
+
+
 def test_words_are_judged_by_humdials_rubrics_and_replies_in_the_other_language_are_a_1(folder: Path) -> None:
     def english(item: Item, question: Question) -> Answer:
         return Answer("I hear you.") if question.spoken else perfect(item, question)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -129,6 +129,31 @@ def test_a_turn_that_cannot_be_answered_is_said_and_the_next_one_is(devices: Fak
     assert [type(turn) for turn in told] == [UserTurn, AssistantTurn] and screen.ends == [False]
 
 
+def test_who_ends_it_in_the_middle_of_a_reply_hears_no_more_of_it(devices: FakeSoundDevice) -> None:
+    screen = Screen(lambda: devices.say(1.0))
+    in_reply, go_on = threading.Event(), threading.Event()
+
+    def wait(event: Event) -> None:
+        if isinstance(event, AudioChunk):
+            in_reply.set()
+            assert go_on.wait(20)
+
+    screen.on_event = wait
+    session = Harken(model(), FakeVoice(chunk_s=0.2)).conversation()
+    with ThreadPoolExecutor(1) as thread, Microphone() as microphone, Loudspeaker() as loudspeaker:
+
+        def chunks() -> Iterator[Any]:
+            for samples in microphone.chunks():
+                yield samples
+                if in_reply.is_set():
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            Talk(session, thread, loudspeaker, loud_is_speech, screen).run(chunks())
+        go_on.set()
+    assert sum(isinstance(event, AudioChunk) for event in screen.events) == 1
+
+
 @pytest.fixture
 def command(devices: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch) -> FakeSoundDevice:
     """`harken talk` on fakes; the microphone is gone after one turn."""
@@ -137,6 +162,7 @@ def command(devices: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch) -> FakeSo
         return Harken(model(), FakeVoice(), guard)
 
     said = iter([lambda: devices.say(1.0), devices.unplug])
+    monkeypatch.setattr(api, "fetch", lambda recipe, trained: None)
     monkeypatch.setattr(api, "load", load)
     monkeypatch.setattr(turns, "open_vad", lambda: loud_is_speech)
     monkeypatch.setattr("harken.cli.talk.Terminal.listening", lambda screen: next(said)())

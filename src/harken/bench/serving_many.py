@@ -24,6 +24,8 @@ class Heard:
     """What speakers were answered."""
 
     replies: list[Moments] = field(default_factory=list)
+    unanswered: int = 0
+    """Speakers who gave up waiting."""
     most_mb: float = 0.0
 
     def figures(self) -> dict[str, Any]:
@@ -33,6 +35,7 @@ class Heard:
             "first_audio_s": spread(firsts),
             "real_time_factor": spread(factors),
             "replies": len(self.replies),
+            "gave_up_waiting": self.unanswered,
             "underruns": sum(reply.underruns for reply in self.replies),
             "replies_with_underruns": sum(reply.underruns > 0 for reply in self.replies),
             "held_mb": round(self.most_mb, 1),
@@ -49,11 +52,15 @@ async def speakers(server: Running, count: int, seconds: float, sounds: list[Sam
 
 
 async def one_speaker(server: Running, sounds: list[Samples], until_s: float, heard: Heard) -> None:
-    """Turn after turn, one at least."""
+    """Turn after turn, one at least, as long as they are answered."""
     async with speaker(server.url) as one:
         number = 0
         while number == 0 or perf_counter() < until_s:
-            heard.replies.append(await one_turn(one, sounds[number % len(sounds)]))
+            try:
+                heard.replies.append(await one_turn(one, sounds[number % len(sounds)]))
+            except TimeoutError:
+                heard.unanswered += 1
+                return
             heard.most_mb = max(heard.most_mb, server.held_mb())
             number += 1
 

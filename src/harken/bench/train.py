@@ -23,6 +23,7 @@ from harken.errors import HarkenError
 from harken.evaluation.progress import steps
 from harken.evaluation.report import hardware
 from harken.recipes import Recipe
+from harken.training.stage_parts import precision
 
 TURNS = 5
 ACCUMULATE = (1, 2, 4)
@@ -73,12 +74,14 @@ def bench_train(recipe: Recipe, core: str = "recipe", runs: int | None = None) -
     """Measure `runs` turns of each system. Args: core: of CORES. Raises HarkenError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pace = PACES[device.type]
-    work = Work(partial(CORES[core], recipe), recipe, pace.samples_a_step)
+    dtype = precision()
+    work = Work(partial(CORES[core], recipe), recipe, pace.samples_a_step, dtype)
+    name = str(dtype).removeprefix("torch.")
     return {
         "bench": "train", "recipe": recipe.name, "core": core, "hardware": hardware(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "task": f"the core's low-rank update, {work.samples_a_step} written samples a step, bfloat16",
-        **measure(work, pace, runs or TURNS, matrix_rate(device), Pupil),
+        "task": f"the core's low-rank update, {work.samples_a_step} written samples a step, {name}",
+        **measure(work, pace, runs or TURNS, matrix_rate(device, dtype), Pupil),
     }  # fmt: skip
 
 

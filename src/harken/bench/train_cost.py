@@ -1,7 +1,7 @@
 """What a training step has to hold and to compute, worked out on paper: the core's low-rank update.
 
 Shapes: B rows, T positions, M positions that are learned, D width, I inner width, H heads, G key-value heads,
-C a head's width, L layers, V vocabulary, R rank.
+C a head's width, L layers, V vocabulary, R rank, P bytes of a number in products (bfloat16 2, float32 4).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 
 from harken.model.core import Core
 
-HALF, FULL = 2, 4
-"""Bytes of a number: bfloat16, float32."""
+FULL = 4
+"""Bytes of a float32."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Sizes:
     vocabulary: int
     rank: int
     frozen: int
-    """Parameters that stay, in bfloat16."""
+    """Parameters that stay, in the precision of products."""
     trained: int
     """Parameters of the update, in float32."""
     head_norms: bool
     """Queries and keys are normalised (Qwen3)."""
+    number: int
+    """Bytes of a number in products."""
 
     @classmethod
     def of(cls, core: Core, rank: int) -> Sizes:
@@ -53,6 +55,7 @@ class Sizes:
             sum(p.numel() for p in parameters if not p.requires_grad),
             sum(p.numel() for p in parameters if p.requires_grad),
             config.model_type == "qwen3",
+            next(p.element_size() for p in parameters if not p.requires_grad),
         )
 
 
@@ -101,15 +104,16 @@ class Tally:
 def peak_bytes(sizes: Sizes, shape: Shape, compiled: bool) -> int:
     """What a step holds at most: as backward begins, when every activation is still there.
 
-    - Frozen weights, 2 bytes each. The update, its gradients and two moments in float32, and its copy in
-      bfloat16 that autocast keeps: 4 + 4 + 8 + 2 bytes a parameter.
+    - Frozen weights, P bytes each. The update, its gradients and two moments in float32, 4 + 4 + 8 bytes a
+      parameter, and 2 for its copy that autocast keeps where products are in bfloat16.
     - Activations: frozen weights need no inputs for a gradient of theirs, the update does.
     - The loss: float32 log-probabilities, the gradient that meets them and the one that leaves, 3 x 4 bytes
       for each learned position and token of the vocabulary. Other positions have no logits.
 
     Args: compiled: layers are one program (`harken.training.compiled`), as on a GPU.
     """
-    held = HALF * sizes.frozen + (3 * FULL + FULL + HALF) * sizes.trained
+    copy = sizes.number if sizes.number < FULL else 0
+    held = sizes.number * sizes.frozen + (3 * FULL + FULL + copy) * sizes.trained
     a_position = compiled_bytes(sizes) if compiled else plain_bytes(sizes, shape.positions)
     saved = sizes.layers * shape.rows * shape.positions * a_position
     return held + saved + 3 * FULL * shape.learned * sizes.vocabulary
@@ -118,38 +122,38 @@ def peak_bytes(sizes: Sizes, shape: Shape, compiled: bool) -> int:
 def plain_bytes(sizes: Sizes, positions: int) -> int:
     """What a position leaves in a layer for the backward pass, in rows of so many (T):
 
-    - two norms: the float32 input (4D) and its scale (4), and what comes out (2D), which q, k, v and gate, up
+    - two norms: the float32 input (4D) and its scale (4), and what comes out (PD), which q, k, v and gate, up
       share; with normalised heads two more, over (H + G) C numbers;
     - attention by plain products, in float32: q, k and v once keys are repeated for all heads (3 x 4HC), and
-      probabilities (4HT). What comes out (2HC), which o reads;
-    - the feed-forward part: gate, its SiLU, up and their product (4 x 2I);
-    - what the seven small matrices pass on to each other (7 x 2R).
+      probabilities (4HT). What comes out (PHC), which o reads;
+    - the feed-forward part: gate, its SiLU, up and their product (4 x PI);
+    - what the seven small matrices pass on to each other (7 x PR).
     """
-    d, hc = sizes.width, sizes.heads * sizes.head
-    norms = 2 * (FULL * d + FULL + HALF * d)
+    d, hc, number = sizes.width, sizes.heads * sizes.head, sizes.number
+    norms = 2 * (FULL * d + FULL + number * d)
     if sizes.head_norms:
         heads = sizes.heads + sizes.kv_heads
         norms += FULL * heads * sizes.head + FULL * heads
-    attention = 3 * FULL * hc + FULL * sizes.heads * positions + HALF * hc
-    return norms + attention + 4 * HALF * sizes.inner + 7 * HALF * sizes.rank
+    attention = 3 * FULL * hc + FULL * sizes.heads * positions + number * hc
+    return norms + attention + 4 * number * sizes.inner + 7 * number * sizes.rank
 
 
 def compiled_bytes(sizes: Sizes) -> int:
     """What a position leaves in a compiled layer, which computes again what costs no product:
 
-    - two norms: what comes in and what goes out, in bfloat16 (2 x 2D), and the scale (4);
-    - attention by one kernel that keeps no probabilities: q (2HC), k and v (2 x 2GC), the logarithm of a sum
-      for each head (4H), and what comes out (2HC); with normalised heads also q and k before it (2 (H + G) C)
+    - two norms: what comes in and what goes out (2 x PD), and the scale (4);
+    - attention by one kernel that keeps no probabilities: q (PHC), k and v (2 x PGC), the logarithm of a sum
+      for each head (4H), and what comes out (PHC); with normalised heads also q and k before it (P (H + G) C)
       and their scales (4 (H + G));
-    - the feed-forward part: gate, up, and the product with the SiLU (3 x 2I);
-    - what the seven small matrices pass on to each other (7 x 2R).
+    - the feed-forward part: gate, up, and the product with the SiLU (3 x PI);
+    - what the seven small matrices pass on to each other (7 x PR).
     """
-    hc, gc = sizes.heads * sizes.head, sizes.kv_heads * sizes.head
-    norms = 2 * (2 * HALF * sizes.width + FULL)
-    attention = HALF * (hc + 2 * gc) + FULL * sizes.heads + HALF * hc
+    hc, gc, number = sizes.heads * sizes.head, sizes.kv_heads * sizes.head, sizes.number
+    norms = 2 * (2 * number * sizes.width + FULL)
+    attention = number * (hc + 2 * gc) + FULL * sizes.heads + number * hc
     if sizes.head_norms:
-        attention += HALF * (hc + gc) + FULL * (sizes.heads + sizes.kv_heads)
-    return norms + attention + 3 * HALF * sizes.inner + 7 * HALF * sizes.rank
+        attention += number * (hc + gc) + FULL * (sizes.heads + sizes.kv_heads)
+    return norms + attention + 3 * number * sizes.inner + 7 * number * sizes.rank
 
 
 def flops(sizes: Sizes, tokens: int, learned: int, length: float) -> float:
@@ -167,12 +171,14 @@ def flops(sizes: Sizes, tokens: int, learned: int, length: float) -> float:
     return tokens * (4 * linear + 6 * sizes.trained + attention) + learned * vocabulary
 
 
-def matrix_rate(device: torch.device, side: int | None = None, times: int = 5) -> float:
-    """Floating-point operations a second in products of square bfloat16 matrices of random numbers, the best
-    of a few times; on a GPU ten products a time, so that none waits for the host.
+def matrix_rate(
+    device: torch.device, precision: torch.dtype, side: int | None = None, times: int = 5
+) -> float:
+    """Floating-point operations a second in products of square matrices of random numbers, the best of a few
+    times; on a GPU ten products a time, so that none waits for the host.
     """
     side, products = (8192, 10) if device.type == "cuda" else (side or 2048, 1)
-    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    left, right = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
     out = torch.empty_like(left)
     best = float("inf")
     for _ in range(times + 1):  # the first one warms up

@@ -41,7 +41,6 @@ Ids = dict[str, list[int]]
 HARKEN, RANDOM, GROUPED = "harken", "trainer_random", "trainer_grouped"
 SYSTEMS = (HARKEN, RANDOM, GROUPED)
 _TRAINER_SAMPLES = {RANDOM: "random", GROUPED: "group_by_length"}
-_PRECISION = torch.bfloat16
 _AFFECT_WIDTH = 1
 _DEV_SAMPLES = 64
 
@@ -71,6 +70,8 @@ class Work:
     open_text_side: TextSide
     recipe: Recipe
     samples_a_step: int
+    precision: torch.dtype
+    """What products are computed in."""
     accumulate: int = 1
     """In how many batches."""
     steps: int = 1000
@@ -92,7 +93,7 @@ class Lesson:
         self.tokenizer, core = work.open_text_side()
         torch.manual_seed(0)
         prefix = new_prefix(work.recipe, core, _AFFECT_WIDTH)
-        core.to(_PRECISION)
+        core.to(work.precision)
         add_low_rank(core, work.recipe.core.low_rank)
         compile_layers(core, world)
         self._new = {name: p.detach().clone() for name, p in core.named_parameters() if p.requires_grad}
@@ -135,7 +136,7 @@ class Lesson:
         core, device = self.core, self.world.device
         was = core.training
         core.eval()
-        with torch.no_grad(), attention(device), torch.device(device), autocast(core, _PRECISION):
+        with torch.no_grad(), attention(device), torch.device(device), autocast(core, self.work.precision):
             losses = [float(self.loss(self.dev[i : i + 16])) for i in range(0, len(self.dev), 16)]
         core.train(was)
         return sum(losses) / len(losses)
@@ -170,7 +171,7 @@ def _harken(lesson: Lesson, out: Path, after: AfterStep) -> None:
     def losses_at(number: int) -> Losses:
         chosen = [lesson.samples[i] for i in bins.at(number)]
         lesson.read([row for _, row in chosen])
-        with autocast(lesson.task.listener, _PRECISION):
+        with autocast(lesson.task.listener, lesson.work.precision):
             return {"loss": lesson.loss([sample for sample, _ in chosen])}
 
     def rows_at(number: int) -> list[str]:
@@ -225,7 +226,7 @@ def _trainer(lesson: Lesson, out: Path, after: AfterStep, strategy: str) -> None
         per_device_train_batch_size=max(1, lesson.work.samples_a_step // schedule.accumulate),
         gradient_accumulation_steps=schedule.accumulate,
         max_grad_norm=schedule.clip,
-        bf16=True,
+        bf16=lesson.work.precision is torch.bfloat16,
         use_cpu=device.type == "cpu",
         seed=schedule.seed,
         train_sampling_strategy=strategy,

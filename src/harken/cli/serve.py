@@ -55,12 +55,14 @@ class Serve(Command):
             }
         )
         guard = chosen_guard(self.care, self.no_care)
+        from harken import api
         from harken.serving.auth import key_for
         from harken.serving.server import Server, listen
         from harken.serving.worker import Worker
 
         key = key_for(self.host)
         with listen(self.host, self.port) as at:
+            api.fetch(self.recipe, self.checkpoint)
             worker = Worker()
             server = Server(worker.do(lambda: self._host(guard, worker)), key)
             port = at.getsockname()[1]

@@ -55,7 +55,7 @@ class Talk(Command):
         guard = chosen_guard(self.care, self.no_care)
         from harken import api
         from harken.dialogue.reflection import check_reflects
-        from harken.serving import talk
+        from harken.serving import memory, talk
         from harken.serving.devices import Loudspeaker, Microphone
         from harken.serving.turns import open_vad
 
@@ -67,18 +67,20 @@ class Talk(Command):
             return harken.conversation(self.system)
 
         with (
+            ThreadPoolExecutor(1, "harken-model") as thread,  # waited for when the devices are closed
             Microphone(self.microphone) as microphone,
             Loudspeaker(self.loudspeaker) as loudspeaker,
-            ThreadPoolExecutor(1, "harken-model") as model,
         ):
             judges = open_vad()
-            session = model.submit(loaded).result()
+            api.fetch(self.recipe, self.checkpoint)
+            session = thread.submit(loaded).result()
             screen = Terminal(sys.stdout, self.think, self.reflect, self.show is not None)
             talking = talk.Talk(
-                session, model, loudspeaker, judges, screen, self.think, self.headphones, self.reflect
+                session, thread, loudspeaker, judges, screen, self.think, self.headphones, self.reflect
             )
             microphone.forget()
-            talking.run(microphone.chunks())
+            with memory.settled():
+                talking.run(microphone.chunks())
         say("the microphone is gone")
         return FAILED
 

@@ -47,9 +47,8 @@ def serving_app(host: Host, key: str | None = None) -> FastAPI:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         host.worker.start()
         await host.warm_up()
-        memory.settle()
-        yield
-        memory.unsettle()
+        with memory.settled():
+            yield
         await host.worker.stop()
 
     # FastAPI's own pages of the description load their programs from another host; ours is part of the page.

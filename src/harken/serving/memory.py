@@ -5,18 +5,21 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def settle() -> None:
-    """What is there now stays, so that the collector need not look at it again: half a million objects, of
-    libraries mostly, over which it would hold up every thread for half a second, in the middle of a reply."""
+@contextmanager
+def settled() -> Iterator[None]:
+    """What is there now is not looked at by the collector meanwhile: half a million objects, of libraries
+    mostly, over which it would hold up every thread for half a second, in the middle of a reply.
+    """
     gc.collect()
     gc.freeze()
-
-
-def unsettle() -> None:
-    """The collector looks at everything again."""
-    gc.unfreeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def give_back() -> None:

@@ -79,7 +79,7 @@ class Talk:
     def __init__(
         self,
         session: Session,
-        model: Executor,
+        thread: Executor,
         loudspeaker: Loudspeaker,
         open_vad: Callable[[], Probability],
         screen: Screen,
@@ -88,11 +88,11 @@ class Talk:
         reflect: bool = False,
     ) -> None:
         """Args:
-        model: the one thread on which the model was loaded, and runs (why: `harken.serving.worker`).
+        thread: the one on which the model was loaded, and runs (why: `harken.serving.worker`).
         interrupting: talking stops a reply.
         reflect: think about it while it is said.
         """
-        self._session, self._model = session, model
+        self._session, self._thread = session, thread
         self._loudspeaker, self._screen = loudspeaker, screen
         self._think: Think = think
         self._interrupting, self._reflect = interrupting, reflect
@@ -101,22 +101,27 @@ class Talk:
         self._stop = threading.Event()
 
     def run(self, chunks: Iterable[Samples]) -> None:
-        """Talk until there are no more chunks (N,)."""
+        """Talk until there are no more chunks (N,); a reply that is being made then is left."""
         self._screen.listening()
-        for samples in chunks:
-            if self._answering is not None and not self._busy():
-                self._finish(interrupted=False)
-                self._screen.listening()
-            if self._answering is not None and not self._interrupting:
-                continue
-            for told in self._turns.hear(samples):
-                if not isinstance(told, Started):
-                    self._answer(told)
-                elif self._answering is not None:
-                    self._interrupt()
-        self._stop.set()
+        try:
+            for samples in chunks:
+                self._hear(samples)
+        finally:
+            self._stop.set()
         if self._answering is not None:
             self._finish(interrupted=self._busy())
+
+    def _hear(self, samples: Samples) -> None:
+        if self._answering is not None and not self._busy():
+            self._finish(interrupted=False)
+            self._screen.listening()
+        if self._answering is not None and not self._interrupting:
+            return
+        for told in self._turns.hear(samples):
+            if not isinstance(told, Started):
+                self._answer(told)
+            elif self._answering is not None:
+                self._interrupt()
 
     def _busy(self) -> bool:
         assert self._answering is not None, "a turn is being answered"
@@ -126,7 +131,7 @@ class Talk:
         self._screen.begin()
         self._loudspeaker.begin()
         self._stop.clear()
-        self._answering = self._model.submit(self._reply, turn)
+        self._answering = self._thread.submit(self._reply, turn)
 
     def _reply(self, turn: Samples) -> None:
         """On the model's thread."""

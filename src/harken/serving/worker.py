@@ -2,7 +2,8 @@
 
 Loading belongs there too: OpenMP keeps a team of threads for every thread that ever used it, and once these
 are more than the processors, libgomp has all of them sleep between two pieces of work instead of waiting
-awake. A model that was loaded by one thread and runs on another is half as slow again (docs/results.md).
+awake. A model that was loaded by one thread and runs on another takes more than half as long again on two
+cores (docs/results.md).
 
 What is to be done is an iterator. The thread runs one step of each in turn, so that nobody waits for all of
 another's reply, and tells the event loop, in order, what every step gave. Work that is cancelled is left
@@ -17,7 +18,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Job:
-    """Work in steps. Its callbacks are called on the event loop."""
+    """Work in steps. Its callbacks are called on the event loop; before there is one, on the thread."""
 
     def __init__(
         self,
@@ -60,15 +61,15 @@ class Job:
 
 
 class Worker:
-    """The thread, up to `stop`. Before `start` it does what is waited for, then what an event loop asks."""
+    """The thread, from when it is made to `stop`. Up to `start` only `do` is for use, then the others."""
 
     def __init__(self) -> None:
         self.jobs = 0
         """Not ended yet."""
         self._arrived: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="harken-model", daemon=True)
-        self._thread.start()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread.start()
 
     @property
     def alive(self) -> bool:
@@ -78,13 +79,12 @@ class Worker:
         """What a function gives, waited for; before there is an event loop. Raises what it raises."""
         assert self._loop is None, "an event loop does not wait: see `call`"
         found: Future[T] = Future()
-
-        def ended(error: Exception | None) -> None:
-            if error is not None:
-                found.set_exception(error)
-
-        self.submit(_once(function), found.set_result, ended)
-        return found.result()
+        self._arrived.put(Job(_into(found, function), lambda _: None, lambda _: None))
+        try:
+            return found.result()
+        except KeyboardInterrupt:
+            wait([found])  # a thread cannot be left in the middle; who is told twice does not wait
+            raise
 
     def start(self) -> None:
         """From now on tell this event loop; to be called on it."""
@@ -122,6 +122,9 @@ class Worker:
         assert self._loop is not None, "the worker was started"
         found: asyncio.Future[T] = self._loop.create_future()
 
+        def once() -> Iterator[T]:
+            yield function()
+
         def ended(error: Exception | None) -> None:
             if error is not None and not found.done():
                 found.set_exception(error)
@@ -130,7 +133,7 @@ class Worker:
             if not found.done():
                 found.set_result(result)
 
-        job = self.submit(_once(function), told, ended)
+        job = self.submit(once(), told, ended)
         try:
             return await found
         except asyncio.CancelledError:
@@ -182,6 +185,10 @@ class Worker:
             _log.debug("told nobody", exc_info=True)
 
 
-def _once(function: Callable[[], T]) -> Iterator[T]:
-    """A function as work of one step."""
-    yield function()
+def _into(found: Future[T], function: Callable[[], T]) -> Iterator[None]:
+    """A function as work without a step; what it gives or raises, of any kind, goes into `found`."""
+    try:
+        found.set_result(function())
+    except BaseException as error:
+        found.set_exception(error)
+    yield from ()

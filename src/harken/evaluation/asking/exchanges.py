@@ -128,11 +128,15 @@ class _Run:
 
         @solver(name="system")
         def system() -> Solver:
-            threads = anyio.CapacityLimiter(self._system.concurrency)
+            at_once = self._system.concurrency
+            threads = anyio.CapacityLimiter(at_once)
 
             async def solve(state: TaskState, generate: Generate) -> TaskState:
                 exchange = self._exchanges[str(state.sample_id)]
-                await anyio.to_thread.run_sync(self._hold, exchange, limiter=threads)
+                if at_once == 1:  # a model of this process is slower on another thread
+                    self._hold(exchange)
+                else:
+                    await anyio.to_thread.run_sync(self._hold, exchange, limiter=threads)
                 _write_down(state, exchange, self._answers, self.failures[exchange.id])
                 self._advance()
                 return state

@@ -23,7 +23,7 @@ METHOD = (
     "means over items; 95 % by bootstrap over groups of items; an answer that names no candidate or no "
     "emotion is wrong; one that is not there is unscored"
 )
-NOT_MEASURED = "agreement of a reply's words with its voice (see harken evaluate manner)"
+NOT_MEASURED = "agreement of a reply's words with its voice"
 
 
 def dialogues_report(

@@ -2,12 +2,12 @@
 take, and how their pitch and pace differ by what they answer.
 
 English is read back by Moonshine, which is no Whisper, and knows no other language; Chinese by Whisper, and
-compared by syllables, as it sounds. Whether a reply's words and its voice agree is not measured here: see
-`harken.evaluation.manner`.
+compared by syllables, as it sounds. Whether a reply's words and its voice agree is not measured.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +33,7 @@ NO_SOUND, NO_WORDS, NO_TIME = "no sound", "no words to read back", "its first au
 UNHEARD = "its sound cannot be heard"
 SAD, HAPPY = "sad", "happy"
 SAMPLE_RATE_HZ = 16_000
+HAN = re.compile(r"[㐀-鿿]")
 
 Wave = NDArray[np.float32]
 
@@ -48,7 +49,7 @@ class Ears:
         return Moonshine()
 
     def characters(self, wave: Wave) -> str:
-        """(N,) samples at 16 kHz -> the Chinese words in them."""
+        """(N,) samples at 16 kHz -> the Chinese words in them. Raises WeightsError."""
         from harken.data.read_back import recogniser
 
         return recogniser()(wave, "zh")
@@ -151,9 +152,9 @@ class SoundScores:
     def _chinese(self, text: str, wave: Wave) -> tuple[float, float]:
         from harken.data.read_back import character_error_rate, comparable
 
-        syllables = len(comparable(text, "zh").split())
-        if not syllables:
+        if not HAN.search(text):  # a reply in another language
             return 0.0, 0.0
+        syllables = len(comparable(text, "zh").split())
         return syllables * character_error_rate(text, self.ears.characters(wave), "zh"), syllables
 
 

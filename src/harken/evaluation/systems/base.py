@@ -77,7 +77,8 @@ class System(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """How many questions it takes at once; more than one come from several threads."""
+        """How many questions it takes at once: more than one come from several threads, one at a time from
+        the thread that began, within its event loop."""
         ...
 
     def answer(self, question: Question) -> Answer:
