@@ -13,6 +13,7 @@ pytest.importorskip("fastapi", reason="serving needs harken[serve]")
 from harken import api
 from harken.cli import main
 from harken.serving import server, turns
+from harken.serving.capacity import pace, sessions_at
 from harken.testing import FakeVoice, ScriptedLM, heard_turn, loud_is_speech
 
 
@@ -44,6 +45,29 @@ def test_what_cannot_be_served_is_said_in_one_line(
     assert said in err and "Traceback" not in err
 
 
+class Clock:
+    """Goes on by so much for each chunk of sound that is made."""
+
+    def __init__(self, a_chunk_s: float) -> None:
+        self.a_chunk_s, self.now_s = a_chunk_s, 0.0
+
+    def __call__(self) -> float:
+        self.now_s += self.a_chunk_s
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("a_chunk_s", "factor", "many"), [(0.1, 0.2, 5), (0.2, 0.4, 2), (0.8, 1.6, 1), (0.0, 0.0, 32)]
+)
+def test_as_many_are_spoken_to_as_hear_no_pauses(a_chunk_s: float, factor: float, many: int) -> None:
+    model = ScriptedLM(
+        lambda _: "That was a long day, and I am sorry for it.", lambda samples: heard_turn(width=1)
+    )
+    found = pace(api.Harken(model, FakeVoice(chunk_s=0.5)), Clock(a_chunk_s))
+    assert found == pytest.approx(factor) and sessions_at(found) == many
+    assert pace(api.Harken(model, None)) is None and sessions_at(None) == 32
+
+
 def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +88,7 @@ def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
 
     fetched_by = []
 
-    def load(recipe: str | None, trained: object) -> api.Harken:
+    def load(recipe: str | None, trained: object, voice: str) -> api.Harken:
         assert fetched_by == [thread], "fetching can be interrupted, loading cannot"
         loaded_by.add(threading.current_thread())
         return api.Harken(ScriptedLM(lambda _: "Yes.", heard), FakeVoice())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from harken.cli.command import DONE, Command, WrongUse, check_counts, check_system, chosen_guard, say
 
 if TYPE_CHECKING:
+    from harken.api import Harken
     from harken.dialogue.guard import Guard
     from harken.serving.host import Host
     from harken.serving.worker import Worker
@@ -29,8 +30,9 @@ class Serve(Command):
     """A folder of trained parts with their recipe, instead of those that ship with Harken."""
     voice: str = "recipe"
     """Who speaks where a client chooses nobody: a voice's name, or none."""
-    sessions: int = 4
-    """Speak to so many at once; others are told that the server is busy."""
+    sessions: int | None = None
+    """Speak to so many at once; others are told that the server is busy. Without it, to as many as this
+    machine can speak to without pauses, which is tried first."""
     session_minutes: int = 60
     """How long a session may last."""
     turn_seconds: int = 60
@@ -64,11 +66,11 @@ class Serve(Command):
         with listen(self.host, self.port) as at:
             api.fetch(self.recipe, self.checkpoint)
             worker = Worker()
-            server = Server(worker.do(lambda: self._host(guard, worker)), key)
+            host = worker.do(lambda: self._host(guard, worker))
             port = at.getsockname()[1]
             name = f"[{self.host}]" if ":" in self.host else self.host
-            say(f"ws://{name}:{port}/v1/realtime takes {self.sessions} sessions at once; Ctrl-C ends it")
-            server.run(sockets=[at])
+            say(f"ws://{name}:{port}/v1/realtime takes {_many(host.limits.sessions)} at once; Ctrl-C ends it")
+            Server(host, key).run(sockets=[at])
         return DONE
 
     def _host(self, guard: Guard | None, worker: Worker) -> Host:
@@ -79,11 +81,25 @@ class Serve(Command):
         from harken.serving.turns import open_vad
 
         quiet_libraries()
+        harken = api.load(self.recipe, trained=self.checkpoint, voice=self.voice)
         limits = Limits(
-            sessions=self.sessions,
+            sessions=self.sessions or self._tried(harken),
             session_s=60.0 * self.session_minutes,
             buffered_s=float(self.turn_seconds),
         )
-        harken = api.load(self.recipe, trained=self.checkpoint)
         beta = self.compat == "beta"
         return Host(harken, open_vad(), limits, voice=self.voice, guard=guard, beta=beta, worker=worker)
+
+    def _tried(self, harken: Harken) -> int:
+        """To how many the machine can speak at once."""
+        from harken.serving.capacity import pace, sessions_at
+
+        found = pace(harken)
+        if found is not None:
+            pauses = "; replies will have pauses" if found > 1 else ""
+            say(f"a second of speech takes {found:.2f} s to make on this machine{pauses}")
+        return sessions_at(found)
+
+
+def _many(sessions: int) -> str:
+    return "1 session" if sessions == 1 else f"{sessions} sessions"

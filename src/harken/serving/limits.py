@@ -10,13 +10,17 @@ class Limits:
     """Each has a clear answer where it is reached."""
 
     sessions: int = 4
-    """At once, replies over HTTP among them."""
+    """At once, replies over HTTP among them (`capacity` tries what a machine can bear)."""
     session_s: float = 3600.0
     """How long one may last."""
     buffered_s: float = 60.0
     """The longest turn of a user's."""
     message_bytes: int = 16 << 20
     """The longest message; an append may carry 15 MiB."""
+    events_hz: float = 120.0
+    """What a client may send; 64 KiB of an event count as one more. People's speech is 25 to 100 a second."""
+    events_at_once: int = 32
+    """So many at any pace. More is read later, so that who floods the server waits, and nobody else."""
     unread_bytes: int = 8 << 20
     """What may wait for a client that does not read; a client that lets more come up is let go."""
     shutdown_s: float = 30.0
