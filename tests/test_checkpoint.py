@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from harken.checkpoint import (
     load_model,
     load_pieces,
     load_prefix,
+    needed_weights,
     new_bridge,
     new_prefix,
     save_listen,
@@ -152,3 +154,22 @@ def test_what_was_not_trained_yet_may_have_other_sizes(tmp_path):
     (tmp_path / SPEAK).touch()
     with pytest.raises(RecipeError, match=r"speak\.units_per_step: 1 there"):
         check_recipe(theirs, ours, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("voice", "speaks", "more"),
+    [
+        ("recipe", True, ("hifigan-universal",)),
+        ("recipe", False, ("kokoro-82m",)),
+        ("af_bella", True, ("hifigan-universal",)),
+        ("kokoro", True, ("kokoro-82m",)),
+        ("none", True, ()),
+    ],
+)
+def test_no_weights_are_needed_but_those_that_are_read(
+    tmp_path: Path, voice: str, speaks: bool, more: tuple[str, ...]
+) -> None:
+    if speaks:
+        (tmp_path / SPEAK).touch()
+    needed = needed_weights(mini(), tmp_path, voice)
+    assert needed == ("whisper-base", "smollm2-135m-instruct", *more)

@@ -71,14 +71,17 @@ def load(
     return Harken(load_model(chosen, folder), voice, guard)
 
 
-def fetch(name: str | Recipe | None = None, trained: str | os.PathLike[str] | None = None) -> None:
-    """Fetch the pretrained weights that `load` reads, where they are not here yet; on any thread, and it can
-    be interrupted. Raises WeightsError.
+def fetch(
+    name: str | Recipe | None = None, trained: str | os.PathLike[str] | None = None, voice: str = "recipe"
+) -> None:
+    """Fetch the pretrained weights that a model, loaded in the same way, and its voice read, where they are
+    not here yet; on any thread, and it can be interrupted. Raises WeightsError and RecipeError.
     """
     from harken.checkpoint import needed_weights
     from harken.weights.store import ensure
 
-    for weights in needed_weights(chosen_recipe(name, Path(trained) if trained is not None else None)):
+    folder = Path(trained) if trained is not None else None
+    for weights in needed_weights(chosen_recipe(name, folder), folder, voice):
         ensure(weights)
 
 

@@ -93,10 +93,15 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     return model.requires_grad_(False).eval()
 
 
-def needed_weights(recipe: Recipe) -> tuple[str, ...]:
-    """The names of the pretrained weights that `load_model` and the model's own voice read."""
-    vocoder = (recipe.units.vocoder,) if recipe.units and recipe.speak else ()
-    return (recipe.listen.encoder, recipe.core.weights, *vocoder)
+def needed_weights(recipe: Recipe, trained: Path | None, voice: str) -> tuple[str, ...]:
+    """The names of the pretrained weights that `load_model` and a voice read.
+
+    Args: trained: as of `load_model`. voice: "recipe", "kokoro", "none", or a speaker of the model's own.
+    """
+    own = voice not in ("kokoro", "none") and ((trained or shipped(recipe.name)) / SPEAK).exists()
+    external = voice == "kokoro" or (voice == "recipe" and not own)
+    vocoder = (recipe.units.vocoder,) if own and recipe.units else ()
+    return (recipe.listen.encoder, recipe.core.weights, *vocoder, *((recipe.voice,) if external else ()))
 
 
 def load_text_side(recipe: Recipe) -> tuple[Any, Core]:

@@ -80,22 +80,18 @@ def save_codec(
 
 def load_unit_decoder(recipe: Recipe, folder: Path) -> HarkenUnitDecoder:
     """The trained decoder with its vocoder. Raises RecipeError where a part is missing."""
-    from safetensors.torch import load_file
-
     from harken.audio.vocoder_mel import SAMPLE_RATE_HZ
     from harken.model.units.decoder import HarkenUnitDecoder
-    from harken.model.units.hifigan import Hifigan, quickest_dtype
+    from harken.model.units.hifigan import load_hifigan
     from harken.weights.hifigan import GENERATOR
     from harken.weights.store import ensure
 
     config, about = unit_config(recipe), _about(folder)
     _, mel = new_codec(recipe, len(about["voices"]))
     _fill(mel, folder / DECODER)
-    vocoder = Hifigan()
-    vocoder.load_state_dict(load_file(ensure(config.vocoder) / GENERATOR))
     decoder = HarkenUnitDecoder(
         mel,
-        vocoder.to(quickest_dtype()),
+        load_hifigan(ensure(config.vocoder) / GENERATOR),
         config.levels,
         tuple(about["voices"]),
         SAMPLE_RATE_HZ,

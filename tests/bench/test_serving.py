@@ -14,6 +14,7 @@ from served import Served, a_host, heard, served
 
 from harken.bench import serving, serving_hardship, serving_many, serving_steps
 from harken.bench.hostile import mutated
+from harken.bench.speaker import Speaker
 from harken.serving.limits import Limits
 from harken.testing import FakeVoice, ScriptedLM, tiny_model
 
@@ -52,7 +53,10 @@ def test_speakers_are_answered_and_their_replies_counted(tmp_path: Path) -> None
 
 
 def test_speakers_who_are_not_answered_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harken.bench.speaker.PATIENCE_S", 0.0)
+    async def impatient(one: Speaker, until: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(Speaker, "quiet", impatient)
     found = measured(lambda server: serving_many.speakers(server, 2, 0.1, SAID), tmp_path)
     assert found["gave_up_waiting"] == 2 and found["replies"] == 0 and found["first_audio_s"] is None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import re
 import signal
 import urllib.error
 import urllib.request
@@ -18,7 +17,7 @@ from served import HeldLM, Served, a_host, connected, heard, hum, on_server, run
 
 from harken.errors import InputError
 from harken.serving.auth import is_loopback, key_for, may_enter
-from harken.serving.connection import Allowance, Outbox
+from harken.serving.connection import Outbox
 from harken.serving.limits import Limits
 from harken.testing import ScriptedLM
 
@@ -347,28 +346,3 @@ def test_memory_goes_back_after_a_rush_and_is_kept_for_the_next_of_a_row(
     with served(a_host(Limits(sessions=2))) as running:
         run(lambda: talk(running))
     assert gc.get_freeze_count() == 0
-
-
-def test_who_sends_too_much_waits_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 0.0
-    monkeypatch.setattr("harken.serving.connection.monotonic", lambda: now_s)
-    allowance = Allowance(Limits(events_hz=100.0, events_at_once=4))
-    assert [allowance.wait_s(0) for _ in range(6)] == [0, 0, 0, 0, 0.01, 0.02]
-    now_s = 0.5
-    assert [allowance.wait_s(0) for _ in range(5)] == [0, 0, 0, 0, 0.01], "no more than at once is saved up"
-    now_s = 1.0
-    assert allowance.wait_s(15 << 20) == pytest.approx((1 + 240 - 4) / 100)
-
-    async def talk(running: Served) -> None:
-        async with running.client() as flood, running.client() as other:
-            for number in range(20):  # a minute's worth
-                await flood.send("conversation.item.retrieve", item_id=f"nobody-{number}")
-            await flood.error()
-            await other.set()
-        figures = (await asyncio.to_thread(got, f"http://127.0.0.1:{running.port}/metrics"))[1]
-        (read,) = re.findall(r'code="item_not_found"} (\d+)', figures)
-        assert int(read) < 20, "the other was answered meanwhile"
-
-    monkeypatch.undo()
-    with served(a_host(Limits(sessions=2, events_hz=0.25, events_at_once=5))) as running:
-        run(lambda: talk(running))

@@ -162,7 +162,7 @@ def command(devices: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch) -> FakeSo
         return Harken(model(), FakeVoice(), guard)
 
     said = iter([lambda: devices.say(1.0), devices.unplug])
-    monkeypatch.setattr(api, "fetch", lambda recipe, trained: None)
+    monkeypatch.setattr(api, "fetch", lambda recipe, trained, voice: None)
     monkeypatch.setattr(api, "load", load)
     monkeypatch.setattr(turns, "open_vad", lambda: loud_is_speech)
     monkeypatch.setattr("harken.cli.talk.Terminal.listening", lambda screen: next(said)())

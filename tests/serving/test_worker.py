@@ -98,7 +98,7 @@ def test_what_is_done_before_there_is_an_event_loop_is_done_on_the_same_thread()
     worker = Worker()
     loaded_by = worker.do(threading.current_thread)
     assert loaded_by is not threading.current_thread()
-    for error in (ZeroDivisionError, SystemExit):
+    for error in (ZeroDivisionError, SystemExit, KeyboardInterrupt):
 
         def broken(error: type[BaseException] = error) -> None:
             raise error
@@ -106,10 +106,11 @@ def test_what_is_done_before_there_is_an_event_loop_is_done_on_the_same_thread()
         with pytest.raises(error):
             worker.do(broken)
 
+    assert worker.jobs == 0
+
     async def talk() -> None:
         worker.start()
         assert await worker.call(threading.current_thread) is loaded_by
-        assert worker.jobs == 0
         await worker.stop()
 
     run(talk)

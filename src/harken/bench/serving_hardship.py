@@ -17,7 +17,7 @@ import websockets
 
 from harken.audio.io import Samples
 from harken.bench.hostile import huge, mutated
-from harken.bench.serving_many import Heard, one_turn
+from harken.bench.serving_many import Heard, talk
 from harken.bench.serving_process import Running
 from harken.bench.speaker import EVERYTHING, PATIENCE_S, Busy, at_24_khz, speaker
 from harken.serving.wire import SERVER_EVENTS
@@ -35,12 +35,12 @@ TEXT = {"output_modalities": ["text"], "max_output_tokens": 2, "harken": {"think
 async def hostile(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:
     """Broken events from several connections, one client who never reads, and one who only talks."""
     told: Counter[str] = Counter()
-    heard, talking = Heard(), asyncio.Event()
-    other = asyncio.create_task(_talk_until(server, sounds, heard, talking))
+    heard, attacked = Heard(), asyncio.Event()
+    other = asyncio.create_task(talk(server, sounds, heard, attacked.is_set))
     deaf = asyncio.create_task(_never_read(server))
     each = -(-count // CLIENTS)
     await asyncio.gather(*(_attack(server, random.Random(n), each, told) for n in range(CLIENTS)))
-    talking.set()
+    attacked.set()
     await other
     deaf.cancel()
     await asyncio.gather(deaf, return_exceptions=True)
@@ -69,15 +69,6 @@ async def _attack(server: Running, draw: random.Random, count: int, told: Counte
                 if error.get("event_id") == "probe":
                     break
                 told[f"error {error['code']}" if event["type"] == "error" else "another event"] += 1
-
-
-async def _talk_until(server: Running, sounds: list[Samples], heard: Heard, over: asyncio.Event) -> None:
-    async with speaker(server.url) as one:
-        number = 0
-        while not over.is_set():
-            heard.replies.append(await one_turn(one, sounds[number % len(sounds)]))
-            heard.most_mb = max(heard.most_mb, server.held_mb())
-            number += 1
 
 
 async def _never_read(server: Running) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -45,24 +46,27 @@ class Heard:
 async def speakers(server: Running, count: int, seconds: float, sounds: list[Samples]) -> dict[str, Any]:
     """So many speak and listen for so long, each from another recording on."""
     heard, until_s = Heard(), perf_counter() + seconds
+
+    def over() -> bool:
+        return perf_counter() > until_s
+
     await asyncio.gather(
-        *(one_speaker(server, sounds[n % len(sounds) :] + sounds, until_s, heard) for n in range(count))
+        *(talk(server, sounds[n % len(sounds) :] + sounds, heard, over) for n in range(count))
     )
     return heard.figures()
 
 
-async def one_speaker(server: Running, sounds: list[Samples], until_s: float, heard: Heard) -> None:
-    """Turn after turn, one at least, as long as they are answered."""
-    async with speaker(server.url) as one:
-        number = 0
-        while number == 0 or perf_counter() < until_s:
-            try:
+async def talk(server: Running, sounds: list[Samples], heard: Heard, over: Callable[[], bool]) -> None:
+    """Turn after turn, one at least, until it is over or there is no answer."""
+    number = 0
+    try:
+        async with speaker(server.url) as one:
+            while number == 0 or not over():
                 heard.replies.append(await one_turn(one, sounds[number % len(sounds)]))
-            except TimeoutError:
-                heard.unanswered += 1
-                return
-            heard.most_mb = max(heard.most_mb, server.held_mb())
-            number += 1
+                heard.most_mb = max(heard.most_mb, server.held_mb())
+                number += 1
+    except TimeoutError:
+        heard.unanswered += 1
 
 
 async def one_turn(one: Speaker, samples: Samples) -> Moments:

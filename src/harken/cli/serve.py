@@ -64,7 +64,7 @@ class Serve(Command):
 
         key = key_for(self.host)
         with listen(self.host, self.port) as at:
-            api.fetch(self.recipe, self.checkpoint)
+            api.fetch(self.recipe, self.checkpoint, self.voice)
             worker = Worker()
             host = worker.do(lambda: self._host(guard, worker))
             port = at.getsockname()[1]

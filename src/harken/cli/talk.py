@@ -72,14 +72,14 @@ class Talk(Command):
             Loudspeaker(self.loudspeaker) as loudspeaker,
         ):
             judges = open_vad()
-            api.fetch(self.recipe, self.checkpoint)
+            api.fetch(self.recipe, self.checkpoint, self.voice)
             session = thread.submit(loaded).result()
             screen = Terminal(sys.stdout, self.think, self.reflect, self.show is not None)
             talking = talk.Talk(
                 session, thread, loudspeaker, judges, screen, self.think, self.headphones, self.reflect
             )
-            microphone.forget()
             with memory.settled():
+                microphone.forget()
                 talking.run(microphone.chunks())
         say("the microphone is gone")
         return FAILED

@@ -92,10 +92,9 @@ class VerifyWeights(Command):
 
 
 def _needed_by(recipe: str) -> tuple[str, ...]:
-    from harken.checkpoint import needed_weights
-
     chosen = named_recipe(recipe)
-    return (*needed_weights(chosen), chosen.voice)
+    vocoder = (chosen.units.vocoder,) if chosen.units and chosen.speak else ()
+    return (chosen.listen.encoder, chosen.core.weights, *vocoder, chosen.voice)
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

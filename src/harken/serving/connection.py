@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from time import monotonic
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -16,14 +15,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from harken.serving import auth, wire
 from harken.serving.host import Host
-from harken.serving.limits import Limits
 from harken.serving.session import Session
 from harken.serving.wire import Event, Refused
 
 TRY_AGAIN, TOO_SLOW, OVER, LEAVING = 1013, 1008, 1000, 1012
 """Codes that a connection is closed with."""
 CLOSE_S = 2.0
-COUNTS_AS_ONE_BYTES = 1 << 16
 
 
 class Outbox:
@@ -74,22 +71,6 @@ class Outbox:
             self._has_room.set()
 
 
-class Allowance:
-    """How much of what one client sends is read, and how soon."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._left, self._at_s = float(limits.events_at_once), monotonic()
-
-    def wait_s(self, size: int) -> float:
-        """Takes an event of so many bytes from what is left; gives how long the client has to wait then."""
-        now_s, limits = monotonic(), self._limits
-        earned = (now_s - self._at_s) * limits.events_hz
-        self._left = min(self._left + earned, limits.events_at_once) - 1 - size / COUNTS_AS_ONE_BYTES
-        self._at_s = now_s
-        return max(0.0, -self._left / limits.events_hz)
-
-
 async def connect(socket: WebSocket, host: Host, key: str | None) -> None:
     """Hold one connection, from its handshake to its end. Args: key: the server's."""
     if not auth.may_enter(socket.headers, key):
@@ -112,13 +93,7 @@ async def _hold(socket: WebSocket, host: Host) -> None:
     outbox = Outbox(socket, host.limits.unread_bytes)
     session = Session(host, outbox.put)
     session.begin()
-    allowance = Allowance(host.limits)
-    work = [
-        _read(socket, session, outbox, allowance),
-        outbox.send(),
-        outbox.overflowed.wait(),
-        _leave(host, session),
-    ]
+    work = [_read(socket, session, outbox), outbox.send(), outbox.overflowed.wait(), _leave(host, session)]
     reading, sending, slow, leaving = ends = [asyncio.create_task(part) for part in work]
     try:
         await asyncio.wait(ends, timeout=host.limits.session_s, return_when=asyncio.FIRST_COMPLETED)
@@ -147,17 +122,15 @@ async def _leave(host: Host, session: Session) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _read(socket: WebSocket, session: Session, outbox: Outbox, allowance: Allowance) -> None:
-    """Hand on what the client sends, until it goes; no faster than it may send."""
+async def _read(socket: WebSocket, session: Session, outbox: Outbox) -> None:
+    """Hand on what the client sends, until it goes."""
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
         await outbox.room()
         text = message.get("text")
-        said = message["bytes"] if text is None else text
-        await session.receive(said)
-        await asyncio.sleep(allowance.wait_s(len(said)))
+        await session.receive(message["bytes"] if text is None else text)
 
 
 async def _close(

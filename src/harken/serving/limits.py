@@ -17,10 +17,6 @@ class Limits:
     """The longest turn of a user's."""
     message_bytes: int = 16 << 20
     """The longest message; an append may carry 15 MiB."""
-    events_hz: float = 120.0
-    """What a client may send; 64 KiB of an event count as one more. People's speech is 25 to 100 a second."""
-    events_at_once: int = 32
-    """So many at any pace. More is read later, so that who floods the server waits, and nobody else."""
     unread_bytes: int = 8 << 20
     """What may wait for a client that does not read; a client that lets more come up is let go."""
     shutdown_s: float = 30.0

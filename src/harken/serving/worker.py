@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +23,9 @@ from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+SWITCH_S = 0.0005
+"""How long one of Python's threads may keep another waiting. The model gives the interpreter away in each
+operation; at Python's 5 ms it would wait so long for it each time, while the event loop is busy."""
 _log = logging.getLogger(__name__)
 
 
@@ -83,11 +87,12 @@ class Worker:
         try:
             return found.result()
         except KeyboardInterrupt:
-            wait([found])  # a thread cannot be left in the middle; who is told twice does not wait
+            wait([found])  # it cannot be left in the middle; a second interrupt does not wait
             raise
 
     def start(self) -> None:
         """From now on tell this event loop; to be called on it."""
+        sys.setswitchinterval(SWITCH_S)
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harken.errors import InputError
 from harken.model.units.decoder import QUIET_UNITS, DecoderState, HarkenUnitDecoder
-from harken.model.units.hifigan import Hifigan, HifiganSizes, quickest_dtype
+from harken.model.units.hifigan import Hifigan, HifiganSizes, load_hifigan, quickest_dtype
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -137,6 +137,15 @@ def test_what_is_not_there_is_refused(decoder: HarkenUnitDecoder) -> None:
     assert len(waves[0]) == 0  # what is beyond a row's length does not count
 
 
+def test_pieces_are_the_whole_with_the_channels_together_too(decoder: HarkenUnitDecoder) -> None:
+    together = copy.deepcopy(decoder)
+    together.vocoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    row = units(60)
+    plain, pieces = decoder.decode([row], ["anna"])[0], streamed(together, [row], [7, 2])[0]
+    assert (plain - together.decode([row], ["anna"])[0]).abs().max() <= 1e-5 * plain.abs().max()
+    assert (plain - pieces).abs().max() <= 0.01 * plain.abs().max()
+
+
 def test_no_units_give_no_sound(decoder: HarkenUnitDecoder) -> None:
     assert len(decoder.decode([units(0)], ["anna"])[0]) == 0
 
@@ -162,7 +171,6 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.
     """Golden by nature: the mel spectrogram of what it makes is the one that it was given."""
     import soundfile
     import soxr
-    from safetensors.torch import load_file
 
     from harken.audio.vocoder_mel import vocoder_mel
     from harken.weights.hifigan import GENERATOR
@@ -170,9 +178,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.
 
     samples, rate = soundfile.read(ROOT / "examples" / "sad.wav", dtype="float32")
     mel = vocoder_mel(soxr.resample(samples, rate, 22_050))
-    vocoder = Hifigan().eval()
-    vocoder.load_state_dict(load_file(ensure("hifigan-universal") / GENERATOR))
-    vocoder.to(dtype)
+    vocoder = load_hifigan(ensure("hifigan-universal") / GENERATOR, dtype).eval()
     with torch.no_grad():
         wave = vocoder(mel.T[None])[0].numpy()
     assert len(wave) == len(mel) * 256 and np.abs(wave).max() < 1.0

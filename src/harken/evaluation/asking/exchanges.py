@@ -133,7 +133,7 @@ class _Run:
 
             async def solve(state: TaskState, generate: Generate) -> TaskState:
                 exchange = self._exchanges[str(state.sample_id)]
-                if at_once == 1:  # a model of this process is slower on another thread
+                if at_once == 1:  # needs no thread, and a model of this process would be slower on one
                     self._hold(exchange)
                 else:
                     await anyio.to_thread.run_sync(self._hold, exchange, limiter=threads)
