@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -23,9 +22,6 @@ from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-SWITCH_S = 0.0005
-"""How long one of Python's threads may keep another waiting. The model gives the interpreter away in each
-operation; at Python's 5 ms it would wait so long for it each time, while the event loop is busy."""
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +88,6 @@ class Worker:
 
     def start(self) -> None:
         """From now on tell this event loop; to be called on it."""
-        sys.setswitchinterval(SWITCH_S)
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:
