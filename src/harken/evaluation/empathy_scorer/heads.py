@@ -67,7 +67,9 @@ def save_heads(path: Path, heads: Heads, about: Mapping[str, str]) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    tensors = {_WEIGHT: heads.weight.astype(np.float32), _BIAS: heads.bias.astype(np.float32)}
+    whole = {_WEIGHT: heads.weight, _BIAS: heads.bias}
+    # safetensors writes memory as it lies, and fitted weights lie transposed
+    tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in whole.items()}
     save_file(tensors, unfinished, dict(about))
     unfinished.replace(path)
 
