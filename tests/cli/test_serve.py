@@ -48,7 +48,7 @@ def test_what_cannot_be_served_is_said_in_one_line(
     ("options", "said"),
     [
         (["--sessions", "3"], ["takes 3 sessions at once"]),
-        ([], ["a second of speech takes 1.60 s to make", "replies will have pauses", "takes 1 session at"]),
+        ([], ["a second of speech takes 1.60 s to make", "replies may have pauses", "takes 1 session at"]),
     ],
 )
 def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(

@@ -92,11 +92,11 @@ class Serve(Command):
 
     def _tried(self, harken: Harken) -> int:
         """To how many the machine can speak at once."""
-        from harken.serving.capacity import pace, sessions_at
+        from harken.serving.capacity import SHARE, pace, sessions_at
 
         found = pace(harken)
         if found is not None:
-            pauses = "; replies will have pauses" if found > 1 else ""
+            pauses = "; replies may have pauses" if found > SHARE else ""
             say(f"a second of speech takes {found:.2f} s to make on this machine{pauses}")
         return sessions_at(found)
 
