@@ -1,9 +1,9 @@
 """The model says its reply while it is still writing it: Speak's steps, units to sound, chunk by chunk.
 
 Up to the first sound Speak goes as far as the text lets it; then it says more with each token than a token
-takes to be heard, so that sound keeps ahead of playing and writing goes on. The first chunks are short, so
-that sound comes soon, and each next one longer, so that little is made twice. Every chunk knows how much of
-the text has been said when it has been played. It can be left between any two steps.
+takes to be heard, so that sound keeps ahead of playing and writing goes on. The first chunk is longer than
+the others, so that it lasts until the next is there. Every chunk knows how much of the text has been said
+when it has been played. It can be left between any two steps.
 
 Shapes: T tokens, D core width, V width of the readout's vector.
 """
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_text import Pronounce
 
-CHUNKS = (14, 18, 26)
-"""Units in each chunk of sound; the last number goes on. With what the vocoder reads around them they fill
-its lengths; even, since steps say two. Each leaves time for the next on a machine half again as slow as the
-one they were tuned on; shorter ones would be heard sooner, and then run out."""
+CHUNKS = (12, 8)
+"""Units in each chunk of sound; the last number goes on. With what the decoder holds back they fill whole
+pieces of its. The first leaves time to make the next where that takes half again as long as it is heard; a
+shorter one would be heard sooner, and then run out."""
 UNITS_A_TOKEN = 10
 """Said with each token that is written; a token takes about six to be heard."""
 

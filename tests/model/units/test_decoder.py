@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from harken.errors import InputError
-from harken.model.units.decoder import QUIET_UNITS, DecoderState, HarkenUnitDecoder
+from harken.model.units.decoder import PIECE_UNITS, QUIET_UNITS, HarkenUnitDecoder
 from harken.model.units.hifigan import Hifigan, HifiganSizes, load_hifigan, quickest_dtype
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
 
@@ -32,6 +34,11 @@ def small_decoder() -> HarkenUnitDecoder:
         parameter.data += 0.3 * torch.randn_like(parameter)
     vocoder = Hifigan(HifiganSizes(mel_bands=8, width=16))
     return HarkenUnitDecoder(mel, vocoder, LEVELS, VOICES, 22_050, "0" * 64, quiet=7).eval()
+
+
+def with_vocoder(vocoder: Hifigan) -> HarkenUnitDecoder:
+    """The small decoder with another vocoder."""
+    return HarkenUnitDecoder(small_decoder().mel, vocoder, LEVELS, VOICES, 22_050, "0" * 64, quiet=7).eval()
 
 
 @pytest.fixture
@@ -88,9 +95,53 @@ def test_a_row_begins_as_if_after_silence(decoder: HarkenUnitDecoder) -> None:
     assert len(alone) == 20 * decoder.unit_samples
     rest = after[QUIET_UNITS * decoder.unit_samples :]
     none = torch.zeros(1, 0, dtype=torch.long), torch.tensor([0])
-    (cold,) = decoder.flush(DecoderState(torch.tensor([0]), (row,), (0,)), *none)
+    (begun,) = decoder.init_state(["anna"])
+    speech = torch.cat([units(QUIET_UNITS, seed=9), row])
+    (cold,) = decoder.flush((replace(begun, units=speech, vocoder=None),), *none)
     first = 4 * decoder.unit_samples
-    assert (alone - rest)[:first].abs().mean() < 0.2 * (cold - rest)[:first].abs().mean()
+    assert (alone - rest)[:first].abs().mean() < 0.5 * (cold - rest)[:first].abs().mean()
+
+
+def as_published(vocoder: Hifigan, mel: torch.Tensor) -> torch.Tensor:
+    """HiFi-GAN's generator as its paper has it, all frames (M, F) at once: each layer is given zeros around
+    what it reads."""
+    slope, x = 0.1, F.pad(mel[None, :, None], (3, 3))
+    x = vocoder.conv_pre(x)
+    for stage, (up, stride) in enumerate(zip(vocoder.ups, vocoder.sizes.strides, strict=True)):
+        x = F.conv_transpose2d(F.leaky_relu(x, slope), up.weight, up.bias, (1, stride), (0, stride // 2))
+        rows = []
+        for block in vocoder.resblocks[3 * stage : 3 * stage + 3]:
+            y = x
+            for dilated, plain in zip(block.convs1, block.convs2, strict=True):
+                rest = (plain.kernel_size[1] - 1) // 2
+                half = dilated.dilation[1] * rest
+                between = dilated(F.pad(F.leaky_relu(y, slope), (half, half)))
+                y = y + plain(F.pad(F.leaky_relu(between, slope), (rest, rest)))
+            rows.append(y)
+        x = sum(rows) / 3
+    return torch.tanh(vocoder.conv_post(F.pad(F.leaky_relu(x), (3, 3))))[0, 0, 0]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@torch.no_grad()
+def test_the_vocoder_in_pieces_is_the_generator_as_published(together: bool) -> None:
+    torch.manual_seed(0)
+    vocoder = Hifigan(HifiganSizes(mel_bands=8, width=32)).double()
+    for parameter in vocoder.parameters():
+        parameter.data *= 1.7  # else its last layers weigh nothing
+    if together:
+        vocoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mel, kept, waves = torch.randn(8, 90).double(), None, []
+    for piece in (*mel.split(9, dim=1), torch.zeros(8, 20)):
+        wave, kept = vocoder(piece, kept)
+        waves.append(wave)
+    made = torch.cat(waves)[vocoder.delay :]
+    published = as_published(vocoder, mel)
+    assert len(published) == 90 * vocoder.hop
+    # at its ends the paper has zeros between the layers, a stream what they make of zeros
+    inside = slice(vocoder.delay, len(published) - vocoder.delay)
+    assert published[inside].std() > 0.01 and published[inside].abs().max() < 0.99
+    assert (made[: len(published)] - published)[inside].abs().max() <= 1e-5
 
 
 @settings(max_examples=15, deadline=None)
@@ -101,7 +152,7 @@ def test_pieces_are_the_whole(cuts: list[int], count: int) -> None:
     whole = decoder.decode([row], ["anna"])[0]
     pieces = streamed(decoder, [row], cuts)[0]
     assert len(whole) == len(pieces) == count * decoder.unit_samples
-    assert (whole - pieces).abs().max() <= 0.01 * whole.abs().max()
+    assert (whole - pieces).abs().max() <= 1e-4 * whole.abs().max()
 
 
 def test_rows_of_unequal_length_are_what_each_is_alone(decoder: HarkenUnitDecoder) -> None:
@@ -109,15 +160,28 @@ def test_rows_of_unequal_length_are_what_each_is_alone(decoder: HarkenUnitDecode
     alone = [decoder.decode([row], ["anna"])[0] for row in rows]
     for together in (decoder.decode(rows, ["anna"] * 3), streamed(decoder, rows, [7, 2])):
         for one, other in zip(alone, together, strict=True):
-            assert one.shape == other.shape and (one - other).abs().max() <= 0.01 * one.abs().max()
+            assert one.shape == other.shape and (one - other).abs().max() <= 1e-4 * one.abs().max()
 
 
-def test_sound_comes_before_the_end(decoder: HarkenUnitDecoder) -> None:
+def test_sound_comes_before_the_end_and_as_early_as_it_says(decoder: HarkenUnitDecoder) -> None:
+    enough = 2 * PIECE_UNITS + decoder.mel.sizes.right_units
     state = decoder.init_state(["ben"])
-    waves, state = decoder.step(state, units(10)[None], torch.tensor([10]))
-    assert len(waves[0]) == (10 - decoder.lookahead_units) * decoder.unit_samples
+    waves, _ = decoder.step(state, units(enough - 1)[None], torch.tensor([enough - 1]))
+    assert len(waves[0]) == PIECE_UNITS * decoder.unit_samples - decoder.vocoder.delay
+    waves, state = decoder.step(state, units(enough)[None], torch.tensor([enough]))
+    assert len(waves[0]) == 2 * PIECE_UNITS * decoder.unit_samples - decoder.vocoder.delay
+    assert len(waves[0]) >= (enough - decoder.lookahead_units) * decoder.unit_samples
     waves, state = decoder.step(state, units(0)[None], torch.tensor([0]))
     assert len(waves[0]) == 0
+
+
+def test_what_is_out_does_not_change(decoder: HarkenUnitDecoder) -> None:
+    """Sound depends on no unit that is further ahead than the decoder says."""
+    row = units(40)
+    other = torch.cat([row[:30], units(10, seed=1)])
+    one, changed = decoder.decode([row, other], ["anna"] * 2)
+    differ = ((one - changed).abs() > 1e-4 * one.abs().max()).nonzero()[0, 0]
+    assert (30 - decoder.lookahead_units) * decoder.unit_samples <= differ < 30 * decoder.unit_samples
 
 
 def test_voices_differ(decoder: HarkenUnitDecoder) -> None:
@@ -138,12 +202,11 @@ def test_what_is_not_there_is_refused(decoder: HarkenUnitDecoder) -> None:
 
 
 def test_pieces_are_the_whole_with_the_channels_together_too(decoder: HarkenUnitDecoder) -> None:
-    together = copy.deepcopy(decoder)
-    together.vocoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    together = with_vocoder(copy.deepcopy(decoder.vocoder).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     row = units(60)
     plain, pieces = decoder.decode([row], ["anna"])[0], streamed(together, [row], [7, 2])[0]
-    assert (plain - together.decode([row], ["anna"])[0]).abs().max() <= 1e-5 * plain.abs().max()
-    assert (plain - pieces).abs().max() <= 0.01 * plain.abs().max()
+    assert (plain - together.decode([row], ["anna"])[0]).abs().max() <= 1e-4 * plain.abs().max()
+    assert (plain - pieces).abs().max() <= 1e-4 * plain.abs().max()
 
 
 def test_no_units_give_no_sound(decoder: HarkenUnitDecoder) -> None:
@@ -151,8 +214,7 @@ def test_no_units_give_no_sound(decoder: HarkenUnitDecoder) -> None:
 
 
 def test_pieces_are_the_whole_in_bfloat16_too(decoder: HarkenUnitDecoder) -> None:
-    rough = copy.deepcopy(decoder)
-    rough.vocoder.to(torch.bfloat16)
+    rough = with_vocoder(copy.deepcopy(decoder.vocoder).to(torch.bfloat16))
     row = units(60)
     whole, pieces = rough.decode([row], ["anna"])[0], streamed(rough, [row], [7, 2])[0]
     assert whole.dtype == pieces.dtype == torch.float32
@@ -172,7 +234,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.
     import soundfile
     import soxr
 
-    from harken.audio.vocoder_mel import vocoder_mel
+    from harken.audio.vocoder_mel import SILENCE, vocoder_mel
     from harken.weights.hifigan import GENERATOR
     from harken.weights.store import ensure
 
@@ -180,6 +242,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.
     mel = vocoder_mel(soxr.resample(samples, rate, 22_050))
     vocoder = load_hifigan(ensure("hifigan-universal") / GENERATOR, dtype).eval()
     with torch.no_grad():
-        wave = vocoder(mel.T[None])[0].numpy()
+        wave = vocoder(F.pad(mel.T, (0, 20), value=SILENCE), None)[0].numpy()
+    wave = wave[vocoder.delay :][: 256 * len(mel)]
     assert len(wave) == len(mel) * 256 and np.abs(wave).max() < 1.0
     assert (vocoder_mel(wave) - mel).abs().mean() < 0.3  # 0.23 on its own test speech; noise would be above 2

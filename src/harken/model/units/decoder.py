@@ -1,8 +1,7 @@
 """Harken's own unit decoder: units -> mel frames -> waveform, piece by piece.
 
-A piece is made anew from the units around it, as far back and ahead as it depends on them, so that pieces and
-the whole agree: to rounding in the mel frames, and in the waveform to what the vocoder's furthest context
-weighs (tests/model/units/test_decoder.py states how much).
+The mel frames of a piece are made from the units around it, as far back and ahead as they depend on them, and
+the vocoder keeps what it needs of those before: pieces and the whole agree to rounding.
 
 Shapes: B rows, U units, F = 4 U frames, M mel bands, N = F * hop samples.
 """
@@ -10,7 +9,6 @@ Shapes: B rows, U units, F = 4 U frames, M mel bands, N = F * hop samples.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,35 +17,27 @@ from torch.nn.utils.rnn import pad_sequence
 from harken.audio.vocoder_mel import SILENCE
 from harken.errors import InputError
 from harken.model.units.fsq import FiniteScalarQuantiser
-from harken.model.units.hifigan import Hifigan
+from harken.model.units.hifigan import Hifigan, Kept
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 
-VOCODER_LEFT, VOCODER_RIGHT = 3, 2
-"""Units of mel that the vocoder gets before and after what is kept of its sound."""
-LENGTHS = (20, 24, 32, 48, 64)
-"""Units of mel that the vocoder takes; shorter ones are filled up. Each new length costs it as much as three
-known ones."""
+PIECE_UNITS = 8
+"""Units of mel that the vocoder takes at a time: of each other length it would make its kernels anew."""
 QUIET_UNITS = 8
 """Of silence before a row, which are not heard: nothing was learned of speech that begins out of nothing."""
 
 
 @dataclass(frozen=True)
-class DecoderState:
-    """What was said so far, a row each, and the silence before it."""
+class _Row:
+    """One row: what was said so far, and the silence before it."""
 
-    voices: Tensor  # (B,) int64
-    units: tuple[Tensor, ...]  # (U,) int64 each, all so far
-    spoken: tuple[int, ...]  # units whose sound is out
+    voice: int
+    units: Tensor  # (U,) int64, all so far
+    vocoder: Kept | None
+    read: int
+    """Units whose frames the vocoder has read."""
 
 
-class _Window(NamedTuple):
-    """A stretch of a row that is made at once: units [start, stop), of which [first, last) are kept."""
-
-    row: int
-    start: int
-    first: int
-    last: int
-    stop: int
+DecoderState = tuple[_Row, ...]
 
 
 class HarkenUnitDecoder(nn.Module):
@@ -71,6 +61,7 @@ class HarkenUnitDecoder(nn.Module):
         self.mel, self.vocoder, self.voices = mel, vocoder, voices
         self.quantise = FiniteScalarQuantiser(levels)
         self.sample_rate, self.codec_sha256, self.quiet = sample_rate, codec_sha256, quiet
+        self._quiet: dict[int, _Row] = {}
 
     @property
     def units_hz(self) -> float:
@@ -82,7 +73,7 @@ class HarkenUnitDecoder(nn.Module):
 
     @property
     def lookahead_units(self) -> int:
-        return self.mel.sizes.right_units + VOCODER_RIGHT
+        return self.mel.sizes.right_units + -(-self.vocoder.delay // self.unit_samples)
 
     @property
     def unit_samples(self) -> int:
@@ -93,35 +84,36 @@ class HarkenUnitDecoder(nn.Module):
         for voice in voices:
             if voice not in self.voices:
                 raise InputError(f"there is no voice {voice!r}", f"voices: {', '.join(self.voices)}")
-        rows = torch.tensor([self.voices.index(voice) for voice in voices])
-        silence = tuple(torch.full((QUIET_UNITS,), self.quiet) for _ in voices)
-        return DecoderState(rows, silence, (QUIET_UNITS,) * len(voices))
+        return tuple(self._begun(self.voices.index(voice)) for voice in voices)
+
+    def _begun(self, voice: int) -> _Row:
+        """A row of silence, which the vocoder has read."""
+        if voice not in self._quiet:
+            silence = torch.full((QUIET_UNITS + self.mel.sizes.right_units,), self.quiet)
+            _, self._quiet[voice] = self._sound(_Row(voice, silence, None, 0), QUIET_UNITS)
+        return replace(self._quiet[voice], units=torch.full((QUIET_UNITS,), self.quiet))
 
     def step(self, state: DecoderState, units: Tensor, lengths: Tensor) -> tuple[list[Tensor], DecoderState]:
-        state = self._read(state, units, lengths)
-        ready = [
-            max(len(row) - self.lookahead_units, done)
-            for row, done in zip(state.units, state.spoken, strict=True)
-        ]
-        return self._sound(state, ready), replace(state, spoken=tuple(ready))
+        """As every decoder's; sound comes a PIECE_UNITS at a time."""
+        rows = self._with(state, units, lengths)
+        made = [self._sound(row, len(row.units) - self.mel.sizes.right_units - row.read) for row in rows]
+        return [wave for wave, _ in made], tuple(row for _, row in made)
 
     def flush(self, state: DecoderState, units: Tensor, lengths: Tensor) -> list[Tensor]:
-        state = self._read(state, units, lengths)
-        return self._sound(state, [len(row) for row in state.units])
+        return [self._rest(row) for row in self._with(state, units, lengths)]
 
     def decode(self, units: list[Tensor], voices: list[str]) -> list[Tensor]:
         """Whole rows at once: (U,) units each -> samples (N,) each."""
         lengths = torch.tensor([len(row) for row in units])
         return self.flush(self.init_state(voices), pad_sequence(units, batch_first=True), lengths)
 
-    def _read(self, state: DecoderState, units: Tensor, lengths: Tensor) -> DecoderState:
-        """The state with these units as well."""
+    def _with(self, state: DecoderState, units: Tensor, lengths: Tensor) -> list[_Row]:
+        """The rows with these units as well."""
         self._check(units, lengths)
-        said = tuple(
-            torch.cat([before, new[:length]])
-            for before, new, length in zip(state.units, units, lengths.tolist(), strict=True)
-        )
-        return replace(state, units=said)
+        return [
+            replace(row, units=torch.cat([row.units, new[:length]]))
+            for row, new, length in zip(state, units, lengths.tolist(), strict=True)
+        ]
 
     def _check(self, units: Tensor, lengths: Tensor) -> None:
         counts = torch.arange(units.shape[1], device=units.device)[None] < lengths[:, None]
@@ -132,53 +124,40 @@ class HarkenUnitDecoder(nn.Module):
                 "decode units with the codec that wrote them",
             )
 
-    def _sound(self, state: DecoderState, ready: list[int]) -> list[Tensor]:
-        """The samples of each row's units from what is spoken to what is `ready`, a part after the other."""
-        waves, most = [torch.zeros(0) for _ in ready], LENGTHS[-1] - VOCODER_LEFT - VOCODER_RIGHT
-        while any(last > spoken for last, spoken in zip(ready, state.spoken, strict=True)):
-            part = [min(last, spoken + most) for last, spoken in zip(ready, state.spoken, strict=True)]
-            made = self._part(state, part)
-            waves = [torch.cat(pair) for pair in zip(waves, made, strict=True)]
-            state = replace(state, spoken=tuple(part))
-        return waves
+    def _rest(self, row: _Row) -> Tensor:
+        """All sound of a row that is not out yet, (N,): silence behind it pushes it out of the vocoder."""
+        left = (len(row.units) - QUIET_UNITS) * self.unit_samples - self._out(row)
+        if not left:
+            return torch.zeros(0)
+        last = len(row.units) + -(-self.vocoder.delay // self.unit_samples)
+        pieces = -(-(last - row.read) // PIECE_UNITS)
+        wave, _ = self._sound(row, pieces * PIECE_UNITS)
+        return wave[:left]
+
+    def _out(self, row: _Row) -> int:
+        """Samples of a row that were given."""
+        return max(0, (row.read - QUIET_UNITS) * self.unit_samples - self.vocoder.delay)
 
     @torch.no_grad()
-    def _part(self, state: DecoderState, ready: list[int]) -> list[Tensor]:
-        windows = [
-            self._window(row, state.spoken[row], last, len(state.units[row]))
-            for row, last in enumerate(ready)
-            if last > state.spoken[row]
-        ]
-        waves = [torch.zeros(0) for _ in ready]
-        if not windows:
-            return waves
-        frames = self._frames(state, windows)
-        mel = pad_sequence(frames, batch_first=True, padding_value=SILENCE)  # (B, F, M)
-        length = next(units * FRAMES_PER_UNIT for units in LENGTHS if units * FRAMES_PER_UNIT >= mel.shape[1])
-        mel = nn.functional.pad(mel, (0, 0, 0, length - mel.shape[1]), value=SILENCE)
-        sound = self.vocoder(mel.transpose(1, 2))
-        for window, wave in zip(windows, sound, strict=True):
-            before = min(VOCODER_LEFT, window.first - window.start)
-            begin = before * self.unit_samples
-            waves[window.row] = wave[begin : begin + (window.last - window.first) * self.unit_samples].clone()
-        return waves
+    def _sound(self, row: _Row, units: int) -> tuple[Tensor, _Row]:
+        """The sound of as many whole pieces as the next `units` fill, (N,), and the row after it."""
+        pieces = max(0, units // PIECE_UNITS)
+        if not pieces:
+            return torch.zeros(0), row
+        waves, kept = list[Tensor](), row.vocoder
+        for mel in self._frames(row, row.read + pieces * PIECE_UNITS).T.chunk(pieces, dim=1):
+            wave, kept = self.vocoder(mel, kept)
+            waves.append(wave)
+        after = replace(row, vocoder=kept, read=row.read + pieces * PIECE_UNITS)
+        new = self._out(after) - self._out(row)
+        return torch.cat(waves)[-new:] if new else torch.zeros(0), after
 
-    def _window(self, row: int, first: int, last: int, length: int) -> _Window:
-        start = max(0, first - VOCODER_LEFT - self.mel.left_units)
-        return _Window(row, start, first, last, min(length, last + self.lookahead_units))
-
-    def _frames(self, state: DecoderState, windows: list[_Window]) -> list[Tensor]:
-        """Log-mel (F, M) of each window, from the vocoder's left context to its right one."""
-        rows = [state.units[w.row][w.start : w.stop] for w in windows]
-        units = pad_sequence(rows, batch_first=True)  # (B, U)
-        valid = pad_sequence([torch.ones_like(row, dtype=torch.bool) for row in rows], batch_first=True)
-        voices = state.voices[[w.row for w in windows]]
-        mel, _ = self.mel(self.quantise.codes(units), voices, valid)
-        frames = []
-        for window, made in zip(windows, mel, strict=True):
-            begin = max(0, window.first - VOCODER_LEFT) - window.start
-            end = min(window.last + VOCODER_RIGHT, window.stop) - window.start
-            after = (window.last + VOCODER_RIGHT - window.start - end) * FRAMES_PER_UNIT
-            kept = made[begin * FRAMES_PER_UNIT : end * FRAMES_PER_UNIT]
-            frames.append(nn.functional.pad(kept, (0, 0, 0, after), value=SILENCE))
-        return frames
+    def _frames(self, row: _Row, last: int) -> Tensor:
+        """Log-mel (F, M) of the units that were not read, up to `last`; silence behind the last unit."""
+        start = max(0, row.read - self.mel.left_units)
+        units = row.units[start : last + self.mel.sizes.right_units]
+        codes, valid = self.quantise.codes(units[None]), torch.ones(1, len(units), dtype=torch.bool)
+        mel, _ = self.mel(codes, torch.tensor([row.voice]), valid)
+        frames = mel[0, (row.read - start) * FRAMES_PER_UNIT : (last - start) * FRAMES_PER_UNIT]
+        missing = (last - row.read) * FRAMES_PER_UNIT - len(frames)
+        return nn.functional.pad(frames, (0, 0, 0, missing), value=SILENCE)

@@ -3,15 +3,19 @@
 Source: Kong et al. 2020 (arXiv 2010.05646). Parameter names follow the authors' checkpoint with its weight
 norm folded in, as `harken.weights.hifigan` writes it.
 
-What lies between the layers is a picture of one line, (B, C, 1, T): as such it may keep the channels of a
+It runs as a stream: each layer keeps the moments that its kernel still reaches back to, so that nothing is
+made twice and pieces are what the whole would be. Sound comes `delay` samples after its frames.
+
+What lies between the layers is a picture of one line, (1, C, 1, T): as such it may keep the channels of a
 moment together, which a convolution in float32 reads half as fast again.
 
-Shapes: B rows, M mel bands, F frames, C channels, T moments, N = F * hop samples.
+Shapes: M mel bands, F frames, C channels, T moments, N = F * hop samples.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -19,24 +23,50 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _SLOPE = 0.1
+_ENDS = 7
+"""Kernel of the first and of the last convolution."""
+
+Kept = tuple[Tensor, ...]
+"""What the layers keep of a stream, in their order."""
 
 
 @dataclass(frozen=True)
 class HifiganSizes:
-    """V1's sizes; the hop is the product of the strides."""
+    """V1's sizes; the hop is the product of the strides, each of which has a kernel of twice its size."""
 
     mel_bands: int = 80
     width: int = 512
     strides: tuple[int, ...] = (8, 8, 2, 2)
-    kernels: tuple[int, ...] = (16, 16, 4, 4)
     block_kernels: tuple[int, ...] = (3, 7, 11)
     dilations: tuple[int, ...] = (1, 3, 5)
 
 
+class _Stream:
+    """The moments before those that come in now, for one layer after the other."""
+
+    def __init__(self, kept: Kept | None) -> None:
+        self._before = None if kept is None else iter(kept)
+        self._kept: list[Tensor] = []
+
+    def joined(self, now: Tensor, reach: int) -> Tensor:
+        """(1, C, 1, T) and the `reach` moments before it, which at the beginning are 0."""
+        both = torch.cat([self._nothing(now, reach) if self._before is None else next(self._before), now], -1)
+        self._kept.append(both[..., both.shape[-1] - reach :].clone())
+        return both
+
+    @staticmethod
+    def _nothing(now: Tensor, moments: int) -> Tensor:
+        layout = torch.channels_last if now.stride(1) == 1 else torch.contiguous_format
+        return now.new_zeros(1, now.shape[1], 1, moments).contiguous(memory_format=layout)
+
+    def kept(self) -> Kept:
+        """For the next piece."""
+        return tuple(self._kept)
+
+
 def _convolution(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Conv2d:
-    """Along the line, as long as what comes in."""
-    padding = dilation * (kernel - 1) // 2
-    return nn.Conv2d(inputs, outputs, (1, kernel), dilation=(1, dilation), padding=(0, padding))
+    """Along the line; it reads `dilation * (kernel - 1)` moments back, and is late by half of that."""
+    return nn.Conv2d(inputs, outputs, (1, kernel), dilation=(1, dilation))
 
 
 class ResidualBlock(nn.Module):
@@ -44,49 +74,79 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
+        self.kernel, self.dilations = kernel, dilations
         self.convs1 = nn.ModuleList(_convolution(width, width, kernel, d) for d in dilations)
         self.convs2 = nn.ModuleList(_convolution(width, width, kernel) for _ in dilations)
+        self.delay = (kernel - 1) // 2 * sum(d + 1 for d in dilations)
+        """Moments by which it is late."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            between = dilated(F.leaky_relu(x, _SLOPE))
-            x = plain(F.leaky_relu(between, _SLOPE, inplace=True)).add_(x)
+    def forward(self, x: Tensor, stream: _Stream) -> Tensor:
+        moments, past = x.shape[-1], self.kernel - 1
+        for dilated, plain, dilation in zip(self.convs1, self.convs2, self.dilations, strict=True):
+            x = stream.joined(x, past * dilation)
+            between = stream.joined(dilated(F.leaky_relu(x, _SLOPE)), past)
+            late = past * (dilation - 1) // 2
+            made: Tensor = plain(F.leaky_relu(between, _SLOPE))
+            x = made.add_(x[..., late : late + moments])
         return x
 
 
 class Hifigan(nn.Module):
-    """Log-mel (B, M, F) -> float32 samples (B, N) within [-1, 1], in whatever type its weights are."""
+    """Log-mel (M, F) -> float32 samples (N,) within [-1, 1], in whatever type its weights are."""
 
     def __init__(self, sizes: HifiganSizes | None = None) -> None:
         super().__init__()
         sizes = sizes or HifiganSizes()
         self.sizes = sizes
-        self.conv_pre = _convolution(sizes.mel_bands, sizes.width, 7)
+        self.conv_pre = _convolution(sizes.mel_bands, sizes.width, _ENDS)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         width = sizes.width
-        for stride, kernel in zip(sizes.strides, sizes.kernels, strict=True):
-            padding = (0, (kernel - stride) // 2)
-            self.ups.append(nn.ConvTranspose2d(width, width // 2, (1, kernel), (1, stride), padding))
+        for stride in sizes.strides:
+            self.ups.append(nn.ConvTranspose2d(width, width // 2, (1, 2 * stride), (1, stride), (0, stride)))
             width //= 2
             self.resblocks.extend(ResidualBlock(width, k, sizes.dilations) for k in sizes.block_kernels)
-        self.conv_post = _convolution(width, 1, 7)
+        self.conv_post = _convolution(width, 1, _ENDS)
 
     @property
     def hop(self) -> int:
         """Samples a frame."""
-        hop = 1
-        for stride in self.sizes.strides:
-            hop *= stride
-        return hop
+        return prod(self.sizes.strides)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        x = self.conv_pre(mel.to(self.conv_pre.weight.dtype)[:, :, None])  # (B, C, 1, T)
+    @property
+    def delay(self) -> int:
+        """Samples by which sound is later than its frames."""
+        moments = _ENDS // 2
+        for stage, stride in enumerate(self.sizes.strides):
+            moments = moments * stride + stride // 2 + max(block.delay for block in self._blocks(stage))
+        return moments + _ENDS // 2
+
+    def _blocks(self, stage: int) -> list[ResidualBlock]:
         each = len(self.sizes.block_kernels)
+        return list(self.resblocks[stage * each : (stage + 1) * each])  # type: ignore[arg-type]
+
+    def forward(self, mel: Tensor, kept: Kept | None) -> tuple[Tensor, Kept]:
+        """The next piece of a stream.
+
+        Args:
+            mel: (M, F).
+            kept: what the piece before it gave; None at the beginning.
+
+        Returns: (N,), and what the next piece needs.
+        """
+        stream = _Stream(kept)
+        x = self.conv_pre(stream.joined(mel.to(self.conv_pre.weight.dtype)[None, :, None], _ENDS - 1))
         for stage, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, _SLOPE))
-            blocks = self.resblocks[stage * each : (stage + 1) * each]
-            x = sum(block(x) for block in blocks) / each
-        return torch.tanh(self.conv_post(F.leaky_relu(x)).float())[:, 0, 0]
+            x = up(stream.joined(F.leaky_relu(x, _SLOPE), 1))
+            blocks, moments = self._blocks(stage), x.shape[-1]
+            latest, soonest = (pick(block.delay for block in blocks) for pick in (max, min))
+            x = stream.joined(x, latest - soonest)
+            starts = [block.delay - soonest for block in blocks]
+            rows = [
+                block(x[..., at : at + moments], stream) for at, block in zip(starts, blocks, strict=True)
+            ]
+            x = sum(rows[1:], rows[0]) / len(rows)
+        x = self.conv_post(stream.joined(F.leaky_relu(x), _ENDS - 1))
+        return torch.tanh(x.float())[0, 0, 0], stream.kept()
 
 
 def load_hifigan(file: Path, dtype: torch.dtype | None = None) -> Hifigan:
