@@ -14,6 +14,7 @@ from served import Served, a_host, connected, run, served
 
 from harken.bench.hostile import huge, mutated, whole_events
 from harken.serving.limits import Limits
+from harken.serving.session import TROUBLE_FROM, Session
 from harken.serving.wire import CLIENT_EVENTS, SERVER_EVENTS
 
 MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]}
@@ -112,7 +113,7 @@ FOR_ERRORS: Served
 def for_errors() -> Any:
     """One server for all of this."""
     global FOR_ERRORS
-    with served(a_host(Limits(buffered_s=20))) as FOR_ERRORS:
+    with served(a_host(Limits(buffered_s=20, after_broken_s=0))) as FOR_ERRORS:
         yield
         assert FOR_ERRORS.host.worker.alive
 
@@ -140,6 +141,40 @@ def test_any_message_is_answered_by_the_protocol_and_the_session_goes_on(seed: i
                 assert error.get("code") != "server_failed", error
                 if error.get("event_id") == "probe":
                     return
+
+    run(talk)
+
+
+def test_who_mostly_sends_what_is_broken_is_behind_the_others_until_it_does_better() -> None:
+    async def talk() -> None:
+        session = Session(FOR_ERRORS.host, lambda event: None)
+        for _ in range(TROUBLE_FROM):
+            assert not session.troublesome
+            assert not await session.receive("{")
+        assert session.troublesome
+        for _ in range(3 * TROUBLE_FROM):
+            assert await session.receive(json.dumps(updated()))
+        assert not session.troublesome
+        session.close()
+
+    run(talk)
+
+
+def test_what_follows_a_broken_message_waits_and_nobody_else_does() -> None:
+    async def talk() -> None:
+        with served(a_host(Limits(after_broken_s=3600))) as server:
+            async with connected(server) as broken, connected(server) as other:
+                await broken.recv(), await other.recv()
+                await broken.send("{")
+                await broken.send(json.dumps(updated()))
+                assert json.loads(await broken.recv())["type"] == "error"
+                waiting = asyncio.create_task(broken.recv())
+                for _ in range(3):
+                    await other.send(json.dumps(updated()))
+                    assert json.loads(await other.recv())["type"] == "session.updated"
+                assert not waiting.done()
+                waiting.cancel()
+                broken.transport.abort()  # a good end would have to wait as well
 
     run(talk)
 

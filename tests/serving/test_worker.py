@@ -48,6 +48,29 @@ def test_jobs_take_turns_and_each_is_told_in_order() -> None:
     run(talk)
 
 
+def test_what_is_behind_waits_for_all_other_work_step_by_step() -> None:
+    async def talk() -> None:
+        order: list[str] = []
+        begin, ends = threading.Event(), [asyncio.Event(), asyncio.Event()]
+
+        def steps(name: str) -> Iterator[int]:
+            begin.wait()
+            for number in range(4):
+                order.append(name)
+                yield number
+
+        async with working() as worker:
+            waits = {"a": lambda: order.count("a") >= 2, "b": lambda: False}
+            for name, end in zip("ab", ends, strict=True):
+                worker.submit(steps(name), lambda _: None, lambda error, end=end: end.set(), waits[name])
+            begin.set()
+            for end in ends:
+                await end.wait()
+        assert "".join(order) in ("ababbbaa", "aabbbbaa")  # the second may come when the first has begun
+
+    run(talk)
+
+
 def test_what_is_cancelled_is_closed_after_its_step_and_tells_no_more() -> None:
     async def talk() -> None:
         in_step, go_on, closed = threading.Event(), threading.Event(), threading.Event()

@@ -93,7 +93,12 @@ async def _hold(socket: WebSocket, host: Host) -> None:
     outbox = Outbox(socket, host.limits.unread_bytes)
     session = Session(host, outbox.put)
     session.begin()
-    work = [_read(socket, session, outbox), outbox.send(), outbox.overflowed.wait(), _leave(host, session)]
+    work = [
+        _read(host, socket, session, outbox),
+        outbox.send(),
+        outbox.overflowed.wait(),
+        _leave(host, session),
+    ]
     reading, sending, slow, leaving = ends = [asyncio.create_task(part) for part in work]
     try:
         await asyncio.wait(ends, timeout=host.limits.session_s, return_when=asyncio.FIRST_COMPLETED)
@@ -122,15 +127,16 @@ async def _leave(host: Host, session: Session) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _read(socket: WebSocket, session: Session, outbox: Outbox) -> None:
-    """Hand on what the client sends, until it goes."""
+async def _read(host: Host, socket: WebSocket, session: Session, outbox: Outbox) -> None:
+    """Hand on what the client sends, until it goes. Who sends what is broken waits, not those beside."""
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             return
         await outbox.room()
         text = message.get("text")
-        await session.receive(message["bytes"] if text is None else text)
+        if not await session.receive(message["bytes"] if text is None else text):
+            await asyncio.sleep(host.limits.after_broken_s)
 
 
 async def _close(

@@ -19,5 +19,7 @@ class Limits:
     """The longest message; an append may carry 15 MiB."""
     unread_bytes: int = 8 << 20
     """What may wait for a client that does not read; a client that lets more come up is let go."""
+    after_broken_s: float = 0.05
+    """How long a client's next message waits after one that could not be taken."""
     shutdown_s: float = 30.0
     """How long replies that have begun may take when the server is to end."""

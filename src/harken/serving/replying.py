@@ -50,10 +50,19 @@ class Replying:
     """The replies of one session."""
 
     def __init__(
-        self, host: Host, items: Items, send: Callable[[Event], None], on_over: Callable[[], None]
+        self,
+        host: Host,
+        items: Items,
+        send: Callable[[Event], None],
+        on_over: Callable[[], None],
+        behind: Callable[[], bool],
     ) -> None:
-        """Args: on_over: is told when a response is over."""
-        self._host, self._items, self._send, self._on_over = host, items, send, on_over
+        """Args:
+        on_over: is told when a response is over.
+        behind: whether its replies are made after those of others.
+        """
+        self._host, self._items, self._send = host, items, send
+        self._on_over, self._behind = on_over, behind
         self._talk = Talk(host.harken, host.guard, host.together)
         self._reply: _Reply | None = None
         self._job: Job | None = None
@@ -159,7 +168,10 @@ class Replying:
 
     def _run(self, reply: _Reply, steps: Iterator[ReplyEvent | Forgotten]) -> None:
         self._job = self._host.worker.submit(
-            steps, lambda event: self._told(reply, event), lambda error: self._ended(reply, error)
+            steps,
+            lambda event: self._told(reply, event),
+            lambda error: self._ended(reply, error),
+            self._behind,
         )
 
     def _told(self, reply: _Reply, event: ReplyEvent | Forgotten) -> None:

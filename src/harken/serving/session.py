@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 STILL_HERE = "I am still here. Take your time."
 """What is said when the user has said nothing for the idle timeout."""
 LONGEST_METADATA = 8_000
+TROUBLE_FROM, TROUBLE = 20, 0.25
+"""Of so many messages and more, the share that could not be taken; those who send sound send 25 a second."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,11 +45,17 @@ class Session:
         self._settings = host.settings()
         self._items = Items()
         self._listening = Listening(self._settings, host.open_vad, host.limits.buffered_s)
-        self._replying = Replying(host, self._items, self._send, self._await_user)
+        self._replying = Replying(host, self._items, self._send, self._await_user, lambda: self.troublesome)
         self._speech: tuple[str, int] | None = None  # the item's id, and where the turn begins
         self._hearing: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._reminded = False  # since the user last did something
+        self._received = self._broken = 0  # messages
+
+    @property
+    def troublesome(self) -> bool:
+        """Whether the client mostly sends what cannot be taken: its replies are made after the others'."""
+        return self._received >= TROUBLE_FROM and self._broken > TROUBLE * self._received
 
     @property
     def replying(self) -> bool:
@@ -57,21 +65,25 @@ class Session:
     def begin(self) -> None:
         self._send(made("session.created", session=self._as_event()))
 
-    async def receive(self, message: str | bytes) -> None:
-        """A message of the client's. Never raises for what is in it."""
+    async def receive(self, message: str | bytes) -> bool:
+        """A message of the client's; whether it could be taken. Never raises for what is in it."""
         event: Event = {}
+        self._received += 1
         try:
             if isinstance(message, bytes):
                 raise Refused("a message is text: JSON, with sound in base64", "invalid_message")
             event = wire.parsed(message)
             read = wire.read(beta.from_client(event) if self._host.beta else event)
             await _DO[read.type](self, read)
+            return True
         except Refused as refused:
             self.refuse(refused, event.get("event_id"))
         except Exception:
             _log.exception("an event failed")
             failed = Refused("the server failed at this", "server_failed", kind="server_error")
             self.refuse(failed, event.get("event_id"))
+        self._broken += 1
+        return False
 
     def refuse(self, refused: Refused, event_id: object = None) -> None:
         """Tell the client what cannot be done. Args: event_id: what it called its event."""
@@ -241,7 +253,7 @@ class Session:
         place = {"item_id": item.id, "content_index": 0}
         model = self._host.harken.model
         try:
-            heard = await self._host.worker.call(lambda: model.hear(samples))
+            heard = await self._host.worker.call(lambda: model.hear(samples), lambda: self.troublesome)
         except Exception:
             _log.exception("a turn could not be heard")
             fault = {"type": "server_error", "code": "not_heard", "message": "the turn could not be heard"}

@@ -6,8 +6,8 @@ awake. A model that was loaded by one thread and runs on another takes more than
 cores (docs/results.md).
 
 What is to be done is an iterator. The thread runs one step of each in turn, so that nobody waits for all of
-another's reply, and tells the event loop, in order, what every step gave. Work that is cancelled is left
-after the step that it is in.
+another's reply, and tells the event loop, in order, what every step gave. What is `behind` gets its turns
+while there is nothing else. Work that is cancelled is left after the step that it is in.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Job:
         steps: Iterator[Any],
         on_step: Callable[[Any], None],
         on_end: Callable[[Exception | None], None],
+        behind: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.cancelled = False
+        self.cancelled, self.behind = False, behind
         self._steps, self._on_step, self._on_end = steps, on_step, on_end
 
     def cancel(self) -> None:
@@ -100,25 +101,27 @@ class Worker:
         steps: Iterator[T],
         on_step: Callable[[T], None],
         on_end: Callable[[Exception | None], None] = lambda error: None,
+        behind: Callable[[], bool] = lambda: False,
     ) -> Job:
         """Do work in steps.
 
         Args:
             on_step: is told what each step gave.
             on_end: is told when there are no more, with the error that ended it, if one did.
+            behind: whether it is to wait for all other work, asked before each step, on the thread.
         """
 
         def ended(error: Exception | None) -> None:
             self.jobs -= 1
             on_end(error)
 
-        job = Job(steps, on_step, ended)
+        job = Job(steps, on_step, ended, behind)
         self.jobs += 1
         self._arrived.put(job)
         return job
 
-    async def call(self, function: Callable[[], T]) -> T:
-        """What a function gives, as one step. Raises what it raises."""
+    async def call(self, function: Callable[[], T], behind: Callable[[], bool] = lambda: False) -> T:
+        """What a function gives, as one step. Raises what it raises. Args: behind: as of `submit`."""
         assert self._loop is not None, "the worker was started"
         found: asyncio.Future[T] = self._loop.create_future()
 
@@ -133,7 +136,7 @@ class Worker:
             if not found.done():
                 found.set_result(result)
 
-        job = self.submit(once(), told, ended)
+        job = self.submit(once(), told, ended, behind)
         try:
             return await found
         except asyncio.CancelledError:
@@ -149,7 +152,8 @@ class Worker:
                     self._leave(jobs)
                     return
                 jobs.append(job)
-            job = jobs.popleft()
+            job = next((job for job in jobs if not job.behind()), jobs[0])
+            jobs.remove(job)
             if self._step(job):
                 jobs.append(job)
 
