@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_text import Pronounce
 
-CHUNKS = (12, 8)
+CHUNKS = (10, 8)
 """Units in each chunk of sound; the last number goes on. With what the decoder holds back they fill whole
 pieces of its. The first leaves time to make the next where that takes half again as long as it is heard; a
 shorter one would be heard sooner, and then run out."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from harken.errors import InputError
 from harken.model.units.decoder import PIECE_UNITS, QUIET_UNITS, HarkenUnitDecoder
 from harken.model.units.hifigan import Hifigan, HifiganSizes, load_hifigan, quickest_dtype
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder, MelDecoderSizes
+from harken.model.units.stream import Stream
 
 ROOT = Path(__file__).resolve().parents[3]
 LEVELS = (3, 5)
@@ -72,8 +72,8 @@ def streamed(decoder: HarkenUnitDecoder, rows: list[torch.Tensor], cuts: list[in
     return [torch.cat(kept) for kept in sound]
 
 
-def test_nothing_looks_further_than_it_says(decoder: HarkenUnitDecoder) -> None:
-    """A change in one unit changes frames from `right_units` before it to `left_units` after, no others."""
+def test_nothing_looks_further_ahead_than_it_says(decoder: HarkenUnitDecoder) -> None:
+    """A change in one unit changes frames from `right_units` before it on, and none before."""
     mel, at = decoder.mel, 50
     codes = decoder.quantise.codes(units(100))[None]
     valid = torch.ones(1, 100, dtype=torch.bool)
@@ -82,9 +82,23 @@ def test_nothing_looks_further_than_it_says(decoder: HarkenUnitDecoder) -> None:
     changed[0, at] = -changed[0, at] + 0.5
     before, after = mel(codes, voice, valid)[0], mel(changed, voice, valid)[0]
     frames = (before - after).abs().amax(-1)[0].nonzero()[:, 0]
-    first, last = frames.min() // FRAMES_PER_UNIT, frames.max() // FRAMES_PER_UNIT
-    assert first == at - mel.sizes.right_units
-    assert at < last <= at + mel.left_units
+    assert frames.min() // FRAMES_PER_UNIT == at - mel.sizes.right_units
+
+
+@torch.no_grad()
+def test_frames_of_a_stream_are_those_of_the_whole_as_training_makes_them(decoder: HarkenUnitDecoder) -> None:
+    mel, late = decoder.mel, decoder.mel.sizes.right_units
+    codes, voice = decoder.quantise.codes(units(31))[None], torch.tensor([1])
+    whole, _ = mel(codes, voice, torch.ones(1, 31, dtype=torch.bool))
+    padded = F.pad(codes, (0, 0, 0, late))
+    valid = torch.arange(31 + late)[None] < 31
+    kept, pieces = None, []
+    for start, end in ((0, 1), (1, 12), (12, 30), (30, 31 + late)):
+        stream = Stream(kept)
+        pieces.append(mel(padded[:, start:end], voice, valid[:, start:end], stream)[0])
+        kept = stream.kept()
+    made = torch.cat(pieces, dim=1)[:, late * FRAMES_PER_UNIT :]
+    assert made.shape == whole.shape and (made - whole).abs().max() <= 1e-5
 
 
 def test_a_row_begins_as_if_after_silence(decoder: HarkenUnitDecoder) -> None:
@@ -94,10 +108,8 @@ def test_a_row_begins_as_if_after_silence(decoder: HarkenUnitDecoder) -> None:
     (after,) = decoder.decode([torch.cat([silence, row])], ["anna"])
     assert len(alone) == 20 * decoder.unit_samples
     rest = after[QUIET_UNITS * decoder.unit_samples :]
-    none = torch.zeros(1, 0, dtype=torch.long), torch.tensor([0])
-    (begun,) = decoder.init_state(["anna"])
-    speech = torch.cat([units(QUIET_UNITS, seed=9), row])
-    (cold,) = decoder.flush((replace(begun, units=speech, vocoder=None),), *none)
+    (after_speech,) = decoder.decode([torch.cat([units(QUIET_UNITS, seed=9), row])], ["anna"])
+    cold = after_speech[QUIET_UNITS * decoder.unit_samples :]
     first = 4 * decoder.unit_samples
     assert (alone - rest)[:first].abs().mean() < 0.5 * (cold - rest)[:first].abs().mean()
 
@@ -133,8 +145,9 @@ def test_the_vocoder_in_pieces_is_the_generator_as_published(together: bool) -> 
         vocoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mel, kept, waves = torch.randn(8, 90).double(), None, []
     for piece in (*mel.split(9, dim=1), torch.zeros(8, 20)):
-        wave, kept = vocoder(piece, kept)
-        waves.append(wave)
+        stream = Stream(kept)
+        waves.append(vocoder(piece, stream))
+        kept = stream.kept()
     made = torch.cat(waves)[vocoder.delay :]
     published = as_published(vocoder, mel)
     assert len(published) == 90 * vocoder.hop
@@ -164,12 +177,12 @@ def test_rows_of_unequal_length_are_what_each_is_alone(decoder: HarkenUnitDecode
 
 
 def test_sound_comes_before_the_end_and_as_early_as_it_says(decoder: HarkenUnitDecoder) -> None:
-    enough = 2 * PIECE_UNITS + decoder.mel.sizes.right_units
+    enough = 2 * PIECE_UNITS
     state = decoder.init_state(["ben"])
     waves, _ = decoder.step(state, units(enough - 1)[None], torch.tensor([enough - 1]))
-    assert len(waves[0]) == PIECE_UNITS * decoder.unit_samples - decoder.vocoder.delay
+    assert len(waves[0]) == PIECE_UNITS * decoder.unit_samples - decoder.delay
     waves, state = decoder.step(state, units(enough)[None], torch.tensor([enough]))
-    assert len(waves[0]) == 2 * PIECE_UNITS * decoder.unit_samples - decoder.vocoder.delay
+    assert len(waves[0]) == 2 * PIECE_UNITS * decoder.unit_samples - decoder.delay
     assert len(waves[0]) >= (enough - decoder.lookahead_units) * decoder.unit_samples
     waves, state = decoder.step(state, units(0)[None], torch.tensor([0]))
     assert len(waves[0]) == 0
@@ -242,7 +255,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.
     mel = vocoder_mel(soxr.resample(samples, rate, 22_050))
     vocoder = load_hifigan(ensure("hifigan-universal") / GENERATOR, dtype).eval()
     with torch.no_grad():
-        wave = vocoder(F.pad(mel.T, (0, 20), value=SILENCE), None)[0].numpy()
+        wave = vocoder(F.pad(mel.T, (0, 20), value=SILENCE), Stream(None)).numpy()
     wave = wave[vocoder.delay :][: 256 * len(mel)]
     assert len(wave) == len(mel) * 256 and np.abs(wave).max() < 1.0
     assert (vocoder_mel(wave) - mel).abs().mean() < 0.3  # 0.23 on its own test speech; noise would be above 2

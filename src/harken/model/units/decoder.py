@@ -1,7 +1,6 @@
 """Harken's own unit decoder: units -> mel frames -> waveform, piece by piece.
 
-The mel frames of a piece are made from the units around it, as far back and ahead as they depend on them, and
-the vocoder keeps what it needs of those before: pieces and the whole agree to rounding.
+It is a stream: pieces and the whole agree to rounding.
 
 Shapes: B rows, U units, F = 4 U frames, M mel bands, N = F * hop samples.
 """
@@ -9,6 +8,7 @@ Shapes: B rows, U units, F = 4 U frames, M mel bands, N = F * hop samples.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +17,26 @@ from torch.nn.utils.rnn import pad_sequence
 from harken.audio.vocoder_mel import SILENCE
 from harken.errors import InputError
 from harken.model.units.fsq import FiniteScalarQuantiser
-from harken.model.units.hifigan import Hifigan, Kept
+from harken.model.units.hifigan import Hifigan
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
+from harken.model.units.stream import Kept, Stream
 
 PIECE_UNITS = 8
-"""Units of mel that the vocoder takes at a time: of each other length it would make its kernels anew."""
+"""Units that are made into sound at a time: of each other length the vocoder would make its kernels anew."""
 QUIET_UNITS = 8
 """Of silence before a row, which are not heard: nothing was learned of speech that begins out of nothing."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One row: what was said so far, and the silence before it."""
+    """One row, which begins with QUIET_UNITS of silence."""
 
     voice: int
-    units: Tensor  # (U,) int64, all so far
-    vocoder: Kept | None
-    read: int
-    """Units whose frames the vocoder has read."""
+    waiting: Tensor
+    """(U,) int64 units that do not fill a piece yet."""
+    read: int = 0
+    """Units that became sound, also of what comes after the last one."""
+    kept: Kept | None = None
 
 
 DecoderState = tuple[_Row, ...]
@@ -73,7 +75,12 @@ class HarkenUnitDecoder(nn.Module):
 
     @property
     def lookahead_units(self) -> int:
-        return self.mel.sizes.right_units + -(-self.vocoder.delay // self.unit_samples)
+        return -(-self.delay // self.unit_samples)
+
+    @property
+    def delay(self) -> int:
+        """Samples by which sound is later than its units."""
+        return self.mel.sizes.right_units * self.unit_samples + self.vocoder.delay
 
     @property
     def unit_samples(self) -> int:
@@ -87,16 +94,15 @@ class HarkenUnitDecoder(nn.Module):
         return tuple(self._begun(self.voices.index(voice)) for voice in voices)
 
     def _begun(self, voice: int) -> _Row:
-        """A row of silence, which the vocoder has read."""
+        """A row after silence."""
         if voice not in self._quiet:
-            silence = torch.full((QUIET_UNITS + self.mel.sizes.right_units,), self.quiet)
-            _, self._quiet[voice] = self._sound(_Row(voice, silence, None, 0), QUIET_UNITS)
-        return replace(self._quiet[voice], units=torch.full((QUIET_UNITS,), self.quiet))
+            silence = torch.full((QUIET_UNITS,), self.quiet)
+            _, self._quiet[voice] = self._sound(_Row(voice, silence))
+        return self._quiet[voice]
 
     def step(self, state: DecoderState, units: Tensor, lengths: Tensor) -> tuple[list[Tensor], DecoderState]:
-        """As every decoder's; sound comes a PIECE_UNITS at a time."""
-        rows = self._with(state, units, lengths)
-        made = [self._sound(row, len(row.units) - self.mel.sizes.right_units - row.read) for row in rows]
+        """As every decoder's; sound comes when there are PIECE_UNITS more."""
+        made = [self._sound(row) for row in self._with(state, units, lengths)]
         return [wave for wave, _ in made], tuple(row for _, row in made)
 
     def flush(self, state: DecoderState, units: Tensor, lengths: Tensor) -> list[Tensor]:
@@ -111,7 +117,7 @@ class HarkenUnitDecoder(nn.Module):
         """The rows with these units as well."""
         self._check(units, lengths)
         return [
-            replace(row, units=torch.cat([row.units, new[:length]]))
+            replace(row, waiting=torch.cat([row.waiting, new[:length]]))
             for row, new, length in zip(state, units, lengths.tolist(), strict=True)
         ]
 
@@ -125,39 +131,40 @@ class HarkenUnitDecoder(nn.Module):
             )
 
     def _rest(self, row: _Row) -> Tensor:
-        """All sound of a row that is not out yet, (N,): silence behind it pushes it out of the vocoder."""
-        left = (len(row.units) - QUIET_UNITS) * self.unit_samples - self._out(row)
+        """All sound of a row that is not out yet, (N,): what follows its last unit pushes it out."""
+        units = row.read + len(row.waiting)
+        left = (units - QUIET_UNITS) * self.unit_samples - self._out(row)
         if not left:
             return torch.zeros(0)
-        last = len(row.units) + -(-self.vocoder.delay // self.unit_samples)
-        pieces = -(-(last - row.read) // PIECE_UNITS)
-        wave, _ = self._sound(row, pieces * PIECE_UNITS)
+        pieces = -(-(len(row.waiting) + self.lookahead_units) // PIECE_UNITS)
+        padded = nn.functional.pad(row.waiting, (0, pieces * PIECE_UNITS - len(row.waiting)))
+        wave, _ = self._sound(replace(row, waiting=padded), units)
         return wave[:left]
 
     def _out(self, row: _Row) -> int:
         """Samples of a row that were given."""
-        return max(0, (row.read - QUIET_UNITS) * self.unit_samples - self.vocoder.delay)
+        return max(0, (row.read - QUIET_UNITS) * self.unit_samples - self.delay)
 
     @torch.no_grad()
-    def _sound(self, row: _Row, units: int) -> tuple[Tensor, _Row]:
-        """The sound of as many whole pieces as the next `units` fill, (N,), and the row after it."""
-        pieces = max(0, units // PIECE_UNITS)
-        if not pieces:
-            return torch.zeros(0), row
-        waves, kept = list[Tensor](), row.vocoder
-        for mel in self._frames(row, row.read + pieces * PIECE_UNITS).T.chunk(pieces, dim=1):
-            wave, kept = self.vocoder(mel, kept)
-            waves.append(wave)
-        after = replace(row, vocoder=kept, read=row.read + pieces * PIECE_UNITS)
-        new = self._out(after) - self._out(row)
-        return torch.cat(waves)[-new:] if new else torch.zeros(0), after
+    def _sound(self, row: _Row, end: float = inf) -> tuple[Tensor, _Row]:
+        """The sound of as many whole pieces as wait, (N,), and the row after it.
 
-    def _frames(self, row: _Row, last: int) -> Tensor:
-        """Log-mel (F, M) of the units that were not read, up to `last`; silence behind the last unit."""
-        start = max(0, row.read - self.mel.left_units)
-        units = row.units[start : last + self.mel.sizes.right_units]
-        codes, valid = self.quantise.codes(units[None]), torch.ones(1, len(units), dtype=torch.bool)
-        mel, _ = self.mel(codes, torch.tensor([row.voice]), valid)
-        frames = mel[0, (row.read - start) * FRAMES_PER_UNIT : (last - start) * FRAMES_PER_UNIT]
-        missing = (last - row.read) * FRAMES_PER_UNIT - len(frames)
-        return nn.functional.pad(frames, (0, 0, 0, missing), value=SILENCE)
+        Args: end: so many units it has in all, where no more come.
+        """
+        waves, before = [torch.zeros(0)], self._out(row)
+        while len(row.waiting) >= PIECE_UNITS:
+            stream = Stream(row.kept)
+            waves.append(self.vocoder(self._frames(row, stream, end), stream))
+            rest = row.waiting[PIECE_UNITS:]
+            row = _Row(row.voice, rest, row.read + PIECE_UNITS, stream.kept())
+        wave = torch.cat(waves)
+        return wave[len(wave) - (self._out(row) - before) :], row
+
+    def _frames(self, row: _Row, stream: Stream, end: float) -> Tensor:
+        """Log-mel (M, F) of the next piece, which comes `right_units` late; silence behind the last unit."""
+        numbers = torch.arange(row.read, row.read + PIECE_UNITS)
+        codes = self.quantise.codes(row.waiting[None, :PIECE_UNITS])
+        mel, _ = self.mel(codes, torch.tensor([row.voice]), (numbers < end)[None], stream)  # (1, F, M)
+        over = numbers - self.mel.sizes.right_units >= end
+        mel[0, over.repeat_interleave(FRAMES_PER_UNIT)] = SILENCE
+        return mel[0].T

@@ -4,7 +4,7 @@ Source: Kong et al. 2020 (arXiv 2010.05646). Parameter names follow the authors'
 norm folded in, as `harken.weights.hifigan` writes it.
 
 It runs as a stream: each layer keeps the moments that its kernel still reaches back to, so that nothing is
-made twice and pieces are what the whole would be. Sound comes `delay` samples after its frames.
+made twice. Sound comes `delay` samples after its frames.
 
 What lies between the layers is a picture of one line, (1, C, 1, T): as such it may keep the channels of a
 moment together, which a convolution in float32 reads half as fast again.
@@ -22,12 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harken.model.units.stream import Stream
+
 _SLOPE = 0.1
 _ENDS = 7
 """Kernel of the first and of the last convolution."""
-
-Kept = tuple[Tensor, ...]
-"""What the layers keep of a stream, in their order."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +38,6 @@ class HifiganSizes:
     strides: tuple[int, ...] = (8, 8, 2, 2)
     block_kernels: tuple[int, ...] = (3, 7, 11)
     dilations: tuple[int, ...] = (1, 3, 5)
-
-
-class _Stream:
-    """The moments before those that come in now, for one layer after the other."""
-
-    def __init__(self, kept: Kept | None) -> None:
-        self._before = None if kept is None else iter(kept)
-        self._kept: list[Tensor] = []
-
-    def joined(self, now: Tensor, reach: int) -> Tensor:
-        """(1, C, 1, T) and the `reach` moments before it, which at the beginning are 0."""
-        both = torch.cat([self._nothing(now, reach) if self._before is None else next(self._before), now], -1)
-        self._kept.append(both[..., both.shape[-1] - reach :].clone())
-        return both
-
-    @staticmethod
-    def _nothing(now: Tensor, moments: int) -> Tensor:
-        layout = torch.channels_last if now.stride(1) == 1 else torch.contiguous_format
-        return now.new_zeros(1, now.shape[1], 1, moments).contiguous(memory_format=layout)
-
-    def kept(self) -> Kept:
-        """For the next piece."""
-        return tuple(self._kept)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Conv2d:
@@ -80,7 +56,7 @@ class ResidualBlock(nn.Module):
         self.delay = (kernel - 1) // 2 * sum(d + 1 for d in dilations)
         """Moments by which it is late."""
 
-    def forward(self, x: Tensor, stream: _Stream) -> Tensor:
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
         moments, past = x.shape[-1], self.kernel - 1
         for dilated, plain, dilation in zip(self.convs1, self.convs2, self.dilations, strict=True):
             x = stream.joined(x, past * dilation)
@@ -124,17 +100,10 @@ class Hifigan(nn.Module):
         each = len(self.sizes.block_kernels)
         return list(self.resblocks[stage * each : (stage + 1) * each])  # type: ignore[arg-type]
 
-    def forward(self, mel: Tensor, kept: Kept | None) -> tuple[Tensor, Kept]:
-        """The next piece of a stream.
-
-        Args:
-            mel: (M, F).
-            kept: what the piece before it gave; None at the beginning.
-
-        Returns: (N,), and what the next piece needs.
-        """
-        stream = _Stream(kept)
-        x = self.conv_pre(stream.joined(mel.to(self.conv_pre.weight.dtype)[None, :, None], _ENDS - 1))
+    def forward(self, mel: Tensor, stream: Stream) -> Tensor:
+        """The next piece of a stream: (M, F) -> (N,)."""
+        x = mel.to(self.conv_pre.weight.dtype)[None, :, None]
+        x = self.conv_pre(stream.joined(x, _ENDS - 1))
         for stage, up in enumerate(self.ups):
             x = up(stream.joined(F.leaky_relu(x, _SLOPE), 1))
             blocks, moments = self._blocks(stage), x.shape[-1]
@@ -146,7 +115,7 @@ class Hifigan(nn.Module):
             ]
             x = sum(rows[1:], rows[0]) / len(rows)
         x = self.conv_post(stream.joined(F.leaky_relu(x), _ENDS - 1))
-        return torch.tanh(x.float())[0, 0, 0], stream.kept()
+        return torch.tanh(x.float())[0, 0, 0]
 
 
 def load_hifigan(file: Path, dtype: torch.dtype | None = None) -> Hifigan:

@@ -1,8 +1,7 @@
 """Units -> mel spectrogram, in the voice that is asked for: causal, but for a few units of look-ahead.
 
-Convolutions at the units' rate, then at the frames': nothing looks further ahead than `right_units`, nor
-further back than `left_units`, so that a stretch of frames can be made from the units around it alone and is
-what the whole would give.
+Convolutions at the units' rate, then at the frames': nothing looks further ahead than `right_units`. As a
+stream frames come so much later, and are what the whole would give.
 
 Shapes: B rows, U units, K dimensions of a code, M mel bands, F = 4 U frames, W width, V width of a voice.
 """
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from harken.model.units.stream import Stream
 
 FRAMES_PER_UNIT = 4
 _MEAN_LOG_MEL = -5.5  # of speech, about: where training begins
@@ -48,9 +49,16 @@ class Block(nn.Module):
         self.back = nn.Linear(3 * width, width)
         self.gain = nn.Parameter(torch.full((width,), 0.1))
 
-    def forward(self, x: Tensor, voice: Tensor, valid: Tensor) -> Tensor:
-        """x (B, T, W), voice (B, V), valid (B, T, 1): what is not valid is silence to its neighbours."""
-        y = F.pad((x * valid).transpose(1, 2), (self.left, self.right))
+    def forward(self, x: Tensor, voice: Tensor, valid: Tensor, stream: Stream | None = None) -> Tensor:
+        """x (B, T, W), voice (B, V), valid (B, T, 1): what is not valid is silence to its neighbours. In a
+        stream what comes out is `right` moments late.
+        """
+        y = (x * valid).transpose(1, 2)
+        if stream is None:
+            y = F.pad(y, (self.left, self.right))
+        else:
+            y = stream.joined(y, self.left + self.right)
+            x = y[..., self.left : self.left + x.shape[1]].transpose(1, 2)
         scale, shift = self.voice(voice)[:, None].chunk(2, dim=-1)  # (B, 1, W)
         y = self.norm(self.conv(y).transpose(1, 2)) * (1 + scale) + shift
         y = self.back(F.gelu(self.wide(y)))
@@ -78,30 +86,29 @@ class MelDecoder(nn.Module):
         nn.init.constant_(self.mel.bias, _MEAN_LOG_MEL)
         self.pitch = nn.Linear(f, 2)  # log pitch against the voice's own, voicing; for training alone
 
-    @property
-    def left_units(self) -> int:
-        """How many units before its own a frame depends on."""
-        past = self.sizes.kernel - 1
-        units = past * self.sizes.layers - self.sizes.right_units
-        return units + -(-past * self.sizes.frame_layers // FRAMES_PER_UNIT)
-
-    def forward(self, codes: Tensor, voice: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames of whole rows.
+    def forward(
+        self, codes: Tensor, voice: Tensor, valid: Tensor, stream: Stream | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Frames of whole rows, or of the next piece of a stream.
 
         Args:
             codes: (B, U, K).
             voice: (B,) int64.
             valid: (B, U) bool, True up to a row's last unit.
+            stream: then frames are `right_units` late.
 
         Returns: log-mel (B, F, M); log pitch and voicing's logit (B, F, 2).
         """
         of_voice = self.voices(voice)  # (B, V)
         x, inside = self.embed(codes), valid[..., None].to(codes.dtype)
-        for block in self.blocks:
-            x = block(x, of_voice, inside)
+        for number, block in enumerate(self.blocks):
+            x = block(x, of_voice, inside, stream)
+            if stream is not None and number == 0:  # which alone looks ahead
+                late = stream.joined(inside.transpose(1, 2), self.sizes.right_units)
+                inside = late[..., : x.shape[1]].transpose(1, 2)
         x = self.spread(x).reshape(len(codes), -1, self.sizes.frame_width)  # (B, F, W)
         inside = inside.repeat_interleave(FRAMES_PER_UNIT, dim=1)
         for block in self.frame_blocks:
-            x = block(x, of_voice, inside)
+            x = block(x, of_voice, inside, stream)
         x = self.norm(x)
         return self.mel(x), self.pitch(x)
