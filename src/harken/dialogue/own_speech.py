@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHUNKS = (10, 8)
 """Units in each chunk of sound; the last number goes on. With what the decoder holds back they fill whole
-pieces of its. The first leaves time to make the next where that takes half again as long as it is heard; a
+pieces of its. The first leaves time to make the next where that takes a third longer than it is heard; a
 shorter one would be heard sooner, and then run out."""
 UNITS_A_TOKEN = 10
 """Said with each token that is written; a token takes about six to be heard."""
