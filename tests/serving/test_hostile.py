@@ -145,7 +145,7 @@ def test_any_message_is_answered_by_the_protocol_and_the_session_goes_on(seed: i
     run(talk)
 
 
-def test_who_mostly_sends_what_is_broken_is_behind_the_others_until_it_does_better() -> None:
+def test_who_sends_much_that_is_broken_is_troublesome_until_it_does_better() -> None:
     async def talk() -> None:
         session = Session(FOR_ERRORS.host, lambda event: None)
         for _ in range(TROUBLE_FROM):
@@ -154,6 +154,34 @@ def test_who_mostly_sends_what_is_broken_is_behind_the_others_until_it_does_bett
         assert session.troublesome
         for _ in range(3 * TROUBLE_FROM):
             assert await session.receive(json.dumps(updated()))
+        assert not session.troublesome
+        session.close()
+
+    run(talk)
+
+
+def test_a_reply_to_who_sends_what_is_broken_is_made_behind_the_others() -> None:
+    async def talk() -> None:
+        host, behind = FOR_ERRORS.host, []
+        session = Session(host, lambda event: None)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(host.worker, "submit", lambda *given: behind.append(given[-1]))
+            await session.receive(json.dumps(created()))
+            await session.receive(json.dumps({"type": "response.create"}))
+            assert not behind[0]()
+            for _ in range(TROUBLE_FROM):
+                await session.receive("{")
+            assert behind[0]()
+        session.close()
+
+    run(talk)
+
+
+def test_what_cannot_be_done_now_is_no_trouble() -> None:
+    async def talk() -> None:
+        session = Session(FOR_ERRORS.host, lambda event: None)
+        for _ in range(2 * TROUBLE_FROM):
+            assert await session.receive(json.dumps({"type": "response.cancel"}))
         assert not session.troublesome
         session.close()
 

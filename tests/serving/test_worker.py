@@ -71,6 +71,27 @@ def test_what_is_behind_waits_for_all_other_work_step_by_step() -> None:
     run(talk)
 
 
+def test_what_is_behind_and_cancelled_is_closed_while_others_work_on() -> None:
+    async def talk() -> None:
+        in_step, go_on, closed = threading.Event(), threading.Event(), asyncio.Event()
+
+        def busy() -> Iterator[int]:
+            in_step.set()
+            go_on.wait()
+            while not closed.is_set():
+                yield 0
+
+        async with working() as worker:
+            worker.submit(busy(), lambda _: None)
+            await asyncio.to_thread(in_step.wait)
+            job = worker.submit(iter(range(9)), lambda _: None, lambda error: closed.set(), lambda: True)
+            job.cancel()
+            go_on.set()
+            await asyncio.wait_for(closed.wait(), 30)
+
+    run(talk)
+
+
 def test_what_is_cancelled_is_closed_after_its_step_and_tells_no_more() -> None:
     async def talk() -> None:
         in_step, go_on, closed = threading.Event(), threading.Event(), threading.Event()

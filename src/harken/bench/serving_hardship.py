@@ -28,6 +28,8 @@ from harken.serving.wire import SERVER_EVENTS
 CLIENTS = 8
 """Hostile ones at once."""
 EVENTS_A_CONNECTION = 100
+LEAST = 19
+"""How nice their process is: in use they are on other machines, here they take what the server leaves."""
 HUGE = 0.002
 """Share of events that are as long as may be."""
 AT_ONCE = 50
@@ -37,26 +39,23 @@ TEXT = {"output_modalities": ["text"], "max_output_tokens": 2, "harken": {"think
 
 async def hostile(server: Running, count: int, sounds: list[Samples]) -> dict[str, Any]:
     """Broken events from several connections, one client who never reads, and one who only talks."""
-    heard, attacked = Heard(), asyncio.Event()
-    other = asyncio.create_task(talk(server, sounds, heard, attacked.is_set))
-    each = -(-count // CLIENTS)
-    told = await asyncio.to_thread(_elsewhere, server.url, each)
-    attacked.set()
-    await other
+    heard, attacked, each = Heard(), asyncio.Event(), -(-count // CLIENTS)
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.nice, initargs=(LEAST,)) as elsewhere:
+        await asyncio.wrap_future(elsewhere.submit(_attacked, server.url, 0))  # it has begun
+        begun_s = perf_counter()
+        other = asyncio.create_task(talk(server, sounds, heard, attacked.is_set))
+        told = await asyncio.wrap_future(elsewhere.submit(_attacked, server.url, each))
+        seconds = perf_counter() - begun_s
+        attacked.set()
+        await other
     return {
         "events": each * CLIENTS,
+        "seconds": round(seconds, 1),
         "answered_with": dict(told.most_common()),
         "alive": server.alive,
         **{f"other_{name}": value for name, value in heard.figures().items()},
         "log_lines": _lines(server),
     }
-
-
-def _elsewhere(url: str, each: int) -> Counter[str]:
-    """Attack from a process of its own, which takes what processors the server leaves: in use it would be
-    another machine's. Gives what it was answered with."""
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.nice, initargs=(19,)) as process:
-        return process.submit(_attacked, url, each).result()
 
 
 def _attacked(url: str, each: int) -> Counter[str]:

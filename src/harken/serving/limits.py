@@ -20,6 +20,6 @@ class Limits:
     unread_bytes: int = 8 << 20
     """What may wait for a client that does not read; a client that lets more come up is let go."""
     after_broken_s: float = 0.05
-    """How long a client's next message waits after one that could not be taken."""
+    """How long a client's next message waits after one that is no event of the protocol."""
     shutdown_s: float = 30.0
     """How long replies that have begun may take when the server is to end."""

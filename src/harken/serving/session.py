@@ -32,7 +32,7 @@ STILL_HERE = "I am still here. Take your time."
 """What is said when the user has said nothing for the idle timeout."""
 LONGEST_METADATA = 8_000
 TROUBLE_FROM, TROUBLE = 20, 0.25
-"""Of so many messages and more, the share that could not be taken; those who send sound send 25 a second."""
+"""Of so many messages and more, the share that are no events of the protocol."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +54,7 @@ class Session:
 
     @property
     def troublesome(self) -> bool:
-        """Whether the client mostly sends what cannot be taken: its replies are made after the others'."""
+        """Whether much of what the client sends is no event: its replies are made after the others'."""
         return self._received >= TROUBLE_FROM and self._broken > TROUBLE * self._received
 
     @property
@@ -66,24 +66,27 @@ class Session:
         self._send(made("session.created", session=self._as_event()))
 
     async def receive(self, message: str | bytes) -> bool:
-        """A message of the client's; whether it could be taken. Never raises for what is in it."""
-        event: Event = {}
+        """A message; whether it is an event of the protocol. Never raises for what is in it."""
         self._received += 1
+        event: Event = {}
         try:
             if isinstance(message, bytes):
                 raise Refused("a message is text: JSON, with sound in base64", "invalid_message")
             event = wire.parsed(message)
             read = wire.read(beta.from_client(event) if self._host.beta else event)
+        except Refused as refused:
+            self._broken += 1
+            self.refuse(refused, event.get("event_id"))
+            return False
+        try:
             await _DO[read.type](self, read)
-            return True
         except Refused as refused:
             self.refuse(refused, event.get("event_id"))
         except Exception:
             _log.exception("an event failed")
             failed = Refused("the server failed at this", "server_failed", kind="server_error")
             self.refuse(failed, event.get("event_id"))
-        self._broken += 1
-        return False
+        return True
 
     def refuse(self, refused: Refused, event_id: object = None) -> None:
         """Tell the client what cannot be done. Args: event_id: what it called its event."""
@@ -253,7 +256,7 @@ class Session:
         place = {"item_id": item.id, "content_index": 0}
         model = self._host.harken.model
         try:
-            heard = await self._host.worker.call(lambda: model.hear(samples), lambda: self.troublesome)
+            heard = await self._host.worker.call(lambda: model.hear(samples))
         except Exception:
             _log.exception("a turn could not be heard")
             fault = {"type": "server_error", "code": "not_heard", "message": "the turn could not be heard"}

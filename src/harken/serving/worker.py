@@ -120,8 +120,8 @@ class Worker:
         self._arrived.put(job)
         return job
 
-    async def call(self, function: Callable[[], T], behind: Callable[[], bool] = lambda: False) -> T:
-        """What a function gives, as one step. Raises what it raises. Args: behind: as of `submit`."""
+    async def call(self, function: Callable[[], T]) -> T:
+        """What a function gives, as one step. Raises what it raises."""
         assert self._loop is not None, "the worker was started"
         found: asyncio.Future[T] = self._loop.create_future()
 
@@ -136,7 +136,7 @@ class Worker:
             if not found.done():
                 found.set_result(result)
 
-        job = self.submit(once(), told, ended, behind)
+        job = self.submit(once(), told, ended)
         try:
             return await found
         except asyncio.CancelledError:
@@ -152,7 +152,7 @@ class Worker:
                     self._leave(jobs)
                     return
                 jobs.append(job)
-            job = next((job for job in jobs if not job.behind()), jobs[0])
+            job = next((job for job in jobs if job.cancelled or not job.behind()), jobs[0])
             jobs.remove(job)
             if self._step(job):
                 jobs.append(job)

@@ -56,5 +56,4 @@ def test_piece_by_piece_it_sounds_as_whole(decoder: HarkenUnitDecoder) -> None:
     pieces += decoder.flush(state, last[None], torch.tensor([len(last)]))
     together = torch.cat(pieces)
     assert together.shape == whole.shape
-    off_db = 10 * torch.log10((together - whole).pow(2).mean() / whole.pow(2).mean())
-    assert off_db < -20  # the generator's furthest context, and in bfloat16 its rounding
+    assert (together - whole).abs().max() <= 1e-4 * whole.abs().max()

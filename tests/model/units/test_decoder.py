@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from harken.audio.vocoder_mel import SILENCE
+from harken.dialogue.own_speech import CHUNKS
 from harken.errors import InputError
 from harken.model.units.decoder import PIECE_UNITS, QUIET_UNITS, HarkenUnitDecoder
 from harken.model.units.hifigan import Hifigan, HifiganSizes, load_hifigan, quickest_dtype
@@ -157,6 +159,24 @@ def test_the_vocoder_in_pieces_is_the_generator_as_published(together: bool) -> 
     assert (made[: len(published)] - published)[inside].abs().max() <= 1e-5
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 30])
+@torch.no_grad()
+def test_a_row_is_its_frames_through_the_generator_and_silence_behind_them(
+    decoder: HarkenUnitDecoder, count: int
+) -> None:
+    """By the layers as training runs them, all of a row at once, and the generator as its paper has it."""
+    row = torch.cat([torch.full((QUIET_UNITS,), decoder.quiet), units(count)])
+    mel, _ = decoder.mel(
+        decoder.quantise.codes(row)[None], torch.tensor([1]), torch.ones(1, len(row), dtype=torch.bool)
+    )
+    frames = F.pad(mel[0].T, (0, 4 * FRAMES_PER_UNIT), value=SILENCE)
+    begin, length = QUIET_UNITS * decoder.unit_samples, count * decoder.unit_samples
+    expected = as_published(decoder.vocoder, frames)[begin : begin + length]
+    (made,) = decoder.decode([units(count)], ["ben"])
+    assert made.shape == expected.shape
+    assert (made - expected).abs().max() <= 1e-3 * expected.abs().max()
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 60))
 def test_pieces_are_the_whole(cuts: list[int], count: int) -> None:
@@ -195,6 +215,16 @@ def test_what_is_out_does_not_change(decoder: HarkenUnitDecoder) -> None:
     one, changed = decoder.decode([row, other], ["anna"] * 2)
     differ = ((one - changed).abs() > 1e-4 * one.abs().max()).nonzero()[0, 0]
     assert (30 - decoder.lookahead_units) * decoder.unit_samples <= differ < 30 * decoder.unit_samples
+
+
+def test_the_chunks_of_a_reply_fill_pieces_of_the_decoder_that_ships() -> None:
+    sizes, vocoder = MelDecoderSizes(), Hifigan()
+    codec = HarkenUnitDecoder(
+        MelDecoder(sizes), vocoder, (5,) * sizes.code, ("a",), 22_050, "0" * 64, quiet=0
+    )
+    first, then = CHUNKS
+    assert codec.lookahead_units == 6
+    assert (first + codec.lookahead_units) % PIECE_UNITS == then % PIECE_UNITS == 0
 
 
 def test_voices_differ(decoder: HarkenUnitDecoder) -> None:
@@ -247,7 +277,7 @@ def test_the_universal_vocoder_gives_back_what_its_mel_was_made_of(dtype: torch.
     import soundfile
     import soxr
 
-    from harken.audio.vocoder_mel import SILENCE, vocoder_mel
+    from harken.audio.vocoder_mel import vocoder_mel
     from harken.weights.hifigan import GENERATOR
     from harken.weights.store import ensure
 

@@ -55,7 +55,8 @@ class UnitDecoder(Protocol):
 
     @property
     def lookahead_units(self) -> int:
-        """How many units after its own a sample depends on, and `step` therefore holds back."""
+        """How many units after its own a sample depends on: `step` holds back as many at least, more where it
+        waits for whole pieces."""
         ...
 
     @property

@@ -35,7 +35,7 @@ class _Row:
     waiting: Tensor
     """(U,) int64 units that do not fill a piece yet."""
     read: int = 0
-    """Units that became sound, also of what comes after the last one."""
+    """Units that went through the layers, silence and what comes after the last one included."""
     kept: Kept | None = None
 
 
@@ -63,7 +63,7 @@ class HarkenUnitDecoder(nn.Module):
         self.mel, self.vocoder, self.voices = mel, vocoder, voices
         self.quantise = FiniteScalarQuantiser(levels)
         self.sample_rate, self.codec_sha256, self.quiet = sample_rate, codec_sha256, quiet
-        self._quiet: dict[int, _Row] = {}
+        self._after_silence: dict[int, _Row] = {}
 
     @property
     def units_hz(self) -> float:
@@ -94,11 +94,11 @@ class HarkenUnitDecoder(nn.Module):
         return tuple(self._begun(self.voices.index(voice)) for voice in voices)
 
     def _begun(self, voice: int) -> _Row:
-        """A row after silence."""
-        if voice not in self._quiet:
+        """A row after silence; made once, so weights may not change after it."""
+        if voice not in self._after_silence:
             silence = torch.full((QUIET_UNITS,), self.quiet)
-            _, self._quiet[voice] = self._sound(_Row(voice, silence))
-        return self._quiet[voice]
+            _, self._after_silence[voice] = self._sound(_Row(voice, silence))
+        return self._after_silence[voice]
 
     def step(self, state: DecoderState, units: Tensor, lengths: Tensor) -> tuple[list[Tensor], DecoderState]:
         """As every decoder's; sound comes when there are PIECE_UNITS more."""

@@ -31,7 +31,7 @@ _ENDS = 7
 
 @dataclass(frozen=True)
 class HifiganSizes:
-    """V1's sizes; the hop is the product of the strides, each of which has a kernel of twice its size."""
+    """V1's sizes. Strides are even, their product is the hop, and each has a kernel of twice its size."""
 
     mel_bands: int = 80
     width: int = 512
