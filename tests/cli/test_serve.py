@@ -21,6 +21,7 @@ from harken.testing import FakeVoice, ScriptedLM, heard_turn, loud_is_speech
     [
         (["--port", "99999"], 2, "--port 99999 is no port"),
         (["--sessions", "0"], 2, "--sessions 0"),
+        (["--head-start", "-1"], 2, "--head-start -1 is not from 0 to 60 s"),
         (["--recipe", "nothing"], 2, "nothing"),
         (["--recipe", "mini", "--checkpoint", "."], 2, "both given"),
         (["--host", "0.0.0.0"], 1, "HARKEN_API_KEY holds no key"),
@@ -48,7 +49,14 @@ def test_what_cannot_be_served_is_said_in_one_line(
     ("options", "said"),
     [
         (["--sessions", "3"], ["takes 3 sessions at once"]),
-        ([], ["a second of speech takes 1.60 s to make", "replies may have pauses", "takes 1 session at"]),
+        (
+            [],
+            [
+                "takes 1.60 s to make",
+                "begin when 3.3 s of them are made, and may have pauses",
+                "takes 1 session at",
+            ],
+        ),
     ],
 )
 def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(

@@ -12,7 +12,7 @@ import soundfile
 
 from harken.evaluation.systems import cascade
 from harken.evaluation.systems.base import Question, Unanswered
-from harken.evaluation.systems.cascade import CascadeSystem
+from harken.evaluation.systems.cascade import ByLanguage, CascadeSystem
 from harken.evaluation.systems.select import open_system
 from harken.llm.base import Completion, LLMError
 from harken.recipes import mini
@@ -56,6 +56,22 @@ def test_a_reply_that_nobody_can_say_has_no_sound(recordings: tuple[Path, Path])
     system = CascadeSystem(mini(), by_length, FakeLLM(lambda prompt, seed: "…"), ToneVoice())
     answer = system.answer(Question("set", "key", recordings[:1], spoken=True))
     assert (answer.text, answer.samples, answer.first_audio_s) == ("…", None, None)
+
+
+def test_what_is_chinese_is_said_by_a_voice_of_its_own(recordings: tuple[Path, Path]) -> None:
+    voice, chinese, opened = FakeVoice(), FakeVoice(), []
+
+    def open_chinese() -> FakeVoice:
+        opened.append(True)
+        return chinese
+
+    both = ByLanguage(voice, open_chinese)
+    for said in ("I am here.", "我在这里。", "你好。"):
+        system = CascadeSystem(mini(), by_length, FakeLLM(lambda prompt, seed, said=said: said), both)
+        answer = system.answer(Question("set", "key", recordings[:1], spoken=True))
+        assert answer.samples is not None and answer.sample_rate == voice.sample_rate
+    assert [text for text, _ in voice.spoken] == ["I am here."] and len(opened) == 1
+    assert [text for text, _ in chinese.spoken] == ["我在这里。", "你好。"]
 
 
 def test_earlier_turns_are_known_before_the_clock_starts(

@@ -22,6 +22,7 @@ from harken.bench.speaker import Reply, at_24_khz, speaker
 from harken.errors import InputError
 from harken.evaluation.report import hardware
 from harken.recipes import Recipe
+from harken.serving.limits import Limits
 
 What = Literal["overhead", "sessions", "bargein", "hostile", "soak", "steps"]
 WHATS: tuple[What, ...] = get_args(What)
@@ -43,7 +44,8 @@ def bench_serving(
     """Measure one thing of a server in a process of its own; "steps" of the model in this one.
 
     Args:
-        what: "overhead" (the first sound through the socket, beside that of the same model in this process),
+        what: "overhead" (the first sound through the socket, beside that of the same model in this process;
+            neither waits for more),
             "sessions" (time to first audio, underruns and memory with 1, 2, 4 and 8 speakers), "bargein"
             (from the first sample of speech to the end of the reply), "hostile" (broken events, while one
             other speaks), "soak" (memory over many sessions, one after the other and 50 at once), "steps" (a
@@ -73,11 +75,12 @@ def bench_serving(
         log = Path(folder) / "server.log"
         if what == "sessions":
             for speakers in AT_ONCE:
-                with running(recipe, checkpoint, speakers, log) as server:
+                with running(recipe, checkpoint, Limits(sessions=speakers), log) as server:
                     many = serving_many.speakers(server, speakers, seconds or SECONDS, said())
                     found[f"speakers_{speakers}"] = asyncio.run(many)
             return found
-        with running(recipe, checkpoint, 64, log) as server:
+        head_start_s = 0.0 if what == "overhead" else Limits.head_start_s
+        with running(recipe, checkpoint, Limits(sessions=64, head_start_s=head_start_s), log) as server:
             if what == "overhead":
                 return found | overhead(server, recipe, checkpoint, count)
             return found | {what: asyncio.run(_awaited(measures[what](server)))}

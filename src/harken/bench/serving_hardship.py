@@ -75,7 +75,7 @@ def _attacked(url: str, each: int) -> Counter[str]:
 async def _attack(url: str, draw: random.Random, count: int, told: Counter[str]) -> None:
     """So many events, some on each connection; counts what they were answered with."""
     while count > 0:
-        async with websockets.connect(url, **EVERYTHING) as connection:
+        async with websockets.connect(url, **EVERYTHING, open_timeout=PATIENCE_S) as connection:
             for _ in range(min(EVENTS_A_CONNECTION, count)):
                 count -= 1
                 await connection.send(huge(draw) if draw.random() < HUGE else mutated(draw))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harken.errors import HarkenError
 from harken.recipes import Recipe
+from harken.serving.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class Running:
 
 
 @contextmanager
-def running(recipe: Recipe, checkpoint: Path | None, sessions: int, log: Path) -> Iterator[Running]:
-    """A server that takes so many sessions, until it is left. Raises HarkenError where it does not start."""
+def running(recipe: Recipe, checkpoint: Path | None, limits: Limits, log: Path) -> Iterator[Running]:
+    """A server of the limits, until it is left. Raises HarkenError where it does not start."""
     context = get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, recipe, checkpoint, sessions, log), daemon=True)
+    process = context.Process(target=_serve, args=(there, recipe, checkpoint, limits, log), daemon=True)
     process.start()
     there.close()
     try:
@@ -60,7 +61,7 @@ def running(recipe: Recipe, checkpoint: Path | None, sessions: int, log: Path) -
         process.join(60)
 
 
-def _serve(parent: Connection, recipe: Recipe, checkpoint: Path | None, sessions: int, log: Path) -> None:
+def _serve(parent: Connection, recipe: Recipe, checkpoint: Path | None, limits: Limits, log: Path) -> None:
     import os
     import sys
 
@@ -69,15 +70,17 @@ def _serve(parent: Connection, recipe: Recipe, checkpoint: Path | None, sessions
     from harken.api import Harken
     from harken.checkpoint import load_model
     from harken.evaluation.progress import quiet_libraries
+    from harken.serving.capacity import pace
     from harken.serving.host import Host
-    from harken.serving.limits import Limits
     from harken.serving.server import Server, listen
     from harken.serving.turns import open_vad
     from harken.serving.worker import Worker
 
     quiet_libraries()
-    limits, worker = Limits(sessions=sessions), Worker()
-    host = worker.do(lambda: Host(Harken(load_model(recipe, checkpoint)), open_vad(), limits, worker=worker))
+    worker = Worker()
+    harken = worker.do(lambda: Harken(load_model(recipe, checkpoint)))
+    host = worker.do(lambda: Host(harken, open_vad(), limits, worker=worker))
+    host.head_start.learn(worker.do(lambda: pace(harken)))  # as `harken serve` does
     with listen("127.0.0.1", 0) as at:
         server = Server(host)
         signal.signal(signal.SIGTERM, server.handle_exit)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from harken.cli.command import DONE, Command, WrongUse, check_counts, check_system, chosen_guard, say
 
 if TYPE_CHECKING:
-    from harken.api import Harken
     from harken.dialogue.guard import Guard
     from harken.serving.host import Host
     from harken.serving.worker import Worker
@@ -37,6 +36,9 @@ class Serve(Command):
     """How long a session may last."""
     turn_seconds: int = 60
     """How long a turn of the user's may be."""
+    head_start: float = 4.0
+    """Where speech is made slowly, begin a reply when up to so many seconds of it are made, so that it has no
+    pauses; 0 begins at once."""
     compat: Literal["none", "beta"] = "none"
     """Speak the protocol's beta, to older clients."""
     care: Path | None = None
@@ -56,6 +58,10 @@ class Serve(Command):
                 "--turn-seconds": self.turn_seconds,
             }
         )
+        if not 0 <= self.head_start <= 60:
+            raise WrongUse(
+                f"--head-start {self.head_start:g} is not from 0 to 60 s", "--head-start 0 is none"
+            )
         guard = chosen_guard(self.care, self.no_care)
         from harken import api
         from harken.serving.auth import key_for
@@ -76,29 +82,29 @@ class Serve(Command):
     def _host(self, guard: Guard | None, worker: Worker) -> Host:
         from harken import api
         from harken.evaluation.progress import quiet_libraries
+        from harken.serving.capacity import pace, sessions_at
         from harken.serving.host import Host
         from harken.serving.limits import Limits
         from harken.serving.turns import open_vad
 
         quiet_libraries()
         harken = api.load(self.recipe, trained=self.checkpoint, voice=self.voice)
+        found = pace(harken)
         limits = Limits(
-            sessions=self.sessions or self._tried(harken),
+            sessions=self.sessions or sessions_at(found),
             session_s=60.0 * self.session_minutes,
             buffered_s=float(self.turn_seconds),
+            head_start_s=self.head_start,
         )
         beta = self.compat == "beta"
-        return Host(harken, open_vad(), limits, voice=self.voice, guard=guard, beta=beta, worker=worker)
-
-    def _tried(self, harken: Harken) -> int:
-        """To how many the machine can speak at once."""
-        from harken.serving.capacity import SHARE, pace, sessions_at
-
-        found = pace(harken)
+        host = Host(harken, open_vad(), limits, voice=self.voice, guard=guard, beta=beta, worker=worker)
+        host.head_start.learn(found)
         if found is not None:
-            pauses = "; replies may have pauses" if found > SHARE else ""
-            say(f"a second of speech takes {found:.2f} s to make on this machine{pauses}")
-        return sessions_at(found)
+            start = host.head_start.seconds
+            later = f"; replies begin when {start:.1f} s of them are made" if start else ""
+            pauses = ", and may have pauses" if found > 1 else ""
+            say(f"a second of speech takes {found:.2f} s to make on this machine{later}{pauses}")
+        return host
 
 
 def _many(sessions: int) -> str:

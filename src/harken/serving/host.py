@@ -12,6 +12,7 @@ import numpy as np
 from harken.api import Harken
 from harken.dialogue.guard import Guard
 from harken.dialogue.together import Together
+from harken.serving.head_start import HeadStart
 from harken.serving.limits import Limits
 from harken.serving.memory import give_back
 from harken.serving.metrics import Metrics
@@ -55,7 +56,7 @@ class Host:
         self.voices = _voices(harken, voice)
         self.together = Together(harken.model)
         self.worker = worker or Worker()
-        self.metrics = Metrics()
+        self.metrics, self.head_start = Metrics(), HeadStart(self.limits.head_start_s)
         self.metrics.queue.set_function(lambda: self.worker.jobs)
         self.left = asyncio.Event()
         """Set when the server is to end: nothing new is begun."""

@@ -19,7 +19,9 @@ class Limits:
     """The longest message; an append may carry 15 MiB."""
     unread_bytes: int = 8 << 20
     """What may wait for a client that does not read; a client that lets more come up is let go."""
-    after_broken_s: float = 0.05
+    head_start_s: float = 4.0
+    """The most sound that is made before a reply is sent, where speech is made slowly (`head_start`)."""
+    after_broken_s: float = 0.25
     """How long a client's next message waits after one that is no event of the protocol."""
     shutdown_s: float = 30.0
     """How long replies that have begun may take when the server is to end."""

@@ -119,7 +119,7 @@ class Replying:
 
     def _begin(self, settings: Settings, asked_s: float, item: Item | None, metadata: object) -> _Reply:
         self._leave()
-        response = Response(settings, self._send, self._items.add, asked_s, metadata)
+        response = Response(settings, self._send, self._items.add, asked_s, self._host.head_start, metadata)
         self._reply = _Reply(response, settings, item, metadata)
         response.begin()
         return self._reply
@@ -208,7 +208,13 @@ class Replying:
     def _begin_again(self, reply: _Reply) -> None:
         settings = reply.settings
         reply.response = Response(
-            settings, self._send, self._items.add, monotonic(), reply.metadata, reply.response.item
+            settings,
+            self._send,
+            self._items.add,
+            monotonic(),
+            self._host.head_start,
+            reply.metadata,
+            reply.response.item,
         )
         reply.response.begin()
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from harken.dialogue.events import AudioChunk, TextDelta
 from harken.dialogue.playback import Playback
+from harken.serving.head_start import HeadStart, Making
 from harken.serving.items import Item
 from harken.serving.settings import Settings
 from harken.serving.sound import Mouth
@@ -37,11 +38,13 @@ class Response:
         send: Callable[[Event], None],
         add: Callable[[Item], str | None],
         asked_s: float,
+        head_start: HeadStart,
         metadata: object = None,
         after: Item | None = None,
     ) -> None:
         """Args:
         asked_s: when the turn that it answers was over.
+        head_start: how much sound it begins with; learns from it.
         after: what was said in the same reply before.
         """
         self.id = new_id("resp")
@@ -53,6 +56,9 @@ class Response:
         self._mouth = Mouth(settings.says)
         self._opened = False
         self._after = after
+        self._head_start, self._making = head_start, Making()
+        self._held: list[AudioChunk] | None = []
+        """Sound that is not sent yet; None once sound is sent as it comes."""
 
     @property
     def has_output(self) -> bool:
@@ -76,12 +82,27 @@ class Response:
                        delta=text)  # fmt: skip
             return
         event = self._in_item(event)
+        self._making.made((event.end_ms - event.start_ms) / 1000, monotonic())
+        if self._held is None:
+            self._say(event)
+            return
+        self._held.append(event)
+        if event.end_ms - self._held[0].start_ms >= 1000 * self._head_start.seconds:
+            self._say_held()
+
+    def _say_held(self) -> None:
+        """Begin to send sound."""
+        held, self._held = self._held or [], None
+        for chunk in held:
+            self._say(chunk)
+
+    def _say(self, chunk: AudioChunk) -> None:
         now_s = monotonic()
         self.times.first_audio_s = self.times.first_audio_s or now_s
         self.times.last_audio_s = now_s
-        self.item.add_chunk(event)
-        self.playback.add((event.end_ms - event.start_ms) / 1000, now_s)
-        said = self._mouth.say(event.samples, event.sample_rate)
+        self.item.add_chunk(chunk)
+        self.playback.add((chunk.end_ms - chunk.start_ms) / 1000, now_s)
+        said = self._mouth.say(chunk.samples, chunk.sample_rate)
         if said:
             self._part("output_audio.delta", delta=said)
 
@@ -96,6 +117,9 @@ class Response:
     def end(self, status: Status, reason: Reason | None = None, error: Event | None = None) -> None:
         """It is over. Args: reason: of a cancelled one. error: of a failed one."""
         assert self.status is None, "a response ends once"
+        if status == "completed":
+            self._say_held()
+            self._head_start.learn(self._making.pace)
         self.status = status
         self.item.status = "completed" if status == "completed" else "incomplete"
         if status != "completed" and self.item.spoken:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import torch
@@ -108,13 +109,17 @@ def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:
     if run.begin is not None:
         check_recipe(stored_recipe(source), run.recipe, source)
     if not begun.is_dir():
-        half = begun.with_name("half-copied")
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        half = Path(mkdtemp(prefix="half-copied-", dir=begun.parent))
         for name in parts:
             shutil.copyfile(source / name, half / name)
         _complete(run.trained, source)
-        half.rename(begun)
+        try:
+            half.rename(begun)
+        except OSError:  # another arm, begun at the same moment, was first
+            shutil.rmtree(half)
+            if not begun.is_dir():
+                raise
     same = [(begun / name, source / name) for name in parts]
     same += [(begun / name, run.trained / name) for name in (READOUT, PIECES)]
     if any(one.read_bytes() != other.read_bytes() for one, other in same):

@@ -8,17 +8,21 @@ overlap is `harken.bench`'s to measure.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
 from harken.audio.io import Samples, read
 from harken.errors import InputError
 from harken.evaluation.cascade import WINDOW, Transcribe, WhisperDecoder
+from harken.evaluation.language import written_in
 from harken.evaluation.systems.base import Answer, Question, Unanswered
 from harken.llm.base import LLM, LLMError, Sampling
 from harken.llm.templates import Message, render
 from harken.recipes import Recipe
-from harken.voices.base import Voice
+from harken.voices.base import NEUTRAL, Style, Voice
+from harken.voices.casts import REPLY_VOICES
 from harken.voices.phonemes import sentences
 
 _SENTENCE_ENDS = tuple(".!?…。！？\"'”’)")
@@ -69,10 +73,24 @@ class CascadeSystem:
         return _to_sentence_end(text) if said.finish == "length" else text
 
 
+class ByLanguage:
+    """A voice, and one of the same kind for what is Chinese, which is opened when there is some."""
+
+    def __init__(self, voice: Voice, chinese: Callable[[], Voice]) -> None:
+        self.name, self.sample_rate = voice.name, voice.sample_rate
+        self._voice, self._chinese = voice, cache(chinese)
+
+    def speak(self, text: str, style: Style = NEUTRAL) -> Iterator[Samples]:
+        """As of every `Voice`."""
+        voice = self._chinese() if written_in(text) == "zh" else self._voice
+        return voice.speak(text, style)
+
+
 def open_cascade(recipe: Recipe, voice: str | None = None) -> CascadeSystem:
     """The cascade of a recipe's parts; weights that are not here yet are fetched.
 
-    Args: voice: a speaker of Kokoro's; None, "recipe" and "kokoro" are the recipe's, "none" is nobody.
+    Args: voice: a speaker of Kokoro's; None, "recipe" and "kokoro" are the recipe's, and another for Chinese;
+        "none" is nobody.
 
     Raises: MissingExtra, WeightsError and InputError where a part cannot be had. The core has to be a GGUF
         model of the catalogue.
@@ -100,9 +118,10 @@ def _speaker(recipe: Recipe, voice: str | None) -> Voice | None:
 
     if voice == "none":
         return None
-    speaker = kokoro.load(recipe.speaker if voice in (None, "recipe", "kokoro") else voice)
+    chosen = None if voice in ("recipe", "kokoro") else voice
+    speaker = kokoro.load(chosen or recipe.speaker)
     list(speaker.speak("Hello."))  # what is missing shows now, and the first reply need not wait
-    return speaker
+    return speaker if chosen else ByLanguage(speaker, lambda: kokoro.load(REPLY_VOICES["zh"]))
 
 
 def _to_sentence_end(text: str) -> str:
