@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from harken import evaluation
 from harken.affect.labels import READOUT_CLASSES
@@ -26,7 +27,7 @@ from harken.evaluation.affect import (
 from harken.model.affect_readout import AffectReadoutConfig
 from harken.recipes import mini
 from harken.training.readout import ReadoutTraining, calibrate, fit_readout, read_clips, score
-from harken.training.readout_clips import PooledClips, read_manifest
+from harken.training.readout_clips import PooledClips, pooled_clips, read_manifest
 
 CONFIG = AffectReadoutConfig(n_layers=7, width=8, layers=(2, 3), curved=16)
 QUICK = ReadoutTraining(components=24, members=2, steps=120, batch=32)
@@ -248,3 +249,14 @@ def test_a_faulty_manifest_is_named_with_its_row(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match="cannot be read"):
         read_manifest(tmp_path)
+
+
+def test_two_processes_do_not_encode_into_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_manifest(tmp_path, [CLIP])
+    (tmp_path / "config.json").write_text('{"d_model": 4}')
+    monkeypatch.setattr("harken.training.readout_clips._fingerprint", lambda *_: "0")
+    with (
+        FileLock(tmp_path / "views-0.lock"),
+        pytest.raises(DataError, match="another process encodes people's clips into"),
+    ):
+        pooled_clips(tmp_path, tmp_path, (2,), tmp_path)

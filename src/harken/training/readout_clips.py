@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import math
 import tarfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from harken.affect.labels import GENDERS, to_readout_class
@@ -32,13 +32,10 @@ from harken.errors import DataError
 from harken.model.affect_readout import VIEWS, views
 from harken.model.encoder import SpeechEncoder, load_encoder
 
-log = logging.getLogger(__name__)
-
 CORPORA = ("ravdess", "nemo")
 """Whose recordings the readout may learn from."""
 
 _FIELDS = ("path", "corpus", "split", "speaker", "gender", "emotion", "text")
-_REPORT_EVERY = 500
 
 
 @dataclass(frozen=True)
@@ -99,16 +96,22 @@ def pooled_clips(data: Path, whisper: Path, layers: tuple[int, ...], cache: Path
         whisper: a Whisper model in transformers' layout.
         layers: which of the encoder's states, 0 being the convolutional stem.
         cache: a folder for the pooled states (8 kB a clip and layer for Whisper-base); made if missing.
+
+    Raises: DataError where the data cannot be read, and while another process encodes into the same cache.
     """
     rows = read_manifest(data)
     config = json.loads((whisper / "config.json").read_text())
     shape = (VIEWS, len(layers), 2 * config["d_model"])
     file = cache / f"views-{_fingerprint(rows, whisper, layers)}.f32"
     cache.mkdir(parents=True, exist_ok=True)
-    done = _whole_rows(file, shape)
-    if done < len(rows):
-        pooling = _pooling(rows[done:], data, load_encoder(whisper), layers)
-        _append(file, pooling, done, len(rows))
+    try:
+        with FileLock(file.with_suffix(".lock"), timeout=0):
+            done = _whole_rows(file, shape)
+            if done < len(rows):
+                _append(file, _pooling(rows[done:], data, load_encoder(whisper), layers), len(rows) - done)
+    except Timeout:
+        hint = "wait for it, or choose another --out"
+        raise DataError(f"another process encodes people's clips into {cache}", hint) from None
     pooled = np.fromfile(file, np.float32).reshape(len(rows), *shape)
     column = {field: np.array([row[field] for row in rows]) for field in _FIELDS}
     return PooledClips(
@@ -133,13 +136,13 @@ def _whole_rows(file: Path, shape: tuple[int, ...]) -> int:
     return rows
 
 
-def _append(file: Path, pooling: Iterator[NDArray[np.float32]], done: int, total: int) -> None:
+def _append(file: Path, pooling: Iterator[NDArray[np.float32]], total: int) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
     with file.open("ab") as states:
-        for number, pooled in enumerate(pooling, done + 1):
+        for pooled in track(pooling, "people's clips", total=total, console=Console(stderr=True)):
             states.write(pooled.tobytes())
-            if number % _REPORT_EVERY == 0 or number == total:
-                states.flush()
-                log.info("encoded %d of %d clips", number, total)
 
 
 @torch.inference_mode()
