@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harken.dialogue.events import AudioChunk, TextDelta
 from harken.serving import response
-from harken.serving.head_start import HeadStart, Making
+from harken.serving.head_start import HeadStart, Start
 from harken.serving.response import Response, Status
 from harken.serving.settings import Settings
 
@@ -32,13 +32,20 @@ def test_it_is_learned_from_reply_to_reply() -> None:
     assert ahead.pace == pytest.approx(0.8)
 
 
+def chunk(start_s: float, end_s: float) -> AudioChunk:
+    return AudioChunk(np.zeros(0, np.float32), 24_000, 1000 * start_s, 1000 * end_s, 0)
+
+
 def test_the_first_sound_and_short_replies_tell_nothing() -> None:
-    making = Making()
-    for sound_s, now_s in ((5.0, 10.0), (0.5, 11.0)):
-        making.made(sound_s, now_s)
-    assert making.pace is None
-    making.made(1.5, 12.0)
-    assert making.pace == pytest.approx(2.0 / 2.0)
+    ahead = HeadStart(4.0)
+    for pieces, pace in (([(5.0, 10.0), (5.5, 11.0)], None), ([(5.0, 10.0), (5.5, 11.0), (7.0, 12.0)], 1.0)):
+        start, begin_s = Start(ahead, lambda _: None), 0.0
+        for end_s, now_s in pieces:
+            start.made(chunk(begin_s, end_s), now_s)
+            begin_s = end_s
+        start.over()
+        start.over()
+        assert ahead.pace == pace
 
 
 @given(st.floats(0.0, 1.2), st.integers(0, 30))

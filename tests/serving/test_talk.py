@@ -20,6 +20,7 @@ from harken.errors import HarkenError, InputError
 from harken.recipes import ReflectConfig
 from harken.serving import turns
 from harken.serving.devices import Loudspeaker, Microphone
+from harken.serving.head_start import HeadStart
 from harken.serving.talk import Talk
 from harken.testing import FakeVoice, ScriptedLM, heard_turn, loud_is_speech
 
@@ -88,6 +89,28 @@ def test_turns_are_found_answered_and_said_one_after_the_other(devices: FakeSoun
     assert heard == [pytest.approx(said + 0.65, abs=0.2) for said in (1.0, 2.0)], "with the quiet around it"
     assert len(devices.played) / RATE_HZ == pytest.approx(2 * SPOKEN_S, abs=0.1)
     assert (screen.ends, screen.errors) == ([False, False], [])
+
+
+def test_where_speech_is_made_slowly_a_reply_is_said_when_enough_of_it_is_made(
+    devices: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HeadStart, "seconds", 99.0)
+    screen, play = Screen(lambda: devices.say(1.0), devices.unplug), Loudspeaker.play
+
+    def noted(loudspeaker: Loudspeaker, *sound: Any) -> None:
+        screen.events.append("played")  # type: ignore[arg-type]
+        play(loudspeaker, *sound)
+
+    monkeypatch.setattr(Loudspeaker, "play", noted)
+    talk(Harken(model(), FakeVoice(chunk_s=0.5)), screen)
+    order = ["played" if event == "played" else "made" for event in screen.events if is_sound(event)]
+    half = len(order) // 2
+    assert half > 2 and order == ["made"] * half + ["played"] * half
+    assert len(devices.played) / RATE_HZ == pytest.approx(SPOKEN_S, abs=0.1)
+
+
+def is_sound(event: object) -> bool:
+    return event == "played" or isinstance(event, AudioChunk)
 
 
 def test_what_is_heard_while_a_reply_is_said_is_no_turn_without_headphones(devices: FakeSoundDevice) -> None:

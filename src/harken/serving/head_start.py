@@ -1,4 +1,4 @@
-"""How much of a reply's sound is made before any of it is sent, so that it lasts until the rest is there.
+"""How much of a reply's sound is made before any of it is heard, so that it lasts until the rest is there.
 
 Where speech is made much faster than it is heard nothing is held back. Where it is made hardly faster, or
 slower, or not evenly, a reply that begins at once falls silent in between. Learned from the replies before.
@@ -6,16 +6,22 @@ slower, or not evenly, a reply that begins at once falls silent in between. Lear
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from harken.dialogue.events import AudioChunk
+
 EASY = 0.5
 """Seconds that making a second of speech may take without a head start."""
 RESERVE_S = 3.0
 """For each second that it takes longer."""
+MOST_S = 4.0
+"""Where nobody says otherwise."""
 SHORTEST_S = 1.0
 """Less sound tells nothing of how quickly sound is made."""
 
 
 class HeadStart:
-    """Of all replies of one server."""
+    """Of all replies that one machine makes."""
 
     def __init__(self, most_s: float) -> None:
         self._most_s = most_s
@@ -33,22 +39,38 @@ class HeadStart:
             self.pace = pace if self.pace is None else (self.pace + pace) / 2
 
 
-class Making:
-    """When the sound of one reply was made."""
+class Start:
+    """Of one reply: holds its sound back until there is enough of it."""
 
-    def __init__(self) -> None:
-        self._first_s = self._last_s = self._sound_s = 0.0
-        self._begun = False
+    def __init__(self, ahead: HeadStart, say: Callable[[AudioChunk], None]) -> None:
+        """Args: say: is given each chunk, when it is time."""
+        self._ahead, self._say = ahead, say
+        self._held: list[AudioChunk] | None = []
+        """None once sound is given on as it comes."""
+        self._first_s = self._last_s = self._sound_s = 0.0  # when it was made, and how much after the first
 
-    def made(self, sound_s: float, now_s: float) -> None:
-        """There is more, so long."""
-        if self._begun:
-            self._sound_s += sound_s
-        else:
-            self._begun, self._first_s = True, now_s
-        self._last_s = now_s
+    def made(self, chunk: AudioChunk, now_s: float) -> None:
+        """There is more."""
+        if self._first_s:
+            self._sound_s += (chunk.end_ms - chunk.start_ms) / 1000
+        self._first_s, self._last_s = self._first_s or now_s, now_s
+        if self._held is None:
+            self._say(chunk)
+            return
+        self._held.append(chunk)
+        if chunk.end_ms - self._held[0].start_ms >= 1000 * self._ahead.seconds:
+            self._say_held()
 
-    @property
-    def pace(self) -> float | None:
-        """Seconds that a second took after the first sound; None where there was too little."""
-        return (self._last_s - self._first_s) / self._sound_s if self._sound_s >= SHORTEST_S else None
+    def over(self) -> None:
+        """The reply is out, if any of it is."""
+        if not self._first_s:
+            return
+        self._say_held()
+        if self._sound_s >= SHORTEST_S:
+            self._ahead.learn((self._last_s - self._first_s) / self._sound_s)
+            self._sound_s = 0.0
+
+    def _say_held(self) -> None:
+        held, self._held = self._held, None
+        for chunk in held or ():
+            self._say(chunk)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harken.serving.head_start import MOST_S
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -19,7 +21,7 @@ class Limits:
     """The longest message; an append may carry 15 MiB."""
     unread_bytes: int = 8 << 20
     """What may wait for a client that does not read; a client that lets more come up is let go."""
-    head_start_s: float = 4.0
+    head_start_s: float = MOST_S
     """The most sound that is made before a reply is sent, where speech is made slowly (`head_start`)."""
     after_broken_s: float = 0.25
     """How long a client's next message waits after one that is no event of the protocol."""

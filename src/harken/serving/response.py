@@ -9,7 +9,7 @@ from typing import Literal
 
 from harken.dialogue.events import AudioChunk, TextDelta
 from harken.dialogue.playback import Playback
-from harken.serving.head_start import HeadStart, Making
+from harken.serving.head_start import HeadStart, Start
 from harken.serving.items import Item
 from harken.serving.settings import Settings
 from harken.serving.sound import Mouth
@@ -56,9 +56,7 @@ class Response:
         self._mouth = Mouth(settings.says)
         self._opened = False
         self._after = after
-        self._head_start, self._making = head_start, Making()
-        self._held: list[AudioChunk] | None = []
-        """Sound that is not sent yet; None once sound is sent as it comes."""
+        self._start = Start(head_start, self._say)
 
     @property
     def has_output(self) -> bool:
@@ -81,20 +79,7 @@ class Response:
             self._part("output_audio_transcript.delta" if self.item.spoken else "output_text.delta",
                        delta=text)  # fmt: skip
             return
-        event = self._in_item(event)
-        self._making.made((event.end_ms - event.start_ms) / 1000, monotonic())
-        if self._held is None:
-            self._say(event)
-            return
-        self._held.append(event)
-        if event.end_ms - self._held[0].start_ms >= 1000 * self._head_start.seconds:
-            self._say_held()
-
-    def _say_held(self) -> None:
-        """Begin to send sound."""
-        held, self._held = self._held or [], None
-        for chunk in held:
-            self._say(chunk)
+        self._start.made(self._in_item(event), monotonic())
 
     def _say(self, chunk: AudioChunk) -> None:
         now_s = monotonic()
@@ -118,8 +103,7 @@ class Response:
         """It is over. Args: reason: of a cancelled one. error: of a failed one."""
         assert self.status is None, "a response ends once"
         if status == "completed":
-            self._say_held()
-            self._head_start.learn(self._making.pace)
+            self._start.over()
         self.status = status
         self.item.status = "completed" if status == "completed" else "incomplete"
         if status != "completed" and self.item.spoken:

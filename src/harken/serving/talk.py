@@ -13,16 +13,18 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, wait
 from contextlib import closing
+from time import perf_counter
 from typing import Protocol, cast
 
 import numpy as np
 
 from harken.api import Session
 from harken.audio.io import SAMPLE_RATE_HZ, Samples
-from harken.dialogue.events import AudioChunk, Event
+from harken.dialogue.events import Attribution, AudioChunk, Done, Event, TraceDelta
 from harken.dialogue.reply import Think
 from harken.errors import HarkenError
 from harken.serving.devices import Loudspeaker
+from harken.serving.head_start import MOST_S, HeadStart, Start
 from harken.serving.turns import WINDOW, Probability, Started, TurnDetector
 
 THRESHOLD, SILENCE_MS, PADDING_MS = 0.5, 500, 300
@@ -96,7 +98,7 @@ class Talk:
         self._loudspeaker, self._screen = loudspeaker, screen
         self._think: Think = think
         self._interrupting, self._reflect = interrupting, reflect
-        self._turns = Turns(open_vad)
+        self._turns, self._head_start = Turns(open_vad), HeadStart(MOST_S)
         self._answering: Future[None] | None = None
         self._stop = threading.Event()
 
@@ -136,13 +138,17 @@ class Talk:
     def _reply(self, turn: Samples) -> None:
         """On the model's thread."""
         reply = self._session.reply((turn, SAMPLE_RATE_HZ), think=self._think, reflect=self._reflect)
+        play = self._loudspeaker.play
+        start = Start(self._head_start, lambda chunk: play(chunk.samples, chunk.sample_rate))
         with closing(cast(Generator[Event, None, None], reply)) as events:
             for event in events:
                 if self._stop.is_set():
                     return
                 self._screen.event(event)
                 if isinstance(event, AudioChunk):
-                    self._loudspeaker.play(event.samples, event.sample_rate)
+                    start.made(event, perf_counter())
+                elif isinstance(event, TraceDelta | Attribution | Done):
+                    start.over()
             self._loudspeaker.end()
 
     def _interrupt(self) -> None:
