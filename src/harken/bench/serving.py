@@ -44,8 +44,7 @@ def bench_serving(
     """Measure one thing of a server in a process of its own; "steps" of the model in this one.
 
     Args:
-        what: "overhead" (the first sound through the socket, beside that of the same model in this process;
-            neither waits for more),
+        what: "overhead" (the first sound through the socket, beside that in this process; none is held back),
             "sessions" (time to first audio, underruns and memory with 1, 2, 4 and 8 speakers), "bargein"
             (from the first sample of speech to the end of the reply), "hostile" (broken events, while one
             other speaks), "soak" (memory over many sessions, one after the other and 50 at once), "steps" (a
@@ -79,8 +78,8 @@ def bench_serving(
                     many = serving_many.speakers(server, speakers, seconds or SECONDS, said())
                     found[f"speakers_{speakers}"] = asyncio.run(many)
             return found
-        head_start_s = 0.0 if what == "overhead" else Limits.head_start_s
-        with running(recipe, checkpoint, Limits(sessions=64, head_start_s=head_start_s), log) as server:
+        limits = Limits(sessions=64, head_start_s=0) if what == "overhead" else Limits(sessions=64)
+        with running(recipe, checkpoint, limits, log) as server:
             if what == "overhead":
                 return found | overhead(server, recipe, checkpoint, count)
             return found | {what: asyncio.run(_awaited(measures[what](server)))}

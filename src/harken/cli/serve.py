@@ -31,7 +31,7 @@ class Serve(Command):
     """Who speaks where a client chooses nobody: a voice's name, or none."""
     sessions: int | None = None
     """Speak to so many at once; others are told that the server is busy. Without it, to as many as this
-    machine can speak to without pauses, which is tried first."""
+    machine can speak to without pauses."""
     session_minutes: int = 60
     """How long a session may last."""
     turn_seconds: int = 60
@@ -82,14 +82,14 @@ class Serve(Command):
     def _host(self, guard: Guard | None, worker: Worker) -> Host:
         from harken import api
         from harken.evaluation.progress import quiet_libraries
-        from harken.serving.capacity import pace, sessions_at
+        from harken.serving.capacity import SHARE, pace, sessions_at
         from harken.serving.host import Host
         from harken.serving.limits import Limits
         from harken.serving.turns import open_vad
 
         quiet_libraries()
         harken = api.load(self.recipe, trained=self.checkpoint, voice=self.voice)
-        found = pace(harken)
+        found = None if self.sessions and not self.head_start else pace(harken)
         limits = Limits(
             sessions=self.sessions or sessions_at(found),
             session_s=60.0 * self.session_minutes,
@@ -102,7 +102,7 @@ class Serve(Command):
         if found is not None:
             start = host.head_start.seconds
             later = f"; replies begin when {start:.1f} s of them are made" if start else ""
-            pauses = ", and may have pauses" if found > 1 else ""
+            pauses = "; they may have pauses" if found > (1 if start else SHARE) else ""
             say(f"a second of speech takes {found:.2f} s to make on this machine{later}{pauses}")
         return host
 

@@ -34,8 +34,9 @@ class HeadStart:
         return min(self._most_s, max(0.0, RESERVE_S * ((self.pace or 0.0) - EASY)))
 
     def learn(self, pace: float | None) -> None:
-        """What a reply took, half of it new."""
+        """What a reply took, half of it new; no more than what has the longest start."""
         if pace is not None:
+            pace = min(pace, EASY + self._most_s / RESERVE_S)
             self.pace = pace if self.pace is None else (self.pace + pace) / 2
 
 
@@ -45,15 +46,21 @@ class Start:
     def __init__(self, ahead: HeadStart, say: Callable[[AudioChunk], None]) -> None:
         """Args: say: is given each chunk, when it is time."""
         self._ahead, self._say = ahead, say
+        self._begin()
+
+    def _begin(self) -> None:
         self._held: list[AudioChunk] | None = []
         """None once sound is given on as it comes."""
-        self._first_s = self._last_s = self._sound_s = 0.0  # when it was made, and how much after the first
+        self._first_s: float | None = None
+        self._last_s = self._sound_s = 0.0  # when the last was made, and how much after the first
 
     def made(self, chunk: AudioChunk, now_s: float) -> None:
         """There is more."""
-        if self._first_s:
+        if self._first_s is None:
+            self._first_s = now_s
+        else:
             self._sound_s += (chunk.end_ms - chunk.start_ms) / 1000
-        self._first_s, self._last_s = self._first_s or now_s, now_s
+        self._last_s = now_s
         if self._held is None:
             self._say(chunk)
             return
@@ -61,14 +68,14 @@ class Start:
         if chunk.end_ms - self._held[0].start_ms >= 1000 * self._ahead.seconds:
             self._say_held()
 
-    def over(self) -> None:
-        """The reply is out, if any of it is."""
-        if not self._first_s:
-            return
+    def over(self) -> float | None:
+        """What was made is out, if anything was; the next is another reply. Gives the seconds that a second
+        took after the first sound, None where there was too little.
+        """
         self._say_held()
-        if self._sound_s >= SHORTEST_S:
-            self._ahead.learn((self._last_s - self._first_s) / self._sound_s)
-            self._sound_s = 0.0
+        took_s, sound_s = self._last_s - (self._first_s or 0.0), self._sound_s
+        self._begin()
+        return took_s / sound_s if sound_s >= SHORTEST_S else None
 
     def _say_held(self) -> None:
         held, self._held = self._held, None

@@ -240,6 +240,8 @@ class Replying:
     def _over(self, reply: _Reply, *how: Any, **why: Any) -> None:
         reply.response.end(*how, **why)
         self._host.metrics.replied(reply.response)
+        if not reply.settings.options.reflect and not self._behind():  # these take longer for other reasons
+            self._host.head_start.learn(reply.response.pace)
         self._on_over()
 
 

@@ -44,7 +44,7 @@ class Response:
     ) -> None:
         """Args:
         asked_s: when the turn that it answers was over.
-        head_start: how much sound it begins with; learns from it.
+        head_start: how much sound it begins with.
         after: what was said in the same reply before.
         """
         self.id = new_id("resp")
@@ -57,6 +57,8 @@ class Response:
         self._opened = False
         self._after = after
         self._start = Start(head_start, self._say)
+        self.pace: float | None = None
+        """Seconds that making a second of its sound took, when it is over."""
 
     @property
     def has_output(self) -> bool:
@@ -102,8 +104,8 @@ class Response:
     def end(self, status: Status, reason: Reason | None = None, error: Event | None = None) -> None:
         """It is over. Args: reason: of a cancelled one. error: of a failed one."""
         assert self.status is None, "a response ends once"
-        if status == "completed":
-            self._start.over()
+        if status != "cancelled":
+            self.pace = self._start.over()
         self.status = status
         self.item.status = "completed" if status == "completed" else "incomplete"
         if status != "completed" and self.item.spoken:

@@ -67,18 +67,14 @@ class Session:
 
     async def receive(self, message: str | bytes) -> bool:
         """A message; whether it is an event of the protocol. Never raises for what is in it."""
-        self._received += 1
         event: Event = {}
+        is_one = False
         try:
             if isinstance(message, bytes):
                 raise Refused("a message is text: JSON, with sound in base64", "invalid_message")
             event = wire.parsed(message)
             read = wire.read(beta.from_client(event) if self._host.beta else event)
-        except Refused as refused:
-            self._broken += 1
-            self.refuse(refused, event.get("event_id"))
-            return False
-        try:
+            is_one = True
             await _DO[read.type](self, read)
         except Refused as refused:
             self.refuse(refused, event.get("event_id"))
@@ -86,7 +82,8 @@ class Session:
             _log.exception("an event failed")
             failed = Refused("the server failed at this", "server_failed", kind="server_error")
             self.refuse(failed, event.get("event_id"))
-        return True
+        self._received, self._broken = self._received + 1, self._broken + (not is_one)
+        return is_one
 
     def refuse(self, refused: Refused, event_id: object = None) -> None:
         """Tell the client what cannot be done. Args: event_id: what it called its event."""

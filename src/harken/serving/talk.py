@@ -148,8 +148,12 @@ class Talk:
                 if isinstance(event, AudioChunk):
                     start.made(event, perf_counter())
                 elif isinstance(event, TraceDelta | Attribution | Done):
-                    start.over()
+                    self._learn(start.over())
             self._loudspeaker.end()
+
+    def _learn(self, pace: float | None) -> None:
+        if not self._reflect:  # which uses up the time that playing hides
+            self._head_start.learn(pace)
 
     def _interrupt(self) -> None:
         assert self._answering is not None, "a turn is being answered"

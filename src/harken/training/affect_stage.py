@@ -7,9 +7,11 @@ affect prefix that were taught nothing; they leave their parts in OUT/arms.
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,7 +59,7 @@ from harken.training.stage_parts import (
 from harken.training.states import StateCache
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -109,17 +111,10 @@ def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:
     if run.begin is not None:
         check_recipe(stored_recipe(source), run.recipe, source)
     if not begun.is_dir():
-        begun.parent.mkdir(parents=True, exist_ok=True)
-        half = Path(mkdtemp(prefix="half-copied-", dir=begun.parent))
-        for name in parts:
-            shutil.copyfile(source / name, half / name)
-        _complete(run.trained, source)
-        try:
-            half.rename(begun)
-        except OSError:  # another arm, begun at the same moment, was first
-            shutil.rmtree(half)
-            if not begun.is_dir():
-                raise
+        with _made_whole(begun) as half:
+            for name in parts:
+                shutil.copyfile(source / name, half / name)
+            _complete(run.trained, source)
     same = [(begun / name, source / name) for name in parts]
     same += [(begun / name, run.trained / name) for name in (READOUT, PIECES)]
     if any(one.read_bytes() != other.read_bytes() for one, other in same):
@@ -138,23 +133,38 @@ def _untaught(run: Run, begun: Path) -> Path:
     folder = run.out / "arms" / "begun"
     if folder.is_dir():
         return folder
-    half = folder.with_name("half-made")
-    shutil.rmtree(half, ignore_errors=True)
-    shutil.copytree(begun, half)
-    _, core = load_text_side(run.recipe)
-    torch.manual_seed(0)
-    listener = core_module(run.recipe, core, readout(run).config.vector)
-    save_listen(half, prefix=listener.prefix)
-    save_tensors(half / UPDATE, low_rank_update(listener.core))
-    half.rename(folder)
+    with _made_whole(folder) as half:
+        shutil.copytree(begun, half, dirs_exist_ok=True)
+        _, core = load_text_side(run.recipe)
+        torch.manual_seed(0)
+        listener = core_module(run.recipe, core, readout(run).config.vector)
+        save_listen(half, prefix=listener.prefix)
+        save_tensors(half / UPDATE, low_rank_update(listener.core))
     return folder
+
+
+@contextmanager
+def _made_whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which then is `folder`, whole; of several processes that make it one does."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="half-made-", dir=folder.parent) as scratch:
+        half = Path(scratch) / folder.name
+        half.mkdir()
+        yield half
+        try:
+            half.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another was not first
+                raise
 
 
 def _complete(trained: Path, source: Path) -> None:
     """Give OUT what it lacks of the parts, what it speaks with included."""
     for file in source.iterdir():
         if file.suffix != ".md" and not (trained / file.name).exists():
-            shutil.copyfile(file, trained / file.name)
+            part = trained / f".{file.name}.{os.getpid()}"
+            shutil.copyfile(file, part)
+            part.replace(trained / file.name)
 
 
 def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> tuple[Student, Pieces]:

@@ -35,6 +35,7 @@ from harken.model.encoder import SpeechEncoder, load_encoder
 CORPORA = ("ravdess", "nemo")
 """Whose recordings the readout may learn from."""
 
+_BYTES = np.dtype(np.float32).itemsize
 _FIELDS = ("path", "corpus", "split", "speaker", "gender", "emotion", "text")
 
 
@@ -104,14 +105,14 @@ def pooled_clips(data: Path, whisper: Path, layers: tuple[int, ...], cache: Path
     shape = (VIEWS, len(layers), 2 * config["d_model"])
     file = cache / f"views-{_fingerprint(rows, whisper, layers)}.f32"
     cache.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(file.with_suffix(".lock"), timeout=0):
-            done = _whole_rows(file, shape)
-            if done < len(rows):
+    if not file.exists() or file.stat().st_size < len(rows) * math.prod(shape) * _BYTES:
+        try:
+            with FileLock(file.with_suffix(".lock"), timeout=0):
+                done = _whole_rows(file, shape)
                 _append(file, _pooling(rows[done:], data, load_encoder(whisper), layers), len(rows) - done)
-    except Timeout:
-        hint = "wait for it, or choose another --out"
-        raise DataError(f"another process encodes people's clips into {cache}", hint) from None
+        except Timeout:
+            hint = "wait for it, or choose another --out"
+            raise DataError(f"another process encodes people's clips into {cache}", hint) from None
     pooled = np.fromfile(file, np.float32).reshape(len(rows), *shape)
     column = {field: np.array([row[field] for row in rows]) for field in _FIELDS}
     return PooledClips(
@@ -129,7 +130,7 @@ def _whole_rows(file: Path, shape: tuple[int, ...]) -> int:
     """How many clips the file holds; what was cut off after the last whole one is dropped."""
     if not file.exists():
         return 0
-    row_bytes = math.prod(shape) * np.dtype(np.float32).itemsize
+    row_bytes = math.prod(shape) * _BYTES
     rows = file.stat().st_size // row_bytes
     with file.open("ab") as states:
         states.truncate(rows * row_bytes)
