@@ -23,21 +23,25 @@ async def working() -> AsyncIterator[Worker]:
         await worker.stop()
 
 
+def noting(order: list[str], name: str, count: int, begin: threading.Event) -> Iterator[int]:
+    """Steps that begin when they may, and note whose they are."""
+    begin.wait()
+    for number in range(count):
+        order.append(name)
+        yield number
+
+
 def test_jobs_take_turns_and_each_is_told_in_order() -> None:
     async def talk() -> None:
         order: list[str] = []
         told: dict[str, list[int]] = {"a": [], "b": []}
         begin, ends = threading.Event(), [asyncio.Event(), asyncio.Event()]
 
-        def steps(name: str) -> Iterator[int]:
-            begin.wait()
-            for number in range(5):
-                order.append(name)
-                yield number
-
         async with working() as worker:
             for name, end in zip("ab", ends, strict=True):
-                worker.submit(steps(name), told[name].append, lambda error, end=end: end.set())
+                worker.submit(
+                    noting(order, name, 5, begin), told[name].append, lambda error, end=end: end.set()
+                )
             begin.set()
             for end in ends:
                 await end.wait()
@@ -53,16 +57,15 @@ def test_what_is_behind_waits_for_all_other_work_step_by_step() -> None:
         order: list[str] = []
         begin, ends = threading.Event(), [asyncio.Event(), asyncio.Event()]
 
-        def steps(name: str) -> Iterator[int]:
-            begin.wait()
-            for number in range(4):
-                order.append(name)
-                yield number
-
         async with working() as worker:
             waits = {"a": lambda: order.count("a") >= 2, "b": lambda: False}
             for name, end in zip("ab", ends, strict=True):
-                worker.submit(steps(name), lambda _: None, lambda error, end=end: end.set(), waits[name])
+                worker.submit(
+                    noting(order, name, 4, begin),
+                    lambda _: None,
+                    lambda error, end=end: end.set(),
+                    waits[name],
+                )
             begin.set()
             for end in ends:
                 await end.wait()
@@ -73,21 +76,27 @@ def test_what_is_behind_waits_for_all_other_work_step_by_step() -> None:
 
 def test_what_is_behind_and_cancelled_is_closed_while_others_work_on() -> None:
     async def talk() -> None:
-        in_step, go_on, closed = threading.Event(), threading.Event(), asyncio.Event()
+        order: list[str] = []
+        begin, seen, closed = threading.Event(), threading.Event(), asyncio.Event()
+        in_step, told = threading.Event(), list[int]()
 
         def busy() -> Iterator[int]:
             in_step.set()
-            go_on.wait()
-            while not closed.is_set():
+            begin.wait()
+            while not seen.is_set():
                 yield 0
 
         async with working() as worker:
             worker.submit(busy(), lambda _: None)
             await asyncio.to_thread(in_step.wait)
-            job = worker.submit(iter(range(9)), lambda _: None, lambda error: closed.set(), lambda: True)
+            steps = noting(order, "behind", 9, begin)
+            job = worker.submit(steps, told.append, lambda error: closed.set(), lambda: True)
             job.cancel()
-            go_on.set()
-            await asyncio.wait_for(closed.wait(), 30)
+            begin.set()
+            await closed.wait()
+            assert worker.jobs == 1, "the other works on"
+            assert order == [] and told == []
+            seen.set()
 
     run(talk)
 

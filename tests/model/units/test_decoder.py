@@ -110,10 +110,12 @@ def test_a_row_begins_as_if_after_silence(decoder: HarkenUnitDecoder) -> None:
     (after,) = decoder.decode([torch.cat([silence, row])], ["anna"])
     assert len(alone) == 20 * decoder.unit_samples
     rest = after[QUIET_UNITS * decoder.unit_samples :]
-    (after_speech,) = decoder.decode([torch.cat([units(QUIET_UNITS, seed=9), row])], ["anna"])
-    cold = after_speech[QUIET_UNITS * decoder.unit_samples :]
+    codes, valid = decoder.quantise.codes(row)[None], torch.ones(1, 20, dtype=torch.bool)
+    with torch.no_grad():
+        mel, _ = decoder.mel(codes, torch.tensor([0]), valid)
+        cold = as_published(decoder.vocoder, mel[0].T)  # with nothing before it
     first = 4 * decoder.unit_samples
-    assert (alone - rest)[:first].abs().mean() < 0.5 * (cold - rest)[:first].abs().mean()
+    assert (alone - rest)[:first].abs().mean() < 0.2 * (cold - rest)[:first].abs().mean()
 
 
 def as_published(vocoder: Hifigan, mel: torch.Tensor) -> torch.Tensor:
