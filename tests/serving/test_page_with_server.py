@@ -39,17 +39,16 @@ def texts(page: Any, selector: str) -> list[str]:
 
 
 def test_a_turn_is_found_heard_answered_and_explained(page: Any) -> None:
+    asked, answered = ".user:has(mark)", ".reply:has(.player:not([hidden]))"  # others may have been cut off
     with served(a_host()) as running:
         page.open(f"http://127.0.0.1:{running.port}/")
         page.press(" ")
-        page.until(
-            "document.querySelector('.user mark') && document.querySelector('.reply .player:not([hidden])')"
-        )
+        page.until(f"document.querySelector({asked!r}) && document.querySelector({answered!r})")
         page.press(" ")
-        assert texts(page, ".user .words")[0] == "I lost my job." and texts(page, ".user mark")[0] == "my job"
-        assert texts(page, ".user:has(mark) .why")[0] == "You seem sad, because of “my job”"
-        assert texts(page, ".reply .words")[0].startswith(ANSWER[:5])
-        assert "first sound after" in texts(page, ".reply .note")[0]
+        assert texts(page, f"{asked} .words")[0] == "I lost my job." and texts(page, "mark")[0] == "my job"
+        assert texts(page, f"{asked} .why")[0] == "You seem sad, because of “my job”"
+        assert texts(page, f"{answered} .words")[0].startswith(ANSWER[:5])
+        assert "first sound after" in texts(page, f"{answered} .note")[0]
         assert page.told("Runtime.exceptionThrown", "Log.entryAdded") == []
         assert page.value("document.getElementById('fault').hidden")
 
