@@ -48,9 +48,9 @@ def test_what_cannot_be_served_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--sessions", "3", "--head-start", "0"], ["takes 3 sessions at once"]),
+        (["--sessions", "3", "--head-start", "0"], ["3 sessions at once"]),
         (["--head-start", "0"], ["takes 1.60 s to make on this machine; they may have pauses"]),
-        ([], ["begin when 3.3 s of them are made; they may have pauses", "takes 1 session at"]),
+        ([], ["begin when 3.3 s of them are made; they may have pauses", "1 session at once"]),
     ],
 )
 def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
@@ -100,4 +100,5 @@ def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
     thread.join(60)
     assert codes == [0] and len(runs_on) == 1 and loaded_by == runs_on, "two threads are slower"
     err = capsys.readouterr().err
-    assert f"ws://127.0.0.1:{port}/v1/realtime takes" in err and all(each in err for each in said)
+    assert f"open http://127.0.0.1:{port}; clients take ws://127.0.0.1:{port}/v1/realtime\n" in err
+    assert all(each in err for each in said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +16,8 @@ from fake_devices import RATE_HZ, FakeSoundDevice
 from harken import api
 from harken.api import Harken
 from harken.cli import main
-from harken.dialogue.events import AudioChunk, Event, Heard
+from harken.cli.talk import Terminal
+from harken.dialogue.events import AudioChunk, Event, Heard, TextDelta
 from harken.dialogue.render import AssistantTurn, UserTurn
 from harken.errors import HarkenError, InputError
 from harken.recipes import ReflectConfig
@@ -200,6 +203,24 @@ def test_the_terminal_shows_what_was_heard_the_reply_and_why(
     for shown in ("turn 1", '"I lost my job."', "sad", ANSWER, 'because of "the job"', "first audio"):
         assert shown in told.out
     assert told.err == "harken: the microphone is gone\n" and len(command.played) > 0
+
+
+def test_ctrl_c_in_the_middle_of_a_reply_ends_its_line(
+    command: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show, leave, left = Terminal.event, Terminal.leave, threading.Event()
+
+    def shown(screen: Terminal, event: Event) -> None:
+        show(screen, event)
+        if isinstance(event, TextDelta):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert left.wait(20)
+
+    monkeypatch.setattr(Terminal, "event", shown)
+    monkeypatch.setattr(Terminal, "leave", lambda screen: (leave(screen), left.set()))
+    assert main(["talk"]) == 130
+    reply = capsys.readouterr().out.split("reply")[-1]
+    assert reply.strip() and ANSWER.startswith(reply.strip()) and reply.endswith("\n")
 
 
 def test_the_model_runs_on_the_thread_that_loaded_it(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -168,3 +170,16 @@ def test_what_is_done_before_there_is_an_event_loop_is_done_on_the_same_thread()
 
     run(talk)
     assert not worker.alive
+
+
+def test_ctrl_c_says_something_before_it_waits_for_what_is_done() -> None:
+    worker, told, done = Worker(), threading.Event(), []
+
+    def load() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert told.wait(20)
+        done.append("loaded")
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.do(load, told.set)
+    assert done == ["loaded"]

@@ -72,10 +72,12 @@ class Serve(Command):
         with listen(self.host, self.port) as at:
             api.fetch(self.recipe, self.checkpoint, self.voice)
             worker = Worker()
-            host = worker.do(lambda: self._host(guard, worker))
+            ends = "it ends when the model is loaded; Ctrl-C again ends it at once"
+            host = worker.do(lambda: self._host(guard, worker), lambda: say(ends))
             port = at.getsockname()[1]
             name = f"[{self.host}]" if ":" in self.host else self.host
-            say(f"ws://{name}:{port}/v1/realtime takes {_many(host.limits.sessions)} at once; Ctrl-C ends it")
+            say(f"open http://{name}:{port}; clients take ws://{name}:{port}/v1/realtime")
+            say(f"{_many(host.limits.sessions)} at once; Ctrl-C ends it")
             Server(host, key).run(sockets=[at])
         return DONE
 

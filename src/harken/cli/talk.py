@@ -80,7 +80,10 @@ class Talk(Command):
             )
             with memory.settled():
                 microphone.forget()
-                talking.run(microphone.chunks())
+                try:
+                    talking.run(microphone.chunks())
+                finally:
+                    screen.leave()
         say("the microphone is gone")
         return FAILED
 
@@ -116,3 +119,7 @@ class Terminal:
     def failed(self, error: HarkenError) -> None:
         self._people.abandon()
         say_error(error, self._turn.input)
+
+    def leave(self) -> None:
+        """End the line of a reply that is left in the middle."""
+        self._people.abandon()

@@ -76,14 +76,18 @@ class Worker:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def do(self, function: Callable[[], T]) -> T:
-        """What a function gives, waited for; before there is an event loop. Raises what it raises."""
+    def do(self, function: Callable[[], T], on_interrupt: Callable[[], None] = lambda: None) -> T:
+        """What a function gives, waited for; before there is an event loop. Raises what it raises.
+
+        Args: on_interrupt: called at Ctrl-C, before it waits.
+        """
         assert self._loop is None, "an event loop does not wait: see `call`"
         found: Future[T] = Future()
         self._arrived.put(Job(_into(found, function), lambda _: None, lambda _: None))
         try:
             return found.result()
         except KeyboardInterrupt:
+            on_interrupt()
             wait([found])  # it cannot be left in the middle; a second interrupt does not wait
             raise
 
