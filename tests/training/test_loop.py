@@ -168,13 +168,14 @@ class _Tell(Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_process_told_to_end_keeps_the_run_and_the_next_goes_on_to_the_bit(tmp_path):
+@pytest.mark.parametrize("step", [5, 6])  # 6 is saved all the same
+def test_a_process_told_to_end_keeps_the_run_and_the_next_goes_on_to_the_bit(tmp_path, step):
     before, whole, again = signal.getsignal(signal.SIGTERM), module(), module()
     learn(whole, tmp_path / "whole")
-    with pytest.raises(Stopped, match="after step 5 of 10") as stopped:
-        learn(module(), tmp_path / "told", others=(_Tell(5),))
+    with pytest.raises(Stopped, match=f"after step {step} of 10") as stopped:
+        learn(module(), tmp_path / "told", others=(_Tell(step),))
     assert "same command" in stopped.value.hint and signal.getsignal(signal.SIGTERM) == before
-    assert checkpoint(tmp_path / "told").name == "checkpoint-0000005"
+    assert checkpoint(tmp_path / "told").name == f"checkpoint-000000{step}"
     learn(again, tmp_path / "told")
     assert rows(tmp_path / "told") == rows(tmp_path / "whole")
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))

@@ -76,13 +76,15 @@ def save(
     step: int,
     world: World,
 ) -> None:
-    """Write the checkpoint of a step, then drop those before it.
+    """Write the checkpoint of a step, unless it is there, then drop those before it.
 
     Raises TrainingError where it cannot be written; the one before it stands.
     """
     name = f"checkpoint-{step:07d}"
     half = folder / f"half-written-{name}"
     before = checkpoint(folder)
+    if before is not None and before.name == name:
+        return
     try:
         with _quiet():
             state_dict_saver.save(_tensors(trained, optimizer), checkpoint_id=half, no_dist=not _together())
