@@ -171,6 +171,14 @@ def test_options_of_one_stage_are_refused_by_others(capsys, monkeypatch):
     assert (calls[1][1]["arm"], calls[1][1]["seed"]) == ("dpo", 3)
 
 
+@pytest.mark.parametrize(
+    "command", [("train", "affect", "--dry-run"), ("evaluate", "words", "--data", "d", "--out", "o")]
+)
+def test_a_seed_below_zero_is_wrong_use(capsys, command):
+    code, out, err = run(capsys, *command, "--seed", "-1")
+    assert (code, out) == (2, "") and "--seed -1 is below 0" in err
+
+
 def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
     from harken import bench, evaluation
 

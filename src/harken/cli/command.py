@@ -86,6 +86,12 @@ def check_counts(counts: Mapping[str, int | None]) -> None:
             raise WrongUse(f"{name} {value} is not 1 or more", f"{name} 2, for example")
 
 
+def check_seed(seed: int) -> None:
+    """Draws begin with a number from 0. Raises WrongUse."""
+    if seed < 0:
+        raise WrongUse(f"--seed {seed} is below 0", "--seed 1, for example")
+
+
 def check_known(kind: str, name: str, known: Collection[str]) -> None:
     """What is named has to be there."""
     if name not in known:

@@ -15,6 +15,7 @@ from harken.cli.command import (
     WrongUse,
     check_counts,
     check_known,
+    check_seed,
     check_unused,
     command_line,
     named_recipe,
@@ -71,6 +72,7 @@ class Train(Command):
 
         check_known("stage", self.stage, stages.STAGES)
         check_counts({"--steps": self.steps, "--batch": self.batch})
+        check_seed(self.seed)
         if not stages.STAGES[self.stage].stepwise:
             stepwise: dict[str, object] = {"--steps": self.steps, "--batch": self.batch != 1}
             given: Given = {"--resume": self.resume, "--recompute": self.recompute}
@@ -192,6 +194,7 @@ class Evaluate(Command):
 
         check_known("benchmark", self.benchmark, evaluation.BENCHMARKS)
         check_counts({"--limit": self.limit})
+        check_seed(self.seed)
         self._check_asking()
         if self.benchmark == "affect":
             more = {"a second folder of --data": self.data[1:], "--limit": self.limit}

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from harken.checkpoint import READOUT
+from harken.errors import DataError
 from harken.evaluation.statistics import expected_calibration_error, unweighted_average_recall
 from harken.model.affect_readout import AffectReadout, AffectReadoutConfig, save_readout
 from harken.training.readout_clips import PooledClips, pooled_clips
@@ -230,9 +231,7 @@ def score(readout: AffectReadout, clips: PooledClips) -> ReadoutScores:
     )
 
 
-def train_readout(
-    data: Path, whisper: Path, out: Path, seed: int = 0, *, cache: Path
-) -> dict[str, ReadoutScores]:
+def train_readout(data: Path, whisper: Path, out: Path, cache: Path) -> dict[str, ReadoutScores]:
     """Train the readout that ships: on the train speakers of every corpus, calibrated on the dev speakers.
 
     Args:
@@ -243,12 +242,19 @@ def train_readout(
 
     Returns:
         Scores on the dev speakers, by corpus, and on `all` of them.
+
+    Raises: DataError where there is nobody to train or to calibrate on.
     """
     config = readout_config(whisper)
     clips = pooled_clips(data, whisper, config.layers, cache)
     train, dev = clips.where(clips.split == "train"), clips.where(clips.split == "dev")
+    for split, part in (("train", train), ("dev", dev)):
+        if not len(part):
+            raise DataError(
+                f"{data} has no clip of split {split}", "give its manifest speakers of both splits"
+            )
     log.info("training on %d clips of %d speakers", len(train), len(np.unique(train.speaker)))
-    readout = fit_readout(train, config, seed=seed)
+    readout = fit_readout(train, config)
     logits, _ = read_clips(readout, dev)
     readout.temperature.fill_(calibrate(logits, torch.from_numpy(dev.emotion)))
     save_readout(readout, out / READOUT)
