@@ -50,8 +50,9 @@ def learn(net, out, schedule=SCHEDULE, evaluate=None, others=(), whose=WHOSE, **
 
 
 def rows(folder):
-    """The last row of each step, without how long it took."""
+    """The row of each step, which stands there once, without how long it took."""
     written = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    assert len({row["step"] for row in written}) == len(written)
     return {row["step"]: {k: v for k, v in row.items() if k != "seconds"} for row in written}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from harken.data.files import write_text
 from harken.errors import MissingExtra, TrainingError
 from harken.training.loop import Callback, Row, Training
 from harken.training.schedule import Rates, rate_of
+from harken.training.states import complete_rows
 
 METRICS, BASELINE = "metrics.jsonl", "baseline.json"
 MOST_WORDS_LOST = 0.005
@@ -92,7 +93,7 @@ class Blend(Callback):
             parameter.mul_(self.share).add_(was, alpha=1 - self.share)
 
 
-Sample = tuple[str, NDArray[np.float32] | None, int]
+SampleReply = tuple[str, NDArray[np.float32] | None, int]
 """A reply in words, and its sound with its sample rate in Hz."""
 
 
@@ -100,7 +101,7 @@ class Samples(Callback):
     """Replies to a few dev turns, in text and sound, whenever measurements are taken: `samples/STEP…`.
     One process that trains alone makes them."""
 
-    def __init__(self, replies: Callable[[], Sequence[tuple[str, Sample]]]) -> None:
+    def __init__(self, replies: Callable[[], Sequence[tuple[str, SampleReply]]]) -> None:
         """Args: replies: gives what was said, and the reply to it."""
         self.replies = replies
 
@@ -128,13 +129,16 @@ class Checkpoints(Callback):
 
 
 class Metrics(Callback):
-    """Every scalar of every step, a line each: `metrics.jsonl`."""
+    """Every scalar of every step, a line each: `metrics.jsonl`. Steps done again stand there once."""
 
     file: IO[str] | None = None
 
     def begin(self, run: Training) -> None:
         if run.world.first:
-            self.file = (run.out / METRICS).open("a")
+            path = run.out / METRICS
+            rows = complete_rows(path)
+            write_text(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] < run.step))
+            self.file = path.open("a")
 
     def after(self, run: Training, row: Row) -> None:
         if self.file:
@@ -196,10 +200,3 @@ class Bar(Callback):
     def end(self, run: Training) -> None:
         if self.progress:
             self.progress.stop()
-
-
-def last_row(folder: Path) -> Row:
-    """The scalars of a run's last step."""
-    lines = (folder / METRICS).read_text().splitlines()
-    row: Row = json.loads(lines[-1])
-    return row

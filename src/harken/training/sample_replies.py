@@ -9,15 +9,15 @@ import numpy as np
 
 from harken.data.speech import Clip
 from harken.dialogue.events import AudioChunk, Done
-from harken.training.callbacks import Sample
+from harken.training.callbacks import SampleReply
 
 
 def sample_replies(
     keep: Callable[[Path], None], folder: Path, clips: Sequence[Clip]
-) -> Callable[[], list[tuple[str, Sample]]]:
+) -> Callable[[], list[tuple[str, SampleReply]]]:
     """Replies for the callback `Samples`. Args: keep: writes the parts as they are now into a folder."""
 
-    def replies() -> list[tuple[str, Sample]]:
+    def replies() -> list[tuple[str, SampleReply]]:
         from harken.api import load
 
         keep(folder)
