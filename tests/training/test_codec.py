@@ -72,6 +72,21 @@ def test_clips_are_analysed_once_and_stand_where_their_lines_say(clips: CodecCli
     assert batch.states[1, 24, 0, 0] == pytest.approx(-np.sin(24 / 3), abs=1e-3)
 
 
+def test_a_batch_stands_on_the_default_device(clips: CodecClips) -> None:
+    list(clips.add([clip("one", 1.0), clip("two", 0.5)], None))
+    with torch.device("meta"):
+        batch = clips.batch(clips.clips)
+    tensors = [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
+    assert len(tensors) == 5 and {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+def test_what_is_no_longer_there_is_handed_out_to_nobody(clips: CodecClips) -> None:
+    list(clips.add([clip("one", 1.0), clip("two", 0.5), clip("three", 0.5)], None))
+    clips.keep([clip("three", 0.5, "dev"), clip("one", 1.0)])
+    assert [(c.id, c.split) for c in clips.clips] == [("one", "train"), ("three", "dev")]
+    assert clips.batch(clips.clips).mel_frames.tolist() == [87, 44]
+
+
 def test_a_half_written_clip_is_analysed_anew(clips: CodecClips) -> None:
     list(clips.add([clip("one", 1.0)], None))
     for name in ("states.f16", "prosody.f32", "mel.f16"):

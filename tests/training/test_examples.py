@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -76,3 +77,14 @@ def test_bins_hold_everything_once_within_the_budget_and_a_step_decides(lengths,
 def test_only_repeating_carries_an_instruction():
     assert instruction("repeat") == REPEAT
     assert instruction("reply") is None
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 9))
+def test_bins_to_measure_on_are_spread_from_the_shortest_to_the_longest(lengths, most):
+    bins = Bins(lengths, 50, seed=0)
+    spread = bins.spread(most)
+    places = [bins.bins.index(one) for one in spread]
+    assert len(spread) == min(most, len(bins.bins)) and places == sorted(set(places))
+    assert places[0] == 0 and (most == 1 or places[-1] == len(bins.bins) - 1)
+    gaps = np.diff(places)
+    assert not len(gaps) or gaps.max() - gaps.min() <= 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -153,3 +155,20 @@ def test_two_do_not_add_at_once(clips, tmp_path):
     with pytest.raises(DataError, match="another process encodes speech into"):
         next(second.add(clips, MelEncoder(), READOUT, 0, False))
     assert len(list(adding)) == len(clips) - 1
+
+
+def test_what_is_no_longer_there_is_kept_on_disk_and_handed_out_to_nobody(clips, whole, tmp_path):
+    list(whole.add(clips, MelEncoder(), READOUT, seed=0, augmented=False))
+    moved = replace(clips[1], split="dev", text="said again", emotion="sad")
+    whole.keep([clips[0], moved, clips[2]])
+    assert [(c.id, c.split, c.text, c.emotion) for c in whole.clips] == [
+        ("c0+", "train", clips[0].text, None),
+        ("c2+", "train", clips[2].text, None),  # another microphone is for training alone
+        ("c0", "train", clips[0].text, None),
+        ("c1", "dev", "said again", "sad"),
+        ("c2", "train", clips[2].text, None),
+    ]
+    assert len(StateCache(whole.folder, WIDTH).clips) == 8
+    last, _ = encode(MelEncoder(), READOUT, clips[2].samples())
+    row = whole.clips[-1]
+    assert np.array_equal(whole.states()[row.start : row.start + row.frames], last.numpy().astype(np.float16))

@@ -24,7 +24,8 @@ from harken.errors import DataError
 from harken.model.units.mel_decoder import FRAMES_PER_UNIT, MelDecoder
 from harken.model.units.tokenizer import FRAMES_PER_S, UnitTokenizer, average_over_units
 from harken.training.callbacks import usual
-from harken.training.codec_clips import Batch, CodecClip, CodecClips, features
+from harken.training.codec_clips import CodecBatch, CodecClip, CodecClips, features
+from harken.training.examples import batch_at
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
 from harken.training.schedule import Schedule
@@ -74,9 +75,7 @@ class CodecTask:
 
     def clips_at(self, number: int) -> list[CodecClip]:
         """Of a batch."""
-        epoch, place = divmod(number, len(self.batches))
-        order = np.random.default_rng([self.config.schedule.seed, epoch]).permutation(len(self.batches))
-        return self.batches[order[place]]
+        return self.batches[batch_at(self.config.schedule.seed, number, len(self.batches))]
 
     def at(self, number: int, precision: torch.dtype) -> Losses:
         """Losses of a batch."""
@@ -84,7 +83,7 @@ class CodecTask:
         audio_s = torch.tensor(sum(clip.seconds for clip in clips))
         return self.losses(self.clips.batch(clips), precision) | {"audio_s": audio_s}
 
-    def losses(self, batch: Batch, precision: torch.dtype) -> dict[str, Tensor]:
+    def losses(self, batch: CodecBatch, precision: torch.dtype) -> dict[str, Tensor]:
         """How far what is rebuilt from units is from what was there."""
         units = -(-batch.mel_frames // FRAMES_PER_UNIT)  # (B,)
         count = int(units.max())
@@ -113,7 +112,7 @@ class CodecTask:
             "voicing": of_voicing,
         }
 
-    def mean_pitch(self, batch: Batch, row: int) -> float:
+    def mean_pitch(self, batch: CodecBatch, row: int) -> float:
         """The mean log pitch of a row's voice; of a voice that is not known, of the row."""
         known = self.pitch.get(batch.voices[row])
         if known is not None:
@@ -123,7 +122,7 @@ class CodecTask:
         return float(pitch[voiced].mean()) if bool(voiced.any()) else float(np.log(160.0))
 
     def _manner_losses(
-        self, manner: Tensor, batch: Batch, means: Tensor, frames: Tensor
+        self, manner: Tensor, batch: CodecBatch, means: Tensor, frames: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Pitch in octaves over voiced frames, and voicing; manner (B, F, 2)."""
         step = FRAMES_PER_S / (self.frames_hz)
@@ -144,7 +143,7 @@ class CodecTask:
         return FRAMES_PER_S / self.student.tokenizer.frames_per_unit * FRAMES_PER_UNIT
 
 
-def heard_loss(tokenizer: UnitTokenizer, heard: Tensor, batch: Batch, count: int) -> Tensor:
+def heard_loss(tokenizer: UnitTokenizer, heard: Tensor, batch: CodecBatch, count: int) -> Tensor:
     """How far (B, U, L * E) is from what the encoder heard in each unit's stretch."""
     states = tokenizer.norm(batch.states).flatten(2) * batch.valid[..., None]
     target, covered = average_over_units(states, batch.valid, tokenizer.frames_per_unit, count)
@@ -179,12 +178,13 @@ def quiet_unit(task: CodecTask, batches: int = 20) -> int:
     """The unit of silence: the most frequent one where clips begin."""
     first: list[Tensor] = []
     tokenizer = task.student.tokenizer
-    for numbers in task.batches[-batches:]:
-        batch = task.clips.batch(numbers)
-        means = torch.tensor([task.mean_pitch(batch, row) for row in range(len(batch.voices))])
-        count = int(-(-batch.mel_frames.max() // FRAMES_PER_UNIT))
-        codes = tokenizer(batch.states, features(batch.prosody, means), batch.valid, count)  # (B, U, K)
-        first.append(tokenizer.quantise.units(codes[:, :3]).flatten())
+    with torch.device(next(tokenizer.parameters()).device):
+        for numbers in task.batches[-batches:]:
+            batch = task.clips.batch(numbers)
+            means = torch.tensor([task.mean_pitch(batch, row) for row in range(len(batch.voices))])
+            count = int(-(-batch.mel_frames.max() // FRAMES_PER_UNIT))
+            codes = tokenizer(batch.states, features(batch.prosody, means), batch.valid, count)  # (B, U, K)
+            first.append(tokenizer.quantise.units(codes[:, :3]).flatten())
     return int(torch.cat(first).bincount().argmax())
 
 

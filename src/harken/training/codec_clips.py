@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ class CodecClip:
 
 
 @dataclass
-class Batch:
+class CodecBatch:
     """Clips of one step, padded at the end."""
 
     states: Tensor  # (B, T, L, E)
@@ -77,6 +77,15 @@ class CodecClips:
         """The clips that are not there yet."""
         have = {clip.id for clip in self.clips}
         return [clip for clip in clips if clip.id not in have]
+
+    def keep(self, clips: Sequence[Clip]) -> None:
+        """Hand out these alone of what stands on disk, in place, told as they are now."""
+        now = {clip.id: clip for clip in clips}
+        self.clips = [
+            replace(row, text=clip.text, lang=clip.lang, role=clip.role, split=clip.split, voice=clip.voice)
+            for row in self.clips
+            if (clip := now.get(row.id))
+        ]
 
     def add(self, clips: Sequence[Clip], encoder: SpeechEncoder) -> Iterator[CodecClip]:
         """Analyse the clips that are not there yet, one by one."""
@@ -140,23 +149,24 @@ class CodecClips:
                 sums[clip.voice] = (total + float(pitch[voiced].sum()), count + int(voiced.sum()))
         return {voice: total / count for voice, (total, count) in sorted(sums.items()) if count}
 
-    def batch(self, clips: Sequence[CodecClip]) -> Batch:
-        """Several clips side by side."""
+    def batch(self, clips: Sequence[CodecClip]) -> CodecBatch:
+        """Several clips side by side, on the default device."""
+        device = torch.get_default_device()
         states, prosody, mel = (self.column(name) for name in self._columns)
         rows = [slice(c.start, c.start + c.frames) for c in clips]
-        of_states = [torch.from_numpy(states[row].astype(np.float32)) for row in rows]
-        frames = [
-            torch.from_numpy(mel[c.mel_start : c.mel_start + c.mel_frames].astype(np.float32)) for c in clips
-        ]
-        counts = torch.tensor([c.frames for c in clips])
-        return Batch(
-            states=pad_sequence(of_states, batch_first=True).unflatten(2, (len(self.layers), self.width)),
-            prosody=pad_sequence(
-                [torch.from_numpy(np.array(prosody[row])) for row in rows], batch_first=True
-            ),
-            valid=torch.arange(int(counts.max()))[None] < counts[:, None],
-            mel=pad_sequence(frames, batch_first=True),
-            mel_frames=torch.tensor([c.mel_frames for c in clips]),
+        of_mel = [slice(c.mel_start, c.mel_start + c.mel_frames) for c in clips]
+
+        def padded(column: NDArray[np.floating], parts: list[slice]) -> Tensor:
+            found = [torch.from_numpy(column[part].astype(np.float32)) for part in parts]
+            return pad_sequence(found, batch_first=True).to(device)
+
+        counts = np.array([c.frames for c in clips])
+        return CodecBatch(
+            states=padded(states, rows).unflatten(2, (len(self.layers), self.width)),
+            prosody=padded(prosody, rows),
+            valid=torch.from_numpy(np.arange(counts.max()) < counts[:, None]).to(device),
+            mel=padded(mel, of_mel),
+            mel_frames=torch.tensor([c.mel_frames for c in clips], device=device),
             voices=[c.voice for c in clips],
         )
 
@@ -164,7 +174,7 @@ class CodecClips:
 def features(prosody: Tensor, mean_log_pitch: Tensor) -> Tensor:
     """(B, T, 3) as kept, and each row's mean (B,), -> what a tokenizer reads; as `Prosody.features`."""
     rows = [
-        torch.from_numpy(Prosody(*row.T.numpy()).features(float(mean)))
+        torch.from_numpy(Prosody(*row.T.cpu().numpy()).features(float(mean)))
         for row, mean in zip(prosody, mean_log_pitch, strict=True)
     ]
-    return torch.stack(rows)
+    return torch.stack(rows).to(prosody.device)

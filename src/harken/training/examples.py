@@ -132,6 +132,12 @@ def collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
     return inputs, valid, labels
 
 
+def batch_at(seed: int, step: int, count: int) -> int:
+    """Which of `count` batches a step gets: all of them in each epoch, every time in another order."""
+    epoch, place = divmod(step, count)
+    return int(np.random.default_rng([seed, epoch]).permutation(count)[place])
+
+
 class Bins:
     """Items of like length together, up to a budget of tokens; seed and step alone choose the batch."""
 
@@ -144,5 +150,9 @@ class Bins:
             self.bins[-1].append(int(i))
 
     def at(self, step: int) -> list[int]:
-        epoch, place = divmod(step, len(self.bins))
-        return self.bins[np.random.default_rng([self.seed, epoch]).permutation(len(self.bins))[place]]
+        return self.bins[batch_at(self.seed, step, len(self.bins))]
+
+    def spread(self, most: int) -> list[list[int]]:
+        """Up to so many bins, evenly from that of the shortest items to that of the longest."""
+        places = np.linspace(0, len(self.bins) - 1, min(most, len(self.bins))).round().astype(int)
+        return [self.bins[place] for place in places]

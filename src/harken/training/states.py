@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +75,20 @@ class StateCache:
         """The clips that are not there yet in that form."""
         have = {clip.id for clip in self.clips}
         return [clip for clip in clips if _name(clip, augmented) not in have]
+
+    def keep(self, clips: Iterable[Clip]) -> None:
+        """Hand out these alone of what stands on disk, in place, told as they are now: augmented, those of
+        split train.
+        """
+        now = {_name(clip, augmented): clip for clip in clips for augmented in (False, True)}
+        self.clips = [
+            replace(
+                row, text=clip.text, role=clip.role, voice=clip.voice, split=clip.split, source=clip.source,
+                emotion=clip.emotion,
+            )
+            for row in self.clips
+            if (clip := now.get(row.id)) and (clip.split == "train" or not row.augmented)
+        ]  # fmt: skip
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from harken.evaluation.words import word_error_rate
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.pieces import Pieces
 from harken.training.callbacks import usual
+from harken.training.examples import batch_at
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
 from harken.training.schedule import Schedule
@@ -94,9 +95,7 @@ class Batches:
         return self.collate(self.clips_at(step))
 
     def clips_at(self, step: int) -> list[CachedClip]:
-        epoch, place = divmod(step, len(self.batches))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.batches))
-        return self.batches[order[place]]
+        return self.batches[batch_at(self.seed, step, len(self.batches))]
 
     def collate(self, clips: list[CachedClip]) -> Batch:
         states, valid = pad([self.states[c.start : c.start + c.frames] for c in clips])
