@@ -15,7 +15,7 @@ from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.testing import tiny_core
-from harken.training.affect import AffectTask, Drawn, Sound, portions, train_affect
+from harken.training.affect import AffectTask, DrawnTalk, Sound, portions, train_affect
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignTask, Student
@@ -337,7 +337,7 @@ def test_conversations_that_teach_nothing_are_counted(make, talk, cache, tmp_pat
 def test_a_think_block_counts_in_the_length(make, talk):
     short, long = (make(supervise=how).length(talk()) for how in ("reply", "trace"))
     assert long - short == len(f"{THINK_OPEN}{THOUGHT}{THINK_CLOSE}")
-    drawn = Drawn(talk(), (Sound("he left", None),), None, THOUGHT)
+    drawn = DrawnTalk(talk(), (Sound("he left", None),), None, THOUGHT)
     assert len(make().example(drawn, {}).labels) == long
 
 

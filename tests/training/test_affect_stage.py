@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from harken.checkpoint import LISTEN, PIECES, READOUT, RECIPE, UPDATE, load_pref
 from harken.data.rows import Affect, Row, Turn
 from harken.data.shards import write_shard
 from harken.data.workspace import Workspace
-from harken.errors import RecipeError
+from harken.errors import DataError, RecipeError
 from harken.model.affect_readout import AffectReadoutConfig, save_readout
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.model.listen import AffectPrefix
@@ -26,7 +27,8 @@ from harken.tensors import read_tensors, save_tensors
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
 from harken.training import affect_stage, arms, stage_modules, stage_parts
 from harken.training.affect_config import AffectConfig
-from harken.training.affect_stage import PARTS, beginning, train_affect_stage
+from harken.training.affect_stage import PARTS, train_affect_stage
+from harken.training.begun import beginning
 from harken.training.low_rank import add_low_rank, low_rank_update
 from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.stage_parts import Run
@@ -233,3 +235,48 @@ def test_a_dry_run_shows_an_arm(recipe, capsys):
 def test_an_arm_is_resumed_from_its_own_folder(recipe, tmp_path):
     with pytest.raises(RecipeError, match="mute-3 holds no checkpoint to resume"):
         run_stage("affect", recipe, tmp_path, tmp_path / "out", resume=True, arm="mute", seed=3)
+
+
+def test_what_was_trained_since_is_not_undone(call, parts):
+    run = call(begin=parts)
+    train_affect_stage(run)
+    left = files(run.trained)
+    other = {name: tensor + 1 for name, tensor in read_tensors(run.trained / UPDATE).items()}
+    save_tensors(run.trained / UPDATE, other)
+    whole = files(run.trained)
+    for again in (call(), run):
+        with pytest.raises(
+            RecipeError, match="neither what the stage 'affect' began with nor what"
+        ) as refused:
+            train_affect_stage(again)
+        assert str(run.out / "affect") in refused.value.hint
+    train_affect_stage(call(arm="reply", seed=1))  # leaves OUT/trained alone
+    assert files(run.trained) == whole
+    for name in (LISTEN, UPDATE):  # a call that ended before it had left both goes on
+        (run.trained / UPDATE).write_bytes(left[UPDATE])
+        (run.trained / name).write_bytes((parts / name).read_bytes())
+        train_affect_stage(call())
+        assert files(run.trained) == left
+
+
+def test_other_people_are_another_beginning(call, parts, monkeypatch):
+    train_affect_stage(call(begin=parts))
+    monkeypatch.setattr(affect_stage, "people", lambda run: "others")
+    with pytest.raises(RecipeError, match="origin"):
+        train_affect_stage(call())
+
+
+def test_without_any_speech_nothing_is_begun(call, parts, data, monkeypatch):
+    monkeypatch.setattr(affect_stage, "affect_rows", lambda *_: [])
+    with pytest.raises(DataError, match="no speech of split train to replay"):
+        train_affect_stage(call(begin=parts))
+
+
+def test_what_rows_say_is_told_as_they_are_now(call, parts, spoken, monkeypatch):
+    cache = spoken("he left", "i won")
+    now = [SimpleNamespace(**vars(cache.clips[0]) | {"split": "dev"})]
+    monkeypatch.setattr(affect_stage, "state_cache", lambda *_: cache)
+    monkeypatch.setattr(affect_stage, "encode", lambda *_: None)
+    monkeypatch.setattr(affect_stage, "row_clips", lambda *_: now)
+    heard = affect_stage.row_states(call(begin=parts), [], parts)
+    assert [(clip.text, clip.split) for clip in heard.clips] == [("he left", "dev")]

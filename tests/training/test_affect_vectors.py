@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 import numpy as np
 import torch
 
@@ -35,3 +38,17 @@ def test_each_emotion_has_the_vectors_of_its_train_clips(tmp_path, monkeypatch):
     with torch.no_grad():
         expected = readout.eval().read(torch.from_numpy(clips.pooled).flatten(2)).vector
     torch.testing.assert_close(vectors[second], expected[1:3], atol=2e-3, rtol=2e-3)
+
+
+def test_vectors_are_named_by_the_readout_and_by_whose_clips_it_reads(tmp_path):
+    readout = tmp_path / "readout.safetensors"
+
+    def named(split, weights=b"a"):
+        row = {"path": "1.wav", "corpus": "ravdess", "speaker": "s", "gender": "female", "text": "Hm."}
+        with gzip.open(tmp_path / "manifest.jsonl.gz", "wt") as manifest:
+            manifest.write(json.dumps(row | {"split": split, "emotion": "sad"}) + "\n")
+        readout.write_bytes(weights)
+        return affect_vectors.people_digest(tmp_path, readout)
+
+    assert named("train") == named("train")
+    assert len({named("train"), named("dev"), named("train", b"b")}) == 3

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harken.dialogue.render import REPEAT, THINK_CLOSE, THINK_OPEN, UserTurn, render
+from harken.errors import RecipeError
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes, SoftTokens
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.testing import tiny_core
-from harken.training.align import AlignConfig, AlignTask, Drawn, Student, divergence, train_align
+from harken.training.align import AlignConfig, AlignTask, DrawnTask, Student, divergence, train_align
 from harken.training.answers import TOP, Answer
 from harken.training.examples import IGNORED
+from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
 from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.stage_modules import align_module
@@ -68,7 +70,7 @@ def heard(pieces, student):
 
 def drawn(task, kind, target="", affect=None):
     said = task.answers[HEARD] if kind != "repeat" else None
-    return Drawn(Sample("1", kind, "train", (), HEARD, "sad", target), affect, said)
+    return DrawnTask(Sample("1", kind, "train", (), HEARD, "sad", target), affect, said)
 
 
 @pytest.mark.parametrize(
@@ -248,3 +250,13 @@ def test_two_steps_move_bridge_prefix_and_update_and_nothing_else(
 
     trains_what_is_told("align", recipe, AlignConfig(), "", task.student, train)
     assert '"dev_wer"' in (tmp_path / "align" / "metrics.jsonl").read_text()
+
+
+def test_a_student_that_began_otherwise_is_not_gone_on_with(task, spoken, tmp_path):
+    pytest.importorskip("peft")
+    pytest.importorskip("jiwer")
+    add_low_rank(task.student.core, rank=2)
+    cache = spoken(HEARD, "i won", splits=("train", "dev"))
+    train_align(task, cache, task.config, tmp_path, "this bridge", torch.float32)
+    with pytest.raises(RecipeError, match="origin"):
+        train_align(task, cache, task.config, tmp_path, "another", torch.float32)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harken.dialogue.render import AssistantTurn, UserTurn
-from harken.errors import DataError
+from harken.errors import DataError, RecipeError
 from harken.model.listen import AffectPrefix
 from harken.testing import tiny_core
 from harken.training.core_update import (
@@ -137,7 +137,7 @@ def test_prefix_and_update_learn_the_samples_and_the_core_stays(task, tmp_path):
     fresh = dict(tiny_core().named_parameters())
     add_low_rank(task.listener.core, rank=4)
     prefix = {name: p.detach().clone() for name, p in task.listener.prefix.named_parameters()}
-    train_core_update(task, [REPLY, OPEN, TRACE, UNKNOWN], tmp_path, torch.float32)
+    train_core_update(task, [REPLY, OPEN, TRACE, UNKNOWN], tmp_path, "people", torch.float32)
     rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
     losses = [float(row.split('"loss": ')[1].split(",")[0]) for row in rows]
     assert sum(losses[-4:]) < 0.6 * sum(losses[:4])
@@ -156,7 +156,7 @@ def test_two_steps_move_prefix_and_update_and_nothing_else(recipe, tokenizer, tm
 
     def train(config):
         task = CoreTask(listener, tokenizer, SYSTEM, affects, config)
-        train_core_update(task, [REPLY, OPEN, TRACE], tmp_path, torch.bfloat16)
+        train_core_update(task, [REPLY, OPEN, TRACE], tmp_path, "people", torch.bfloat16)
 
     moved = trains_what_is_told("core", recipe, CoreUpdateConfig(), "", listener, train)
     names = [name for name, _ in listener.named_parameters()]
@@ -165,7 +165,7 @@ def test_two_steps_move_prefix_and_update_and_nothing_else(recipe, tokenizer, tm
 
 def test_without_dev_samples_no_dev_loss_is_told(task, tmp_path):
     task.config = replace(task.config, schedule=replace(task.config.schedule, steps=1), voice_share=1.0)
-    train_core_update(task, [REPLY], tmp_path, torch.float32)
+    train_core_update(task, [REPLY], tmp_path, "people", torch.float32)
     (row,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(row)["step"] == 0 and "dev" not in row
 
@@ -174,4 +174,13 @@ def test_without_dev_samples_no_dev_loss_is_told(task, tmp_path):
 def test_samples_to_train_on_have_to_be_there_and_to_fit(task, tmp_path, sample, most):
     task.config = replace(task.config, most_tokens=most)
     with pytest.raises(DataError, match=f"none of 1 samples is of split train and fits into {most} tokens"):
-        train_core_update(task, [sample], tmp_path, torch.float32)
+        train_core_update(task, [sample], tmp_path, "people", torch.float32)
+
+
+def test_what_was_learned_of_other_people_is_not_gone_on_with(task, tmp_path):
+    task.config = replace(task.config, schedule=replace(task.config.schedule, steps=1))
+    train_core_update(task, [REPLY], tmp_path, "these", torch.float32)
+    task.affects = {name: rows + 1e-6 for name, rows in AFFECTS.items()}  # as another processor has it
+    train_core_update(task, [REPLY], tmp_path, "these", torch.float32)
+    with pytest.raises(RecipeError, match="people"):
+        train_core_update(task, [REPLY], tmp_path, "others", torch.float32)

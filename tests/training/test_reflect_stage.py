@@ -187,3 +187,13 @@ def test_reflections_that_are_no_places_of_their_reply_are_refused(tmp_path, cha
     write_rows(rows_path(tmp_path, 0), [replace(GOOD, **changes)])
     with pytest.raises(DataError, match="reflections of row 1 are not places of its reply"):
         reflect_rows(tmp_path, ("en",))
+
+
+def test_an_arm_is_whole_of_what_it_began_with(call, parts):
+    train_reflect_stage(call())
+    save_tensors(call().trained / LISTEN, {"a": torch.ones(1)})  # trained since
+    train_reflect_stage(call(arm="sft"))
+    trained = call().out / "arms" / "sft-0" / "trained"
+    assert (trained / LISTEN).read_bytes() == (parts / LISTEN).read_bytes()
+    with pytest.raises(RecipeError, match="neither what the stage 'reflect' began with"):
+        train_reflect_stage(call())

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harken.data.speech import Clip
-from harken.errors import DataError
+from harken.errors import DataError, RecipeError
 from harken.model.own_voice import STYLES
 from harken.model.speak import Speak, SpeakSizes
 from harken.recipes import Recipe
@@ -89,7 +89,7 @@ def test_units_of_another_codec_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="units of the codec aaaaaaaa, not of bbbbbbbb"):
         read_replies(path, "b" * 64)
     with pytest.raises(DataError, match="no such file"):
-        read_replies(tmp_path / "none.jsonl")
+        read_replies(tmp_path / "none.jsonl", "b" * 64)
 
 
 def reply(seconds: float = 1.1) -> SpokenReply:
@@ -163,7 +163,9 @@ def test_two_steps_move_all_of_speak(recipe: Recipe, tmp_path: Path, trains_what
     def train(config: SpeakConfig) -> None:
         said = [steps_of(reply(s), [7, 8, 9], [2, 5, 6], speak, IDS, STYLES, voices) for s in (0.5, 1.1)]
         task = SpeakTask(speak, core.embed, said, lambda n: torch.ones(3, WIDTH) * n, config)
-        train_speak(task, task, tmp_path, torch.float32)
+        train_speak(task, task, tmp_path, "here", torch.float32)
+        with pytest.raises(RecipeError, match="origin"):
+            train_speak(task, task, tmp_path, "elsewhere", torch.float32)
 
     trains_what_is_told("speak", recipe, SpeakConfig(), "speak.", speak, train)
     told = parts("speak", recipe, SpeakConfig())
@@ -242,3 +244,15 @@ def test_who_speaks_and_how_is_given_where_it_is_known() -> None:
     unknown = steps_of(reply(), [5, 6], [2, 6], speaker(), IDS, ("bright", "gentle"), ("ben",))
     assert (known.style, known.voice, unknown.voice) == (1, 1, -1)
     assert one_hot([known.voice, unknown.voice], 2).tolist() == [[0.0, 1.0], [0.0, 0.0]]
+
+
+def test_replies_stand_where_speak_learns_and_tokens_where_the_core_is() -> None:
+    class Embed(torch.nn.Embedding):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            assert ids.device == self.weight.device
+            return super().forward(ids)
+
+    speak = speaker().to("meta")
+    said = steps_of(reply(), [5, 6], [2, 6], speaker(), IDS, ("bright", "gentle"), ("ben", "anna"))
+    task = SpeakTask(speak, Embed(9, WIDTH), [said], lambda n: torch.zeros(2, WIDTH), SpeakConfig())
+    assert {value.device.type for value in vars(task.batch([0])).values()} == {"meta"}

@@ -10,17 +10,17 @@ import pytest
 import soundfile
 import torch
 
-from harken.checkpoint import RECIPE, UPDATE, stored_recipe
+from harken.checkpoint import PIECES, RECIPE, UPDATE, stored_recipe
 from harken.errors import DataError, RecipeError
 from harken.recipes import mini
-from harken.training import stages
+from harken.training import stage_parts, stages
 from harken.training.affect_config import AffectConfig
 from harken.training.joint import JointConfig
 from harken.training.schedule import Schedule
 from harken.training.stage_parts import Run, precision, readout, scaled, spoken
 from harken.training.stages import STAGES, run
 from harken.training.words import WordsConfig
-from harken.training.world import ALONE
+from harken.training.world import ALONE, World
 
 RATES = (("*", 1e-3),)
 
@@ -103,7 +103,7 @@ def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
     assert "harken train core" in refused.value.hint
 
 
-def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_path):
+def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_path, monkeypatch):
     from harken.checkpoint import LISTEN, READOUT
     from harken.tensors import save_tensors
 
@@ -118,6 +118,8 @@ def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_pat
     assert stages.teacher(step) == first
     other = Run(mini().model_copy(update={"system": "Be brief."}), tmp_path, tmp_path, None, ALONE)
     assert stages.teacher(other) != first
+    monkeypatch.setattr(stage_parts, "people", lambda run: "others")
+    assert stages.teacher(step) != first
     for part in (tmp_path / "core" / UPDATE, *parts):
         before = stages.teacher(step)
         save_tensors(part, {"a.up": torch.zeros(2)})
@@ -154,3 +156,50 @@ def test_a_dry_run_shows_the_steps_that_were_asked_for(capsys):
     pytest.importorskip("peft")
     run("words", mini(), None, None, steps=7, dry_run=True)
     assert json.loads(capsys.readouterr().out)["config"]["schedule"]["steps"] == 7
+
+
+def test_states_are_those_of_the_speech_that_is_there_now(tmp_path, monkeypatch):
+    kept = []
+    cache = SimpleNamespace(keep=kept.append)
+    now = [SimpleNamespace(lang="en", split="train", role="user")]
+    monkeypatch.setattr(stage_parts, "spoken", lambda *_: now)
+    monkeypatch.setattr(stage_parts, "state_cache", lambda *_: cache)
+    monkeypatch.setattr(stage_parts, "encode", lambda *_: None)
+    assert stage_parts.states(Run(mini(), tmp_path, tmp_path, None, ALONE)) is cache
+    assert kept == [now]
+
+
+@pytest.fixture
+def second(tmp_path, monkeypatch):
+    """A call of a stage in the second of two processes: once it has waited, the first has chosen pieces."""
+
+    def wait(world):
+        (tmp_path / "trained").mkdir(exist_ok=True)
+        (tmp_path / "trained" / PIECES).write_text("[1, 2]")
+
+    monkeypatch.setattr(World, "wait", wait)
+    monkeypatch.setattr("harken.weights.store.ensure", lambda name, *_, **__: tmp_path)
+    return Run(mini(), tmp_path, tmp_path, None, World(1, 2, torch.device("cpu")))
+
+
+def test_the_readout_is_trained_by_the_first_process(second, monkeypatch):
+    def train(*_, **__):
+        raise AssertionError("it is trained already")
+
+    monkeypatch.setattr("harken.training.readout.train_readout", train)
+    STAGES["readout"].run(second)
+    assert (second.trained / PIECES).exists()  # it waited
+
+
+def test_pieces_are_chosen_by_the_first_process(second, tokenizer, monkeypatch):
+    def choose(*_):
+        raise AssertionError("they are chosen already")
+
+    spelled = []
+    monkeypatch.setattr("harken.model.pieces.choose_pieces", choose)
+    monkeypatch.setattr("harken.checkpoint.load_text_side", lambda recipe: (tokenizer, None))
+    monkeypatch.setattr("harken.training.stage_modules.words_module", lambda recipe, core, ids: ids)
+    monkeypatch.setattr("harken.training.words.train_words", lambda *given: spelled.append(given[0]))
+    monkeypatch.setattr(stages, "states", lambda run: SimpleNamespace(clips=[]))
+    STAGES["words"].run(second)
+    assert spelled == [[1, 2]]

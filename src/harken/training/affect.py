@@ -58,7 +58,7 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnTalk:
     """A conversation, and how it is heard and answered this time."""
 
     talk: Talk
@@ -99,17 +99,17 @@ class AffectTask:
         if config.heard == "shuffled" and not self.strangers:
             raise DataError("no row is spoken, so there is no speech to shuffle", "build it with `speak`")
 
-    def draw(self, talk: Talk, random: np.random.Generator) -> Drawn:
+    def draw(self, talk: Talk, random: np.random.Generator) -> DrawnTalk:
         """How it is heard, and what stands before the reply."""
         turns = [self._sound(turn, random) if isinstance(turn, Spoken) else turn for turn in talk.turns]
         aloud = talk.asked.clip if talk.asked and self.config.heard != "transcript" else None
         if random.random() < self.config.written_share:
             aloud = None
         direct = random.random() < self.config.direct_share
-        drawn = Drawn(talk, tuple(turns), aloud, None if direct else self.thought(talk))
+        drawn = DrawnTalk(talk, tuple(turns), aloud, None if direct else self.thought(talk))
         return self._in_another_voice(drawn, random)
 
-    def _in_another_voice(self, drawn: Drawn, random: np.random.Generator) -> Drawn:
+    def _in_another_voice(self, drawn: DrawnTalk, random: np.random.Generator) -> DrawnTalk:
         """The same, or in a share of what is thought before replies a person's voice that feels otherwise."""
         talk, config, last = drawn.talk, self.config, drawn.turns[-1]
         others = [emotion for emotion in self.affects if emotion != talk.emotion]
@@ -167,19 +167,19 @@ class AffectTask:
             for row, clip in enumerate(once)
         }
 
-    def example(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> Example:
+    def example(self, drawn: DrawnTalk, heard: Mapping[str, Tensor]) -> Example:
         """A conversation as the core reads it, with the reply, and what stands before it, to be learned."""
         target, given = self._target(drawn)
         turns = self.turns(drawn, heard)
         return continued(self.student.core, self.tokenizer, self.system, turns, target, given)
 
-    def _target(self, drawn: Drawn) -> tuple[list[int], int]:
+    def _target(self, drawn: DrawnTalk) -> tuple[list[int], int]:
         """Token ids to write, and how many of them the loop writes itself."""
         block, given = self._block(drawn.thought)
         reply = [*self._ids(drawn.talk.target), self.tokenizer.eos_token_id]
         return [*block, *reply] if drawn.replied else block, given
 
-    def turns(self, drawn: Drawn, heard: Mapping[str, Tensor]) -> list[Turn]:
+    def turns(self, drawn: DrawnTalk, heard: Mapping[str, Tensor]) -> list[Turn]:
         """The turns of a conversation as the core reads them."""
         turns: list[Turn] = []
         before = drawn.aloud
@@ -206,7 +206,7 @@ class AffectTask:
             parts.insert(0, self.student.prefix(affect[None])[0])
         return torch.cat([part.to(parts[-1]) for part in parts])
 
-    def _written(self, drawn: Drawn) -> str | None:
+    def _written(self, drawn: DrawnTalk) -> str | None:
         """What stands in writing before the last turn."""
         asked = drawn.talk.asked if drawn.aloud is None else None
         lines = [asked.text if asked else "", drawn.talk.metadata if self.config.metadata else ""]
@@ -229,7 +229,7 @@ class AffectTask:
     def length(self, talk: Talk) -> int:
         """Positions that it takes in writing, its thought included; heard it takes about as many."""
         turns = [Sound(t.text, None) if isinstance(t, Spoken) else t for t in talk.turns]
-        drawn = Drawn(talk, tuple(turns), None, self.thought(talk))
+        drawn = DrawnTalk(talk, tuple(turns), None, self.thought(talk))
         written = render(self.turns(drawn, {}), self.tokenizer, self.system)
         return sum(map(len, written)) + len(self._target(drawn)[0])
 
@@ -270,7 +270,8 @@ def train_affect(
 
     Args:
         replay: draws what is replayed, of `spoken`'s clips.
-        origin: names the parts that the student began as; a checkpoint of another origin is refused.
+        origin: names the parts that the student began as, and whose vectors voices have; a checkpoint of
+            another origin is refused.
         guard: refuse a stage that costs words.
 
     Raises: DataError where no conversation fits; TrainingError where too many words are lost.
@@ -298,9 +299,8 @@ def train_affect(
     guards = (WordsGuard(words),) if guard and has_words else ()
     beside = (Blend(student, schedule.rates, config.blend), *usual(evaluate, *guards))
     whose = identity(
-        "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips],
-        people={emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()},
-    )  # fmt: skip
+        "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips]
+    )
     bins = Bins([lengths[talk.id] for talk in learned], config.batch_tokens, schedule.seed)
     objective = _objective(task, learned, bins, replay, batches, precision)
     train(objective, schedule, out, whose, beside, world)

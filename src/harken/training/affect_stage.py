@@ -7,11 +7,9 @@ affect prefix that were taught nothing; they leave their parts in OUT/arms.
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,15 +20,13 @@ from harken.checkpoint import (
     READOUT,
     RECIPE,
     UPDATE,
-    check_recipe,
     listen_part,
     load_pieces,
     load_text_side,
     save_listen,
-    stored_recipe,
 )
 from harken.data.files import write_text
-from harken.errors import RecipeError
+from harken.errors import DataError
 from harken.model.lexicon import Lexicon
 from harken.model.pieces import Pieces
 from harken.model.speller import Speller
@@ -41,6 +37,7 @@ from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
 from harken.training.align import AlignTask, Student
 from harken.training.arms import arm_config, as_heard
+from harken.training.begun import beginning, complete, leaving, made_whole
 from harken.training.low_rank import load_low_rank, low_rank_update
 from harken.training.saving import digest
 from harken.training.stage_modules import align_module, core_module
@@ -50,6 +47,7 @@ from harken.training.stage_parts import (
     encode,
     felt_vectors,
     own_words,
+    people,
     precision,
     readout,
     state_cache,
@@ -59,7 +57,7 @@ from harken.training.stage_parts import (
 from harken.training.states import StateCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -79,6 +77,11 @@ def train_affect_stage(run: Run) -> None:
     rows = affect_rows(folder, recipe.languages)
     heard = row_states(run, rows, folder)
     spoken = states(run) if _has_speech(run.data) else heard
+    if not any(clip.split == "train" for clip in spoken.clips):
+        raise DataError(
+            f"{run.data} has no speech of split train to replay, beside its rows or in them",
+            "add speech/, or build the rows with the step speak",
+        )
     affects = felt_vectors(run) if (run.data / "affect").is_dir() else {}
     student, pieces = new_student(run, recipe, begun, config)
     tokenizer, _ = load_text_side(recipe)
@@ -87,39 +90,11 @@ def train_affect_stage(run: Run) -> None:
     replay = _replay(run, begun, task, spoken)
     conversations = talks(rows, {clip.id: clip for clip in heard.clips})
     work = work_folder(run.out, "affect", run.arm, run.seed)
-    origin = digest([(begun / name).read_bytes() for name in PARTS])
+    origin = digest([people(run), *((begun / name).read_bytes() for name in PARTS)])
     guard = run.arm is None and not run.allow_worse_words
     train_affect(task, conversations, replay, spoken, work, origin, precision(), run.world, guard)
     if run.world.first:
         _keep(run, recipe, begun, student)
-
-
-def beginning(run: Run, stage: str, parts: Sequence[str]) -> Path:
-    """A copy of the parts that a stage begins with, which later runs and arms find again.
-
-    Raises: RecipeError where a part is missing, another recipe trained them, or this OUT began with others.
-    """
-    begun = run.out / stage / "begun"
-    if begun.is_dir() and run.begin is None:
-        return begun
-    source = run.begin or run.trained
-    for name in parts:
-        if not (source / name).exists():
-            raise RecipeError(
-                f"{source} lacks {name}", "train the stages before, or begin with trained parts: --from mini"
-            )
-    if run.begin is not None:
-        check_recipe(stored_recipe(source), run.recipe, source)
-    if not begun.is_dir():
-        with _made_whole(begun) as half:
-            for name in parts:
-                shutil.copyfile(source / name, half / name)
-            _complete(run.trained, source)
-    same = [(begun / name, source / name) for name in parts]
-    same += [(begun / name, run.trained / name) for name in (READOUT, PIECES)]
-    if any(one.read_bytes() != other.read_bytes() for one, other in same):
-        raise RecipeError(f"{run.out} began with other parts than {source}", "choose another --out")
-    return begun
 
 
 def _begun(run: Run) -> Path:
@@ -133,7 +108,7 @@ def _untaught(run: Run, begun: Path) -> Path:
     folder = run.out / "arms" / "begun"
     if folder.is_dir():
         return folder
-    with _made_whole(folder) as half:
+    with made_whole(folder) as half:
         shutil.copytree(begun, half, dirs_exist_ok=True)
         _, core = load_text_side(run.recipe)
         torch.manual_seed(0)
@@ -141,30 +116,6 @@ def _untaught(run: Run, begun: Path) -> Path:
         save_listen(half, prefix=listener.prefix)
         save_tensors(half / UPDATE, low_rank_update(listener.core))
     return folder
-
-
-@contextmanager
-def _made_whole(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which then is `folder`, whole; of several processes that make it one does."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="half-made-", dir=folder.parent) as scratch:
-        half = Path(scratch) / folder.name
-        half.mkdir()
-        yield half
-        try:
-            half.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # another was not first
-                raise
-
-
-def _complete(trained: Path, source: Path) -> None:
-    """Give OUT what it lacks of the parts, what it speaks with included."""
-    for file in source.iterdir():
-        if file.suffix != ".md" and not (trained / file.name).exists():
-            part = trained / f".{file.name}.{os.getpid()}"
-            shutil.copyfile(file, part)
-            part.replace(trained / file.name)
 
 
 def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> tuple[Student, Pieces]:
@@ -211,19 +162,21 @@ def row_states(run: Run, rows: Sequence[Row], folder: Path) -> StateCache:
     """The encoder states of what the rows' users say; made where they are not there yet."""
 
     def made() -> StateCache:
-        cache = state_cache(run, "row-states")
-        encode(run, cache, row_clips(rows, folder), "encoding what is said in rows")
+        cache, clips = state_cache(run, "row-states"), row_clips(rows, folder)
+        encode(run, cache, clips, "encoding what is said in rows")
+        cache.keep(clips)
         return cache
 
     return run.world.made(made)
 
 
 def _keep(run: Run, recipe: Recipe, begun: Path, student: Student) -> None:
-    trained = run.trained
+    """Write the parts as they are now: in OUT/trained, or an arm's in a folder of its own, whole."""
+    apart = work_folder(run.out, "affect", run.arm, run.seed) / "trained"
     if run.arm is not None:
-        trained = work_folder(run.out, "affect", run.arm, run.seed) / "trained"
-        trained.mkdir(parents=True, exist_ok=True)
-        _complete(trained, begun)
-        write_text(trained / RECIPE, recipe.model_dump_json(indent=2) + "\n")
-    save_listen(trained, student.bridge, student.prefix)
-    save_tensors(trained / UPDATE, low_rank_update(student.core))
+        apart.mkdir(parents=True, exist_ok=True)
+        complete(apart, begun)
+        write_text(apart / RECIPE, recipe.model_dump_json(indent=2) + "\n")
+    with leaving(run, "affect") if run.arm is None else nullcontext(apart) as folder:
+        save_listen(folder, student.bridge, student.prefix)
+        save_tensors(folder / UPDATE, low_rank_update(student.core))

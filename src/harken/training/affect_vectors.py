@@ -13,7 +13,8 @@ from torch import Tensor
 
 from harken.affect.labels import READOUT_CLASSES, to_emotion
 from harken.model.affect_readout import load_readout
-from harken.training.readout_clips import pooled_clips
+from harken.training.readout_clips import pooled_clips, read_manifest
+from harken.training.saving import digest
 
 
 @torch.no_grad()
@@ -33,3 +34,9 @@ def people_vectors(people: Path, whisper: Path, readout: Path, cache: Path) -> d
     return {
         emotion: vectors[torch.tensor([e == emotion for e in emotions])] for emotion in sorted(set(emotions))
     }
+
+
+def people_digest(people: Path, readout: Path) -> str:
+    """Names the vectors by what they are made of: numbers have another last bit on another processor."""
+    clips = [(row["path"], row["split"], row["emotion"]) for row in read_manifest(people)]
+    return digest([readout.read_bytes(), clips])

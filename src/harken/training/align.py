@@ -103,7 +103,7 @@ class Student(nn.Module):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnTask:
     """A task for a clip."""
 
     sample: Sample
@@ -139,19 +139,19 @@ class AlignTask:
         self.answers, self.felt, self.traces, self.causes = answers, felt, traces, causes
         self.affects, self.config = affects, config
 
-    def draw(self, clip: CachedClip, repeat_share: float, random: np.random.Generator) -> Drawn:
+    def draw(self, clip: CachedClip, repeat_share: float, random: np.random.Generator) -> DrawnTask:
         """A task for a clip, with its affect vector and the answer that it is taught."""
         chance = random.random()
         if clip.text not in self.answers or chance < repeat_share:
             words = Sample(clip.id, "repeat", clip.split, (), clip.text, None, clip.text)
-            return Drawn(words, self._any_voice(clip, random), None)
+            return DrawnTask(words, self._any_voice(clip, random), None)
         if chance < repeat_share + self.config.trace_share:
             return self._trace(clip, random)
         emotion, answer, affect = None, self.answers[clip.text], self._own_voice(clip, random)
         if clip.text in self.felt and random.random() < self.config.person_share:
             emotion, answer = self.felt[clip.text]
             affect = self._person(emotion, random)
-        return Drawn(Sample(clip.id, "reply", clip.split, (), clip.text, emotion, ""), affect, answer)
+        return DrawnTask(Sample(clip.id, "reply", clip.split, (), clip.text, emotion, ""), affect, answer)
 
     def _own_voice(self, clip: CachedClip, random: np.random.Generator) -> Tensor | None:
         """The voice's own vector; sometimes none, lest words lean on it."""
@@ -163,20 +163,22 @@ class AlignTask:
             return self._person(str(random.choice(sorted(self.affects))), random)
         return self._own_voice(clip, random)
 
-    def _trace(self, clip: CachedClip, random: np.random.Generator) -> Drawn:
+    def _trace(self, clip: CachedClip, random: np.random.Generator) -> DrawnTask:
         """What is felt as annotated, in a voice that says so or nothing; or as the voice alone says it."""
         annotated, chance, answer = self.traces.get(clip.text), random.random(), self.answers[clip.text]
         if annotated is not None and chance < self.config.words_share:
-            return Drawn(annotated, torch.tensor(clip.felt), None if annotated.history else answer)
+            return DrawnTask(annotated, torch.tensor(clip.felt), None if annotated.history else answer)
         if annotated is not None and chance < 1 - self.config.voice_share:
-            return Drawn(annotated, self._person(annotated.emotion or "neutral", random), None)
+            return DrawnTask(annotated, self._person(annotated.emotion or "neutral", random), None)
         emotion = str(random.choice(sorted(self.affects)))
         cause = min(annotated.gold, key=len) if annotated and annotated.gold else self.causes.get(clip.text)
         thought = trace(emotion, cause)
         history = annotated.history if annotated else ()
         sample = Sample(clip.id, "trace", clip.split, history, clip.text, emotion, thought)
         felt, said = self.felt.get(clip.text, (None, None))
-        return Drawn(sample, self._person(emotion, random), said if felt == emotion and not history else None)
+        return DrawnTask(
+            sample, self._person(emotion, random), said if felt == emotion and not history else None
+        )
 
     def _person(self, emotion: str, random: np.random.Generator) -> Tensor | None:
         felt = self.affects.get(emotion)
@@ -191,7 +193,7 @@ class AlignTask:
         return self.speller.vectors(self.speller.words(words, log_probs, row), words, embed, row)
 
     def example(
-        self, drawn: Drawn, words: SoftTokens | SoftFrames, log_probs: Tensor | None, row: int
+        self, drawn: DrawnTask, words: SoftTokens | SoftFrames, log_probs: Tensor | None, row: int
     ) -> Example:
         """A sample with its last turn as heard."""
         core, content = self.student.core, self.heard(words, log_probs, row)
@@ -200,7 +202,7 @@ class AlignTask:
             content = torch.cat([self.student.prefix(affect[None])[0].to(content), content])
         return example(core, self.tokenizer, self.system, drawn.sample, content, self.target(drawn))
 
-    def target(self, drawn: Drawn) -> list[int]:
+    def target(self, drawn: DrawnTask) -> list[int]:
         """Token ids to write: the teacher's answer, alone or after the trace; or the words to repeat."""
         answer = drawn.answer.tokens if drawn.answer else []
         if drawn.sample.task == "reply":
@@ -208,7 +210,7 @@ class AlignTask:
         return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
     def losses(
-        self, drawn: list[Drawn], words: SoftTokens | SoftFrames, log_probs: Tensor | None
+        self, drawn: list[DrawnTask], words: SoftTokens | SoftFrames, log_probs: Tensor | None
     ) -> dict[str, Tensor]:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
         core = self.student.core
@@ -274,13 +276,14 @@ def train_align(
     cache: StateCache,
     config: AlignConfig,
     out: Path,
-    teacher: str,
+    origin: str,
     precision: torch.dtype = torch.bfloat16,
     world: World = ALONE,
 ) -> None:
     """Train the student on the cache's train clips, in place; checkpoints and measurements go to `out`.
 
-    Args: teacher: names whose answers the targets are; a checkpoint of another teacher's student is refused.
+    Args: origin: names whose answers the targets are, and the bridge that the student began with; a
+        checkpoint of another origin is refused.
     """
     student = task.student
     pieces = task.speller.pieces if task.speller else None
@@ -297,7 +300,7 @@ def train_align(
 
     evaluate = measures_on_dev(task, cache, precision, most=120)
     ids = [clip.id for clip in train_clips]
-    whose = identity("align", config, teacher=teacher, traces=sorted(task.traces), clips=ids)
+    whose = identity("align", config, origin=origin, traces=sorted(task.traces), clips=ids)
     train(Objective(student, losses_at, rows_at), config.schedule, out, whose, usual(evaluate), world)
 
 

@@ -54,7 +54,7 @@ class CoreUpdateConfig:
     """Share of traces in a voice whose voice says an emotion drawn freely, whatever the words say."""
 
 
-Drawn = tuple[Sample, Tensor | None]
+Voiced = tuple[Sample, Tensor | None]
 """A sample, and the affect vector (V,) of the voice that it goes with, where there is one."""
 
 
@@ -82,7 +82,7 @@ class CoreTask:
         self.affects, self.config = affects, config
         self._spelled: dict[tuple[Sample, bool], Spelled] = {}
 
-    def draw(self, sample: Sample, random: np.random.Generator) -> Drawn:
+    def draw(self, sample: Sample, random: np.random.Generator) -> Voiced:
         """The sample, and the affect vector (V,) that goes with it; or its trace in another voice."""
         if sample.emotion not in self.affects:
             return sample, None
@@ -103,7 +103,7 @@ class CoreTask:
             self._spelled[key] = spelled(self.tokenizer, self.system, sample, vectors)
         return self._spelled[key]
 
-    def read(self, drawn: Sequence[Drawn]) -> tuple[Tensor, Padded]:
+    def read(self, drawn: Sequence[Voiced]) -> tuple[Tensor, Padded]:
         """Samples as the core reads them: (B, T, D) and what is learned of it. The affect vector of a sample,
         where there is one, stands before the words of its last turn.
         """
@@ -141,9 +141,16 @@ def in_voice(sample: Sample, emotion: str) -> Sample:
 
 
 def train_core_update(
-    task: CoreTask, samples: list[Sample], out: Path, precision: torch.dtype, world: World = ALONE
+    task: CoreTask,
+    samples: list[Sample],
+    out: Path,
+    people: str,
+    precision: torch.dtype,
+    world: World = ALONE,
 ) -> None:
     """Train the listener (see `add_low_rank`) on the train samples, in place.
+
+    Args: people: names whose vectors voices have; a checkpoint of others is refused.
 
     Raises: DataError where there is none that fits.
     """
@@ -174,7 +181,6 @@ def train_core_update(
         losses = [float(loss_of(dev[i : i + 16], [i])) for i in range(0, len(dev), 16)]
         return {"loss": sum(losses) / len(losses)}
 
-    people = {emotion: float(vectors.sum()) for emotion, vectors in task.affects.items()}
     compile_layers(task.listener, world)
     whose = identity("core", config, system=task.system, samples=samples, people=people)
     objective = Objective(task.listener, losses_at, rows_at)

@@ -133,7 +133,8 @@ def train_joint(
 
     Args:
         replay: draws how `talks` are heard.
-        origin: names the parts that the student began as; a checkpoint of another origin is refused.
+        origin: names the parts that the student began as, the system prompt and whose vectors voices have;
+            a checkpoint of another origin is refused.
     """
     schedule = config.schedule
     learned = [talk for talk in talks if talk.split == "train"]
@@ -154,7 +155,7 @@ def train_joint(
         return said + [learned[i].id for i in bins.at(number)]
 
     def measure() -> dict[str, float]:
-        rows = [dev.losses(numbers, precision, hide=False) for numbers in dev.speaking.bins.bins[:8]]
+        rows = [dev.losses(numbers, precision, hide=False) for numbers in dev.speaking.bins.spread(8)]
         found = {
             key: float(np.mean([float(row[key]) for row in rows])) for key in ("speech", "text", "right")
         }

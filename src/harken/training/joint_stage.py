@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from harken.tensors import save_tensors
 from harken.training.affect import AffectTask
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk, affect_rows, rows_folder, talks
-from harken.training.affect_stage import PARTS, beginning, new_student, row_states
+from harken.training.affect_stage import PARTS, new_student, row_states
+from harken.training.begun import beginning, leaving
 from harken.training.callbacks import Samples
 from harken.training.examples import Example
 from harken.training.joint import JointConfig, JointStudent, JointTask, Written, train_joint
@@ -34,7 +35,7 @@ from harken.training.saving import digest
 from harken.training.speak import SpeakConfig, SpeakTask
 from harken.training.speech_stages import replies_in_units, said_of
 from harken.training.speech_units import SpokenReply
-from harken.training.stage_parts import Run, felt_vectors, precision, states
+from harken.training.stage_parts import Run, felt_vectors, people, precision, states
 from harken.training.stage_parts import spoken as spoken_clips
 from harken.training.states import CachedClip, StateCache
 from harken.training.thoughts import kept_thoughts
@@ -81,13 +82,15 @@ def train_joint_stage(run: Run) -> None:
     tasks = run.world.made(lambda: _tasks(run, student, answering, replies, spoken, config))
     keep = partial(_keep, run, begun, student, style)
     samples = sample_replies(keep, run.out / "joint" / "parts", _dev_clips(run))
-    origin = digest([(begun / name).read_bytes() for name in ALL_PARTS])
+    files = [(begun / name).read_bytes() for name in ALL_PARTS]
+    origin = digest([run.recipe.system, people(run), *files])
     train_joint(
         tasks["train"], tasks["dev"], hearing(heard, settings), conversations, config, run.out / "joint",
         origin, precision(), run.world, (Samples(samples),),
     )  # fmt: skip
     if run.world.first:
-        keep(run.trained)
+        with leaving(run, "joint") as folder:
+            keep(folder)
 
 
 def _tasks(
@@ -113,9 +116,8 @@ def _tasks(
         written = [
             Written(_example(answering, talk, number).labels.cpu()) for number, talk in enumerate(drawn)
         ]
-        thinks = digest([run.recipe.system, sorted(clips), hash_of(run.out / "joint" / "begun" / UPDATE)])
         shared = kept_thoughts(
-            run.out / "joint" / f"think-{split}-{thinks}.f16",
+            run.out / "joint" / f"think-{split}-{thinks(run, clips, answers)}.f16",
             [len(one.labels) for one in written],
             student.core.width,
             partial(_think, student.core, answering, drawn),
@@ -123,6 +125,16 @@ def _tasks(
         speaking = SpeakTask(student.speak, student.core.embed, said, shared, settings)
         tasks[split] = JointTask(student, speaking, written, shared)
     return tasks
+
+
+def thinks(run: Run, clips: Collection[str], answers: Sequence[SpokenReply]) -> str:
+    """Names what is thought of replies: by which parts and prompt, what is heard, and of which replies.
+
+    Args: clips: the ids of those that are heard.
+    """
+    parts = [hash_of(run.out / "joint" / "begun" / name) for name in PARTS]
+    read = [(reply.id, reply.before, reply.text) for reply in answers]
+    return digest([run.recipe.system, people(run), sorted(clips), parts, read])
 
 
 def _talk(reply: SpokenReply, clips: Mapping[str, CachedClip]) -> Talk:

@@ -32,7 +32,7 @@ from harken.model.ctc_bridge import CtcBridge
 from harken.model.listen import AffectPrefix
 from harken.model.reflection_marks import ReflectionMarks
 from harken.recipes import ReflectConfig
-from harken.training.affect import AffectTask, Drawn
+from harken.training.affect import AffectTask, DrawnTalk
 from harken.training.align import Student
 from harken.training.callbacks import usual
 from harken.training.examples import IGNORED, Bins, Example, collate, prompted
@@ -96,7 +96,7 @@ class ReflectTask:
         marks = Marks(self.student.marks.opening, self.student.marks.closing)
         return sequenced(self.hearing.tokenizer, reply, given, reflections, self.how, marks, silent)
 
-    def example(self, drawn: Drawn, heard: Mapping[str, Tensor], reply: Sequenced) -> ReflectExample:
+    def example(self, drawn: DrawnTalk, heard: Mapping[str, Tensor], reply: Sequenced) -> ReflectExample:
         """A conversation with a reply to be learned, behind the trace where one was drawn."""
         hearing, core = self.hearing, self.student.core
         prompt = prompted(core, hearing.tokenizer, hearing.system, hearing.turns(drawn, heard))
@@ -156,7 +156,7 @@ class ReflectTask:
     def _preferred(
         self,
         chosen: Sequence[Reflecting],
-        drawn: Sequence[Drawn],
+        drawn: Sequence[DrawnTalk],
         heard: Mapping[str, Tensor],
         good: Sequence[ReflectExample],
     ) -> dict[str, Tensor]:
@@ -195,7 +195,8 @@ def train_reflect(
 ) -> None:
     """Train the student on the replies of split train, in place; checkpoints and measurements go to `out`.
 
-    Args: origin: names the parts that the student began as; a checkpoint of another origin is refused.
+    Args: origin: names the parts that the student began as, and whose vectors voices have; a checkpoint of
+        another origin is refused.
 
     Raises: DataError where no reply fits, or an arm's rows lack what it learns from.
     """
@@ -221,10 +222,8 @@ def train_reflect(
         with autocast(task.student, precision):
             return losses_on(task, dev)
 
-    whose = identity(
-        "reflect", config, origin=origin, system=task.hearing.system, replies=learned, how=task.how,
-        people={emotion: float(vectors.sum()) for emotion, vectors in task.hearing.affects.items()},
-    )  # fmt: skip
+    system, how = task.hearing.system, task.how
+    whose = identity("reflect", config, origin=origin, system=system, replies=learned, how=how)
     objective = Objective(task.student, losses_at, rows_at)
     train(objective, schedule, out, whose, usual(measure if dev else None), world)
 

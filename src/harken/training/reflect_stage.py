@@ -7,6 +7,7 @@ so that `harken reply --checkpoint` and every benchmark take them.
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from harken.tensors import save_tensors
 from harken.training.affect import AffectTask
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import rows_folder
-from harken.training.affect_stage import PARTS, beginning, new_student, row_states
+from harken.training.affect_stage import PARTS, new_student, row_states
+from harken.training.begun import beginning, leaving
 from harken.training.low_rank import low_rank_update
 from harken.training.reflect import ReflectStudent, ReflectTask, train_reflect
 from harken.training.reflect_arms import ReflectTraining, reflect_config, taught
@@ -32,6 +34,7 @@ from harken.training.stage_parts import (
     Run,
     check_spells,
     felt_vectors,
+    people,
     precision,
     work_folder,
 )
@@ -63,10 +66,10 @@ def train_reflect_stage(run: Run) -> None:
     task = ReflectTask(hearing, student, recipe.reflect, config)
     replies = reflecting(rows, {clip.id: clip for clip in heard.clips})
     work = work_folder(run.out, "reflect", run.arm, run.seed)
-    origin = digest([(begun / name).read_bytes() for name in PARTS])
+    origin = digest([people(run), *((begun / name).read_bytes() for name in PARTS)])
     train_reflect(task, replies, work, origin, precision(), run.world)
     if run.world.first:
-        _keep(run, recipe, student, work)
+        _keep(run, recipe, begun, student, work)
 
 
 @torch.no_grad()
@@ -77,17 +80,18 @@ def begin_marks(marks: ReflectionMarks, core: Core, tokenizer: Any) -> None:
         row.copy_(core.embed(torch.tensor(ids)).mean(0))
 
 
-def _keep(run: Run, recipe: Recipe, student: ReflectStudent, work: Path) -> None:
-    """Write the parts as they are now, what was not trained as it was."""
-    folder = run.trained if run.arm is None else work / "trained"
+def _keep(run: Run, recipe: Recipe, begun: Path, student: ReflectStudent, work: Path) -> None:
+    """Write the parts as they are now, what was not trained as it was; an arm's in a folder of its own."""
+    apart = work / "trained"
     if run.arm is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in run.trained.iterdir():
+        apart.mkdir(parents=True, exist_ok=True)
+        for file in [*run.trained.iterdir(), *(begun / name for name in PARTS)]:
             if file.suffix != ".md" and file.name not in (RECIPE, UPDATE, MARKS):
-                shutil.copyfile(file, folder / file.name)
-    save_tensors(folder / UPDATE, low_rank_update(student.core))
-    if recipe.reflect:
-        save_tensors(folder / MARKS, student.marks.state_dict())
-    else:
-        (folder / MARKS).unlink(missing_ok=True)
-    write_text(folder / RECIPE, recipe.model_dump_json(indent=2) + "\n")
+                shutil.copyfile(file, apart / file.name)
+    with leaving(run, "reflect") if run.arm is None else nullcontext(apart) as folder:
+        save_tensors(folder / UPDATE, low_rank_update(student.core))
+        if recipe.reflect:
+            save_tensors(folder / MARKS, student.marks.state_dict())
+        else:
+            (folder / MARKS).unlink(missing_ok=True)
+        write_text(folder / RECIPE, recipe.model_dump_json(indent=2) + "\n")

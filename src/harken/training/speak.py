@@ -141,7 +141,7 @@ def furthest(pointers: np.ndarray, most: int) -> np.ndarray:
 
 
 @dataclass
-class Batch:
+class SpeakBatch:
     """Replies side by side, padded at the end."""
 
     units: Tensor  # (B, S, M)
@@ -187,13 +187,14 @@ class SpeakTask:
         """Losses of a batch."""
         return self.losses(self.batch(self.bins.at(number)), precision, hide=True)
 
-    def batch(self, numbers: Sequence[int]) -> Batch:
+    def batch(self, numbers: Sequence[int]) -> SpeakBatch:
         """Replies side by side."""
         said, device = [self.said[n] for n in numbers], next(self.speak.parameters()).device
         hidden = [self.hidden(n).float()[self.said[n].tokens] for n in numbers]
+        of_embed = next(self.embed.parameters()).device  # the core's, which need not be where Speak learns
         with torch.no_grad():
-            text = [self.embed(s.ids.to(device)).float()[s.tokens.to(device)] for s in said]
-        return Batch(
+            text = [self.embed(s.ids.to(of_embed)).float().to(device)[s.tokens.to(device)] for s in said]
+        return SpeakBatch(
             pad_sequence([s.units for s in said], batch_first=True).to(device),
             pad_sequence([s.windows for s in said], batch_first=True).to(device),
             pad_sequence([s.moves for s in said], batch_first=True, padding_value=IGNORED).to(device),
@@ -204,7 +205,7 @@ class SpeakTask:
             pad_sequence([torch.ones(len(s.units), dtype=torch.bool, device=device) for s in said], True),
         )
 
-    def losses(self, batch: Batch, precision: torch.dtype, hide: bool) -> dict[str, Tensor]:
+    def losses(self, batch: SpeakBatch, precision: torch.dtype, hide: bool) -> dict[str, Tensor]:
         """How surprised Speak is. Args: hide: hides some of what it is given, as in training."""
         speak, config = self.speak, self.config
         before = F.pad(batch.units[:, :-1], (0, 0, 1, 0), value=NOTHING)
@@ -274,15 +275,18 @@ def one_hot(numbers: Sequence[int], count: int) -> Tensor:
 
 
 def train_speak(
-    task: SpeakTask, dev: SpeakTask, out: Path, precision: torch.dtype, world: World = ALONE
+    task: SpeakTask, dev: SpeakTask, out: Path, origin: str, precision: torch.dtype, world: World = ALONE
 ) -> None:
-    """Train Speak, in place; checkpoints and measurements go to `out`."""
+    """Train Speak, in place; checkpoints and measurements go to `out`.
+
+    Args: origin: names codec, core and system prompt; a checkpoint of another origin is refused.
+    """
     config = task.config
     ids = [(said.id, len(said.units)) for said in task.said]
-    whose = identity("speak", config, sizes=task.speak.sizes, replies=ids)
+    whose = identity("speak", config, origin=origin, sizes=task.speak.sizes, replies=ids)
 
     def measure() -> dict[str, float]:
-        rows = [dev.losses(dev.batch(part), precision, hide=False) for part in dev.bins.bins[:8]]
+        rows = [dev.losses(dev.batch(part), precision, hide=False) for part in dev.bins.spread(8)]
         return {key: float(np.mean([float(row[key]) for row in rows])) for key in rows[0]}
 
     objective = Objective(

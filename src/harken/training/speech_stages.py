@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from harken.model.encoder import load_encoder
 from harken.tensors import read_tensors
 from harken.training.codec import CodecConfig, CodecTask, quiet_unit, train_codec
 from harken.training.codec_clips import CodecClips
+from harken.training.saving import digest
 from harken.training.speak import Said, SpeakConfig, SpeakTask, steps_of, think_of, train_speak
 from harken.training.speech_units import SpokenReply, read_replies, write_replies
 from harken.training.stage_modules import codec_module
@@ -57,11 +57,12 @@ def codec_clips(run: Run) -> CodecClips:
     layers = unit_config(run.recipe).encoder_layers
     name = "-".join(map(str, ("clips", *layers)))
     analysed = CodecClips(run.out / "codec" / name, layers, run.recipe.listen.encoder_width)
-    missing = analysed.missing(spoken(run.data, run.recipe.languages))
-    if missing:
+    found = spoken(run.data, run.recipe.languages)
+    if missing := analysed.missing(found):
         added = analysed.add(missing, load_encoder(ensure(run.recipe.listen.encoder)))
         for _ in track(added, "analysing speech", total=len(missing)):
             pass
+    analysed.keep(found)
     return analysed
 
 
@@ -71,16 +72,20 @@ def train_speak_stage(run: Run) -> None:
 
     config = run.scaled(SpeakConfig())
     replies, units_hz = run.world.made(lambda: replies_in_units(run))
-    tokenizer, core = load_text_side(run.recipe)
-    fold_low_rank(core, read_tensors(run.trained / UPDATE))
-    style = train_reply_style(felt_vectors(run), config.schedule.seed)
     known = codec_voices(run.trained)  # dev's users have voices that nobody learns to speak in
-    torch.manual_seed(config.schedule.seed)
-    speak = new_speak(run.recipe, core, len(known))
     parts = {
         "train": [r for r in replies if r.split == "train"],
         "dev": [r for r in replies if r.split == "dev" and r.voice in known],
     }
+    if not parts["dev"]:
+        raise DataError(
+            "no reply of split dev is in a voice of the codec", "render some: harken data render --replies"
+        )
+    tokenizer, core = load_text_side(run.recipe)
+    fold_low_rank(core, read_tensors(run.trained / UPDATE))
+    style = train_reply_style(felt_vectors(run), config.schedule.seed)
+    torch.manual_seed(config.schedule.seed)
+    speak = new_speak(run.recipe, core, len(known))
     task = run.world.made(
         lambda: {
             split: _task(run, split, part, core, tokenizer, speak, config) for split, part in parts.items()
@@ -89,9 +94,15 @@ def train_speak_stage(run: Run) -> None:
     if run.hours is not None:
         learned = some(task["train"].said, run.hours * units_hz * 3600, config.schedule.seed)
         task["train"] = task["train"].of(learned)
-    train_speak(task["train"], task["dev"], run.out / "speak", precision(), run.world)
+    train_speak(task["train"], task["dev"], run.out / "speak", speak_origin(run), precision(), run.world)
     if run.world.first:
         save_speak(run.trained, speak, style)
+
+
+def speak_origin(run: Run) -> str:
+    """Names what Speak is learned on: the core, its system prompt and the codec."""
+    files = [(run.trained / name).read_bytes() for name in (UPDATE, UNITS)]
+    return digest([run.recipe.system, *files])
 
 
 def replies_in_units(run: Run) -> tuple[list[SpokenReply], float]:
@@ -131,8 +142,7 @@ def _task(
     config: SpeakConfig,
 ) -> SpeakTask:
     said = said_of(replies, tokenizer, speak, codec_voices(run.trained))
-    thinks = hashlib.sha256((run.trained / UPDATE).read_bytes() + run.recipe.system.encode()).hexdigest()[:8]
-    kept = run.out / "speak" / f"think-{split}-{thinks}.f16"  # another core or prompt thinks otherwise
+    kept = run.out / "speak" / f"think-{split}-{thinks(run, replies)}.f16"
     core.to(precision())
     hidden = kept_thoughts(
         kept,
@@ -143,6 +153,12 @@ def _task(
     core.float()
     shorter = config if split == "train" else replace(config, steps_a_batch=1000)
     return SpeakTask(speak, core.embed, said, hidden, shorter)
+
+
+def thinks(run: Run, replies: Sequence[SpokenReply]) -> str:
+    """Names what is thought of replies: another core or prompt thinks otherwise, and of others."""
+    read = [(reply.id, reply.before, reply.text) for reply in replies]
+    return digest([(run.trained / UPDATE).read_bytes(), run.recipe.system, read])
 
 
 def said_of(

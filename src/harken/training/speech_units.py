@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,12 @@ class SpokenReply:
         return np.frombuffer(base64.b64decode(self.units), "<u2").astype(np.int64)
 
 
-def read_replies(path: Path, codec_sha256: str | None = None) -> list[SpokenReply]:
+def read_replies(path: Path, codec_sha256: str) -> list[SpokenReply]:
     """The replies in a file. Raises DataError where they are of another codec, or the file is not there."""
     if not path.exists():
         raise DataError(f"{path}: no such file", "render replies: harken data render --replies")
     rows = complete_rows(path)
-    if rows and codec_sha256 and rows[0]["codec_sha256"] != codec_sha256:
+    if rows and rows[0]["codec_sha256"] != codec_sha256:
         raise DataError(
             f"{path} holds units of the codec {rows[0]['codec_sha256'][:8]}, not of {codec_sha256[:8]}",
             "write them anew with this codec, or take the codec that wrote them",
@@ -125,11 +125,6 @@ def heard_part(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], float
         return samples, 0.0
     begin, end = (round(_SAMPLE_RATE_HZ * s) for s in (max(0.0, found[0] - LEAD_S), found[1] + TAIL_S))
     return samples[begin:end], begin / _SAMPLE_RATE_HZ
-
-
-def hours(replies: Iterable[SpokenReply], units_hz: float) -> float:
-    """How much speech they are."""
-    return sum(len(reply.unit_array()) for reply in replies) / units_hz / 3600
 
 
 def _reply(row: dict[str, Any]) -> SpokenReply:

@@ -108,6 +108,15 @@ def felt_vectors(run: Run) -> dict[str, Tensor]:
     return run.world.made(lambda: people_vectors(people, encoder, run.trained / READOUT, run.out / "readout"))
 
 
+def people(run: Run) -> str:
+    """Names whose vectors `felt_vectors` gives; empty where the data have nobody."""
+    from harken.checkpoint import READOUT
+    from harken.training.affect_vectors import people_digest
+
+    folder = run.data / "affect"
+    return people_digest(folder, run.trained / READOUT) if folder.is_dir() else ""
+
+
 def precision() -> Any:
     """What products are computed in: bfloat16 on accelerators and on processors that multiply it, where it is
     two to three times as fast as float32; float32 on others (AVX2), where bfloat16 takes sixty times as long.
@@ -141,13 +150,14 @@ def teacher_update(run: Run, parts: Path | None = None) -> dict[str, Any]:
 
 
 def teacher(run: Run, parts: Path | None = None) -> str:
-    """Names who teaches and how it is asked: another core, prefix, readout or prompt answers otherwise."""
+    """Names who teaches and how it is asked: with another core, prefix, prompt or people they differ."""
     from harken.checkpoint import LISTEN, READOUT, UPDATE
 
     teacher_update(run, parts)
     folder = parts or run.out / "core"
     files = (folder / UPDATE, folder / LISTEN, run.trained / READOUT)
-    asked = b"".join([run.recipe.system.encode(), *(file.read_bytes() for file in files)])
+    texts = (run.recipe.system.encode(), people(run).encode())
+    asked = b"".join([*texts, *(file.read_bytes() for file in files)])
     return hashlib.sha256(asked).hexdigest()[:8]
 
 
@@ -191,6 +201,7 @@ def _states(run: Run) -> StateCache:
     for split, augmented in (("dev", False), ("train", False), ("train", True)):
         part = [c for c in found if c.split == split and (c.role == "user" or not augmented)]
         encode(run, cache, part, f"encoding {split} speech" + ", augmented" * augmented, augmented)
+    cache.keep(found)
     return cache
 
 

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 from harken.checkpoint import RECIPE, check_recipe, stored_recipe
 from harken.data.files import write_text
 from harken.errors import DataError, RecipeError
-from harken.recipes import Recipe
+from harken.recipes import CtcBridgeConfig, Recipe
 from harken.training.saving import checkpoint
 from harken.training.stage_parts import (
     Run,
@@ -46,6 +46,7 @@ from harken.training.stage_parts import (
     data_folder,
     felt_vectors,
     own_words,
+    people,
     precision,
     readout,
     scaled,
@@ -67,7 +68,8 @@ class Stage:
 
     about: str
     trains: str
-    config: Callable[[], Any]
+    config: Callable[[str | None, int], Any]
+    """Its settings, given an arm of a comparison and its seed."""
     run: Callable[[Run], None]
     stepwise: bool = True
     """Trains step by step: the number can be chosen, and it goes on from a checkpoint."""
@@ -99,7 +101,7 @@ def run(
         raise RecipeError(f"there is no stage {stage!r}", f"choose one of: {', '.join(STAGES)}")
     chosen = STAGES[stage]
     if dry_run:
-        config = _config(chosen, arm, seed)
+        config = chosen.config(arm, seed)
         _describe(stage, recipe, scaled(config, steps, batch) if chosen.stepwise else config)
         return
     assert data is not None and out is not None
@@ -135,33 +137,40 @@ def _readout(run: Run) -> None:
     from harken.training.readout import train_readout
     from harken.weights.store import ensure
 
-    encoder = ensure(run.recipe.listen.encoder)
-    scores = train_readout(data_folder(run.data, "affect"), encoder, run.trained, cache=run.out / "readout")
-    for corpus, score in scores.items():
-        print(corpus, score)
+    if run.world.first:
+        encoder, speech = ensure(run.recipe.listen.encoder), data_folder(run.data, "affect")
+        for corpus, score in train_readout(speech, encoder, run.trained, cache=run.out / "readout").items():
+            print(corpus, score)
+    run.world.wait()
 
 
 def _words(run: Run) -> None:
     import torch
 
-    from harken.checkpoint import PIECES, load_pieces, load_text_side, save_listen
-    from harken.model.pieces import choose_pieces
+    from harken.checkpoint import load_text_side, save_listen
     from harken.training.stage_modules import words_module
     from harken.training.words import WordsConfig, train_words
 
     check_spells(run.recipe, "words")
     tokenizer, core = load_text_side(run.recipe)
     cache, config = states(run), run.scaled(WordsConfig())
-    if not (run.trained / PIECES).exists():  # the same in every process
-        texts = [clip.text for clip in cache.clips if clip.split == "train" and not clip.augmented]
-        chosen = choose_pieces(tokenizer, texts, config.piece_at_least)
-        write_text(run.trained / PIECES, json.dumps(chosen.ids))
-    pieces = load_pieces(run.trained, tokenizer)
+    texts = [clip.text for clip in cache.clips if clip.split == "train" and not clip.augmented]
+    pieces = run.world.made(lambda: _pieces(run, tokenizer, texts, config.piece_at_least))
     torch.manual_seed(config.schedule.seed)
     bridge = words_module(run.recipe, core, pieces.ids)
     train_words(bridge, pieces, cache, config, run.out / "words", precision(), run.world)
     if run.world.first:
         save_listen(run.trained, bridge)
+
+
+def _pieces(run: Run, tokenizer: Any, texts: list[str], at_least: int) -> Pieces:
+    """What is spelled with; chosen where it was not yet."""
+    from harken.checkpoint import PIECES, load_pieces
+    from harken.model.pieces import choose_pieces
+
+    if not (run.trained / PIECES).exists():
+        write_text(run.trained / PIECES, json.dumps(choose_pieces(tokenizer, texts, at_least).ids))
+    return load_pieces(run.trained, tokenizer)
 
 
 def _core(run: Run) -> None:
@@ -180,7 +189,7 @@ def _core(run: Run) -> None:
     listener = core_module(run.recipe, core, readout(run).config.vector)
     samples = text_samples(data_folder(run.data, "dialogue"))
     task = CoreTask(listener, tokenizer, run.recipe.system, felt_vectors(run), config)
-    train_core_update(task, samples, run.out / "core", precision(), run.world)
+    train_core_update(task, samples, run.out / "core", people(run), precision(), run.world)
     if not run.world.first:
         return
     for folder in (run.out / "core", run.trained):  # `align` teaches by the first and goes on with the second
@@ -191,21 +200,25 @@ def _core(run: Run) -> None:
 def _align(run: Run) -> None:
     import torch
 
-    from harken.checkpoint import UPDATE, load_text_side, save_listen
+    from harken.checkpoint import LISTEN, PIECES, UPDATE, load_text_side, save_listen
     from harken.model.lexicon import Lexicon
     from harken.model.speller import Speller
     from harken.tensors import save_tensors
     from harken.training.align import AlignConfig, AlignTask, train_align
+    from harken.training.begun import beginning, leaving
     from harken.training.low_rank import low_rank_update
     from harken.training.samples import text_samples
+    from harken.training.saving import digest
 
     cache, config = states(run), run.scaled(AlignConfig())
     affects = felt_vectors(run)
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = run.world.made(lambda: own_words(run, sorted(turns), affects))
     written = text_samples(data_folder(run.data, "dialogue"))
+    parts = (LISTEN, PIECES) if isinstance(run.recipe.listen.bridge, CtcBridgeConfig) else ()
+    begun = run.world.made(lambda: beginning(run, "align", parts))
     torch.manual_seed(config.schedule.seed)
-    student, pieces = new_student(run)
+    student, pieces = new_student(run, begun)
     tokenizer, _ = load_text_side(run.recipe)
     task = AlignTask(
         student,
@@ -219,14 +232,19 @@ def _align(run: Run) -> None:
         affects,
         config,
     )
-    train_align(task, cache, config, run.out / "align", teacher(run), precision(), run.world)
+    origin = digest([teacher(run), *((begun / name).read_bytes() for name in parts)])
+    train_align(task, cache, config, run.out / "align", origin, precision(), run.world)
     if run.world.first:
-        save_listen(run.trained, student.bridge, student.prefix)
-        save_tensors(run.trained / UPDATE, low_rank_update(student.core))
+        with leaving(run, "align") as folder:
+            save_listen(folder, student.bridge, student.prefix)
+            save_tensors(folder / UPDATE, low_rank_update(student.core))
 
 
-def new_student(run: Run) -> tuple[Student, Pieces | None]:
-    """Bridge, prefix and core as the stages before left them. A bridge that does not spell begins here."""
+def new_student(run: Run, begun: Path) -> tuple[Student, Pieces | None]:
+    """Bridge, prefix and core as the stages before left them. A bridge that does not spell begins here.
+
+    Args: begun: has the bridge that it begins with.
+    """
     from harken.checkpoint import known_pieces, listen_part, load_text_side
     from harken.training.low_rank import load_low_rank
     from harken.training.stage_modules import align_module
@@ -235,32 +253,20 @@ def new_student(run: Run) -> tuple[Student, Pieces | None]:
     pieces = known_pieces(run.recipe, run.trained, tokenizer)
     student = align_module(run.recipe, core, pieces.ids if pieces else (), readout(run).config.vector)
     if pieces is not None:
-        student.bridge.load_state_dict(listen_part("bridge.", run.trained))
+        student.bridge.load_state_dict(listen_part("bridge.", begun))
     student.prefix.load_state_dict(listen_part("prefix.", run.out / "core"))
     load_low_rank(core, teacher_update(run))
     return student, pieces
 
 
-def _configs(module: str, name: str) -> Callable[[], Any]:
-    def build() -> Any:
+def _configs(module: str, name: str, arms: bool = False) -> Callable[[str | None, int], Any]:
+    def build(arm: str | None, seed: int) -> Any:
         from importlib import import_module
 
-        return getattr(import_module(f"harken.training.{module}"), name)()
+        make = getattr(import_module(f"harken.training.{module}"), name)
+        return make(arm, seed) if arms else make()
 
     return build
-
-
-def _config(stage: Stage, arm: str | None, seed: int) -> Any:
-    """A stage's own settings, or those of an arm of the stages `affect` and `reflect`."""
-    if stage is STAGES["affect"]:
-        from harken.training.arms import arm_config
-
-        return arm_config(arm, seed)
-    if stage is STAGES["reflect"]:
-        from harken.training.reflect_arms import reflect_config
-
-        return reflect_config(arm, seed)
-    return stage.config()
 
 
 def _affect(run: Run) -> None:
@@ -320,7 +326,7 @@ STAGES = {
     "affect": Stage(
         "what is felt, and why, as part of the answer, from the rows of a built data set",
         "affect prefix, the core's low-rank update, and slowly the bridge",
-        _configs("affect_config", "AffectConfig"),
+        _configs("arms", "arm_config", arms=True),
         _affect,
     ),
     "joint": Stage(
@@ -332,7 +338,7 @@ STAGES = {
     "reflect": Stage(
         "a reply and what is thought of it while it is given, from rows of the step reflect",
         "the marks around reflections and, of the core's low-rank update, Write's part",
-        _configs("reflect_arms", "ReflectTraining"),
+        _configs("reflect_arms", "reflect_config", arms=True),
         _reflect,
     ),
     "speak": Stage(
