@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import groupby
 
 import pytest
@@ -24,6 +25,13 @@ def bridge():
 def heard(*rows):
     """Probabilities frame by frame -> log-probabilities (1, U, P + 1), valid."""
     return torch.tensor([rows]).clamp(min=1e-9).log(), torch.ones(1, len(rows), dtype=torch.bool)
+
+
+def test_a_number_that_was_saved_without_a_dimension_is_read(bridge):
+    saved = {name: value[0] + 1 if name == "scale" else value for name, value in bridge.state_dict().items()}
+    other = copy.deepcopy(bridge)
+    other.load_state_dict(saved)
+    assert other.scale.tolist() == [bridge.scale.item() + 1] and saved["scale"].dim() == 0
 
 
 def test_runs_merge_blanks_part_and_vectors_are_the_weighted_mean(bridge):

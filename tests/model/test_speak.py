@@ -21,6 +21,17 @@ def speaker(kind: str = "sequential", m: int = 2) -> Speak:
     return Speak(sizes, LayerStack(layers, core.write.rotary)).eval()
 
 
+def test_its_scales_are_read_without_a_dimension_too_and_leave_half_precision_as_it_is() -> None:
+    speak, batch = speaker(), example(speaker())
+    saved = speak.state_dict() | {"scale": torch.tensor(2.0), "logit_scale": torch.tensor(3.0)}
+    speak.load_state_dict(saved)
+    assert speak.scale.tolist() == [2.0] and speak.logit_scale.tolist() == [3.0]
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = torch.zeros(1, 6, WIDTH)
+        logits = speak.heads(hidden, batch["units"], batch["windows"], batch["moves"], speak.units())
+    assert logits.units.dtype == torch.bfloat16
+
+
 def example(speak: Speak, steps: int = 6) -> dict[str, torch.Tensor]:
     m = speak.sizes.units_per_step
     made = torch.Generator().manual_seed(1)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.testing import tiny_core
 from harken.training.callbacks import Blend, Checkpoints, Evaluate, Metrics, WordsGuard
 from harken.training.loop import Objective, train
@@ -18,13 +19,15 @@ from harken.training.world import world
 
 
 class Student(nn.Module):
-    """A core of which two layers' products and a part outside any layer are trained."""
+    """A core of which two layers' products are trained, a prefix and a bridge; not all batches use both."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(3)
         self.core = tiny_core()
         self.prefix = nn.Linear(4, self.core.width)
+        sizes = CtcBridgeSizes(6, 16, layers=1, heads=2, kernel=3)
+        self.bridge = CtcBridge(sizes, self.core.embed.weight[:4].detach())
 
 
 def objective(student: Student) -> Objective:
@@ -32,10 +35,14 @@ def objective(student: Student) -> Objective:
         random = torch.Generator().manual_seed(number)
         ids = torch.randint(0, 4, (4, 12), generator=random)
         heard = torch.randn(4, 1, 4, generator=random)
-        inputs = torch.cat([student.prefix(heard), student.core.embed(ids)], dim=1)  # (B, 1 + T, D)
+        voice = student.prefix(heard) if number % 2 == 0 else torch.zeros(4, 1, student.core.width)
+        inputs = torch.cat([voice, student.core.embed(ids)], dim=1)  # (B, 1 + T, D)
         logits = student.core.logits(student.core(inputs).hidden[:, :-1])
+        states = torch.randn(4, 24, 6, generator=random)
+        scores, _ = student.bridge(states, torch.ones(4, 24, dtype=torch.bool))  # (B, T, P + 1)
+        written = F.cross_entropy(logits.flatten(0, 1), ids.flatten())
         return {
-            "loss": F.cross_entropy(logits.flatten(0, 1), ids.flatten()),
+            "loss": written + 0.1 * F.nll_loss(scores.flatten(0, 1), ids.flatten()),
             "tokens": torch.tensor(ids.numel()),
         }
 
@@ -43,7 +50,13 @@ def objective(student: Student) -> Objective:
 
 
 def main(out: str, steps: str, accumulate: str, recompute: str = "") -> None:
-    rates = (("prefix.*", 1e-2), ("core.*q_proj*", 1e-3), ("core.*down_proj*", 1e-3))
+    rates = (
+        ("prefix.*", 1e-2),
+        ("bridge.scale", 1e-2),
+        ("bridge.stack.*", 1e-3),
+        ("core.*q_proj*", 1e-3),
+        ("core.*down_proj*", 1e-3),
+    )
     schedule = Schedule(
         int(steps), rates, warmup=2, accumulate=int(accumulate), evaluate_every=20, save_every=25
     )

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harken.model.scalars import reshape_saved, scalar
+
 
 @dataclass(frozen=True)
 class CtcBridgeSizes:
@@ -71,11 +73,12 @@ class CtcBridge(nn.Module):
         self.final = nn.LayerNorm(w)
         self.out = nn.Linear(w, table.shape[1])
         self.blank = nn.Linear(w, 1)
-        self.scale = nn.Parameter(torch.tensor(16.0))
+        self.scale = scalar(16.0)
         self.bias = nn.Parameter(torch.zeros(table.shape[0]))
         self.register_buffer("table", table.clone(), persistent=False)
         centred = table - table.mean(0)
         self.register_buffer("directions", F.normalize(centred, dim=-1), persistent=False)
+        self.register_load_state_dict_pre_hook(reshape_saved)
 
     def forward(self, states: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Score the pieces.
@@ -97,7 +100,7 @@ class CtcBridge(nn.Module):
         x = self.final(self.blocks(x, src_key_padding_mask=~valid))
         directions: Tensor = self.directions  # type: ignore[assignment]
         similarity = F.normalize(self.out(x), dim=-1) @ directions.T  # (B, U, P)
-        scores = torch.cat([self.scale * similarity + self.bias, self.blank(x)], dim=-1)
+        scores = torch.cat([self.scale[0] * similarity + self.bias, self.blank(x)], dim=-1)
         return scores.float().log_softmax(-1), valid
 
     def collapse(self, log_probs: Tensor, valid: Tensor) -> SoftTokens:

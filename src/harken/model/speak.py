@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harken.model.layer_stack import LayerStack, StackState
+from harken.model.scalars import reshape_saved, scalar
 from harken.model.units.fsq import FiniteScalarQuantiser
 
 NOTHING = -1
@@ -146,7 +147,7 @@ class Speak(nn.Module):
         self.gate = nn.Linear(2 * d, d)
         self.hidden_norm, self.text_norm = nn.RMSNorm(d), nn.RMSNorm(d)
         self.final = nn.RMSNorm(d)
-        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.scale = scalar(1.0)
         self.steps = nn.ModuleList(Step(d) for _ in range(m))
         self.here, self.there = nn.Linear(read, d), nn.Linear(read, d)
         self.pace = nn.Sequential(
@@ -156,7 +157,8 @@ class Speak(nn.Module):
             nn.Linear(sizes.pace_width, sizes.farthest + 1),
         )
         self.moved = nn.Embedding(sizes.farthest + 1, d)
-        self.logit_scale = nn.Parameter(torch.tensor(d**0.5))
+        self.logit_scale = scalar(d**0.5)
+        self.register_load_state_dict_pre_hook(reshape_saved)
 
     @property
     def vocabulary(self) -> int:
@@ -189,7 +191,7 @@ class Speak(nn.Module):
         read = self.reading(self.symbols(windows).flatten(2))
         manner = (manners @ self.manners.weight)[:, None]
         together = gate * shared + (1 - gate) * written + read + said.sum(2) + manner
-        return together * self.scale
+        return together * self.scale[0]
 
     def forward(
         self, inputs: Tensor, state: StackState | None = None, valid: Tensor | None = None
@@ -245,7 +247,7 @@ class Speak(nn.Module):
         return out
 
     def _logits(self, hidden: Tensor, table: UnitVectors) -> Tensor:
-        return (F.normalize(hidden, dim=-1) @ table.scored) * self.logit_scale
+        return (F.normalize(hidden, dim=-1) @ table.scored) * self.logit_scale[0]
 
 
 def windows_at(symbols: Tensor, pointers: Tensor, sizes: SpeakSizes) -> Tensor:

@@ -27,7 +27,7 @@ from harken.training import saving
 from harken.training.recompute import recompute_layers
 from harken.training.saving import Identity
 from harken.training.schedule import Schedule, adamw, trainable
-from harken.training.world import ALONE, World, gather, reshard, shard
+from harken.training.world import ALONE, World, gather, reshard, shard, touched
 
 T = TypeVar("T")
 Losses = Mapping[str, Tensor]
@@ -165,7 +165,7 @@ def _step(step: _Step, run: Training, objective: Objective) -> Row:
         numbers.append(world.number(run.step, schedule.accumulate, batch))
         torch.manual_seed(schedule.seed * 1_000_003 + numbers[-1])
         with attention(world.device), torch.device(world.device):
-            losses = step(partial(_losses, objective, numbers[-1]))
+            losses = step(partial(_losses, objective, numbers[-1], world))
             (losses["loss"] / schedule.accumulate).backward()
         for name, value in losses.items():
             here = value.detach().float().to(world.device)  # not looked at yet: a GPU goes on meanwhile
@@ -186,8 +186,10 @@ def _step(step: _Step, run: Training, objective: Objective) -> Row:
     return _scalars(run, total, float(norm), time.perf_counter() - began)
 
 
-def _losses(objective: Objective, number: int) -> dict[str, Tensor]:
-    return dict(objective.losses_at(number))
+def _losses(objective: Objective, number: int, world: World) -> dict[str, Tensor]:
+    nothing = touched(objective.module, world)
+    losses = dict(objective.losses_at(number))
+    return losses | {"loss": losses["loss"] + nothing} if nothing is not None else losses
 
 
 def _scalars(run: Training, total: dict[str, Tensor], norm: float, seconds: float) -> Row:

@@ -121,7 +121,30 @@ def shard(module: nn.Module, world: World) -> None:
     for stack in [part for part in module.modules() if isinstance(part, LayerStack)]:
         for layer in stack.layers:
             fully_shard(layer, mesh=mesh)
+            layer.register_forward_pre_hook(_asks_for_gradients, prepend=True)
     fully_shard(module, mesh=mesh)
+
+
+def _asks_for_gradients(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a layer that learns reads gets a gradient too, in every process: without one FSDP2 averages the
+    layer's own after all others, while another process, whose batch has a voice, averages them in turn.
+    """
+    hidden, *more = given
+    if torch.is_grad_enabled() and any(p.requires_grad for p in layer.parameters()):
+        hidden = hidden if hidden.requires_grad else hidden.detach().requires_grad_()
+    return (hidden, *more)
+
+
+def touched(module: nn.Module, world: World) -> Tensor | None:
+    """Nothing, of every trained parameter that is whole here, to be added to a loss; None where one is alone.
+
+    FSDP2 averages in each process what has a gradient there, and hangs where processes differ in that: one's
+    batch may have no voice. (torch 2.13 has `set_reduce_scatter_unused_params` for it, 2.11 has not.)
+    """
+    if world.size == 1:
+        return None
+    whole = [p for p in module.parameters() if p.requires_grad and not isinstance(p, DTensor)]
+    return torch.stack([p.flatten()[:0].sum().float() for p in whole]).sum() if whole else None
 
 
 def reshard(module: nn.Module) -> None:
