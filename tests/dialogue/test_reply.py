@@ -238,6 +238,23 @@ def test_closing_a_spoken_reply_keeps_what_was_spoken():
     assert conversation.turns[-1].text == ANSWER
 
 
+@pytest.mark.parametrize(
+    "second",
+    (
+        lambda conversation, unsure: list(reply(conversation, unsure, voice=FakeVoice())),  # not understood
+        lambda conversation, unsure: next(reply(conversation, unsure)),  # stopped before anything was said
+        lambda conversation, unsure: list(say(conversation, "I am here. Go on.", FakeVoice())),
+    ),
+)
+def test_interrupting_what_is_not_kept_leaves_the_reply_before_it_alone(second):
+    conversation = Conversation(model())
+    list(reply(conversation, SAMPLES, voice=FakeVoice()))
+    before = conversation.turns
+    second(conversation, heard_turn(width=1, confidence=0.2))
+    assert conversation.interrupted_at(300) == ""
+    assert conversation.turns == before and before[-1] == AssistantTurn(ANSWER)
+
+
 def test_closing_before_anything_was_said_keeps_the_users_turn_alone():
     conversation = Conversation(model())
     events = reply(conversation, SAMPLES, voice=FakeVoice())

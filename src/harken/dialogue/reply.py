@@ -106,6 +106,7 @@ def reply(
     settings = settings or ReplySettings()
     if settings.reflect:
         check_reflects(conversation.model)
+    conversation.begin_reply()
     if isinstance(said, str):
         yield from _Reply(conversation, settings, voice, guard, said, together=together).answer()
         return
@@ -127,6 +128,7 @@ def say(conversation: Conversation, text: str, voice: Voice | OwnVoice | None = 
 
     Yields: the text, its sound, and Done.
     """
+    conversation.begin_reply()
     yield from _Reply(conversation, ReplySettings(), voice, None, "").given(text)
 
 
