@@ -10,6 +10,7 @@ Shapes: T positions, D core width.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ CONTEXT_TOKENS = 4096
 """What a conversation may fill: some forty minutes of talk. More costs time at every step."""
 KEPT_WHEN_FULL = 0.75
 """Share of the context that stays when the oldest turns go. What stays is read anew, so not at every turn."""
+_SPACELESS = "\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+")
+"""A word with its punctuation. Chinese and Japanese put no space between words: each character is one."""
 
 
 @dataclass(frozen=True)
@@ -210,9 +214,7 @@ def spoken_text(text: str, sound: Sequence[AudioChunk], played_ms: float) -> str
         break
     if end >= len(text):
         return text
-    if not text[end].isspace():
-        end = max(text.rfind(" ", 0, end), 0)
-    return text[:end].rstrip()
+    return text[: max((word.end() for word in _WORD.finditer(text) if word.end() <= end), default=0)]
 
 
 @torch.no_grad()
