@@ -117,6 +117,12 @@ def test_canonical_words_keep_their_doubt_and_respelled_ones_become_tokens(piece
     assert torch.equal(vectors[2:], table[canonical])
 
 
+def test_a_word_with_an_apostrophe_is_left_as_it_was_heard(pieces, lexicon, collapse):
+    heard = [" v", "a", "n", "u", "e", "'", "n", "t", "."]
+    soft, log_probs = said(pieces, collapse, heard, {1: "e"}, UNSURE)
+    assert [word.text for word in Speller(pieces, lexicon).words(soft, log_probs)] == [" vanue'nt."]
+
+
 def test_without_a_lexicon_words_stay_as_heard(pieces, collapse):
     soft, log_probs = said(pieces, collapse, [" v", "a", "n", "u", "e"], {1: "e"}, UNSURE)
     assert Speller(pieces).transcript(Speller(pieces).words(soft, log_probs)) == "vanue"
