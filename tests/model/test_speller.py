@@ -71,6 +71,17 @@ def test_a_doubtful_letter_is_mended_with_case_and_space_kept(pieces, lexicon, h
     assert lexicon.mend(heard, log_probs) == mended
 
 
+def test_the_padding_behind_a_rows_last_word_does_not_change_it(pieces, lexicon):
+    spelled = [pieces.text[n] for n in pieces.spell_exactly(" vanue")]
+    padding = torch.full((9, len(pieces) + 1), -torch.inf)  # as the bridge gives it
+    padding[:, -1] = 0
+    for heard, mended in (
+        (sound(pieces, spelled, {1: "e"}, UNSURE), " venue"),
+        (sound(pieces, spelled), " vanue"),
+    ):
+        assert lexicon.mend(" vanue", torch.cat([heard, padding])) == mended
+
+
 def test_the_same_word_clearly_heard_is_kept(pieces, lexicon):
     spelled = [pieces.text[n] for n in pieces.spell_exactly(" vanue")]
     assert lexicon.mend(" vanue", sound(pieces, spelled)) == " vanue"
