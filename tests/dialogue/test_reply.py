@@ -182,17 +182,33 @@ def test_words_that_the_guard_objects_to_are_neither_shown_nor_spoken():
     assert conversation.interrupted_at(chunks[0].end_ms) == "That hurts a lot."
 
 
-def test_a_cause_that_speaks_of_danger_brings_the_fixed_answer_after_the_reply():
+def misheard():
+    """A model whose thoughts alone speak of danger."""
     thoughts = 'The speaker feels sad because: "I want to die"'
-    misheard = ScriptedLM(
+    return ScriptedLM(
         lambda text: thoughts + THINK_CLOSE if text.endswith("<think>\n") else ANSWER,
         lambda samples: heard_turn("I wan to dye.", width=1),
     )
-    conversation, voice = Conversation(misheard), FakeVoice()
+
+
+def test_a_cause_that_speaks_of_danger_brings_the_fixed_answer_after_the_reply():
+    conversation, voice = Conversation(misheard()), FakeVoice()
     done = list(reply(conversation, SAMPLES, voice=voice, guard=Care()))[-1]
     assert done.reply.startswith(f"{ANSWER} I am really glad") and "emergency number" in done.reply
     assert voice.spoken[2][0].startswith("I am really glad")
     assert conversation.turns[1] == AssistantTurn(done.reply)
+
+
+@pytest.mark.parametrize("chunks", (0, 2))
+def test_closing_while_the_fixed_answer_comes_late_keeps_the_reply_and_what_was_spoken_of_it(chunks):
+    conversation = Conversation(misheard())
+    events = reply(conversation, SAMPLES, voice=FakeVoice(), guard=Care())
+    while not (isinstance(event := next(events), TextDelta) and "glad" in event.text):
+        pass
+    spoken = [next(events) for _ in range(chunks)]
+    events.close()
+    whole = ANSWER + event.text
+    assert conversation.turns[1] == AssistantTurn(whole[: spoken[-1].text_end] if spoken else ANSWER)
 
 
 def test_unsure_gender_is_not_guessed_and_long_recordings_are_announced():

@@ -178,6 +178,7 @@ class _Reply:
         self._sound: list[AudioChunk] = []
         self._speaker: Speaker | OwnSpeech | None = None
         self._spoken_from = 0  # characters of what is shown
+        self._out = 0  # characters that were said to their end
         self._pace = Pace()
         self._begun = perf_counter()
         self._timings_ms: dict[str, float] = {}
@@ -186,7 +187,6 @@ class _Reply:
         """Answer words."""
         content = self._said if isinstance(self._said, str) else self._said.embeddings
         opening, dropped = self.conversation.ask(UserTurn(content, self.settings.instruction))
-        finished = False
         try:
             if dropped:
                 yield Notice(f"the conversation is full: its {dropped} oldest turns are forgotten")
@@ -200,13 +200,14 @@ class _Reply:
                 yield from self._say_instead(instead)
             else:
                 yield from self._write(opening, attribution)
-            finished = True
+            self._out = len(self._shown)
             if self.settings.think == "after":
                 attribution = yield from self._think(opening)
                 if not instead and (instead := self._instead(attribution)):
                     yield from self._say_instead(instead)
+                    self._out = len(self._shown)
         finally:
-            self._remember(finished)
+            self._remember()
         yield self._done(attribution)
 
     def not_understood(self) -> Iterator[Event]:
@@ -343,11 +344,11 @@ class _Reply:
         yield attribution
         return attribution
 
-    def _remember(self, finished: bool) -> None:
-        """The reply as heard: whole when it is out, else as far as it was spoken (without a voice: shown)."""
+    def _remember(self) -> None:
+        """The reply as heard: what is out, and more as far as it was spoken (without a voice: shown)."""
         text, sound = self._shown, self._sound
-        if self._speaker and not finished:
-            text = text[: sound[-1].text_end] if sound else ""
+        if self._speaker:
+            text = text[: max(self._out, sound[-1].text_end if sound else 0)]
         self.conversation.answer(text, sound)
 
     def _sampler(self, branch: int) -> Sampler:
