@@ -77,8 +77,6 @@ class ReplySettings:
     """How the model's own voice chooses what it says."""
     max_reply_tokens: int | None = None
     """None takes the recipe's."""
-    max_trace_tokens: int | None = None
-    """None takes the recipe's."""
     least_confidence: float = LEAST_CONFIDENCE
     reflect: ReflectConfig | None = None
     """Reflect between chunks of the reply, and how; None does not."""
@@ -336,7 +334,7 @@ class _Reply:
     def _think(self, opening: Opening) -> Generator[Event, None, Attribution]:
         """A branch of its own: the trace in a think block, and what it states."""
         branch = read(self.model, self._encode(THINK_OPEN), opening.state.fork())
-        most = self.settings.max_trace_tokens or self.model.recipe.max_trace_tokens
+        most = self.model.recipe.max_trace_tokens
         with closing(self._writing(branch, 1, self.thought, most)) as writing:
             for delta in writing:
                 yield TraceDelta(delta)
