@@ -93,6 +93,24 @@ def test_clips_come_by_corpus_and_only_dev_turns_in_english(reading: Path, rende
     assert [len(clips) for clips in evaluation_clips([reading], limit=1).values()] == [1, 1]
 
 
+def test_a_bad_manifest_of_people_reading_is_named(reading: Path) -> None:
+    manifest = reading / "manifest.jsonl.gz"
+    whole = manifest.read_bytes()
+    for second, message in (
+        ('{"path": "x", "corpus": "lj", "text": "Hi."}', "row 2 lacks seconds"),
+        ("5", "row 2"),
+    ):
+        with gzip.open(manifest, "rt") as rows:
+            first = rows.readline()
+        with gzip.open(manifest, "wt") as rows:
+            rows.write(f"{first}{second}\n")
+        with pytest.raises(DataError, match=rf"manifest\.jsonl\.gz {message}"):
+            evaluation_clips([reading])
+    manifest.write_bytes(whole[:-12])
+    with pytest.raises(DataError, match=r"manifest\.jsonl\.gz: cannot be read"):
+        evaluation_clips([reading])
+
+
 def test_no_clip_at_all_is_said(render: Path) -> None:
     (render / "manifest-0.jsonl").write_text("")
     with pytest.raises(DataError, match="no English dev clips"):
