@@ -20,7 +20,8 @@ _READING = ("path", "corpus", "text", "seconds")
 
 
 def evaluation_clips(folders: list[Path], limit: int | None = None, seed: int = 0) -> dict[str, list[Clip]]:
-    """The English clips that may score a system, by where they come from.
+    """The English clips that may score a system, by where they come from: the folder's name, or its path
+    where another one has the same name.
 
     Args:
         folders: speech packs and renders (see `harken.data.speech`), of which dev users' turns are taken, and
@@ -30,12 +31,15 @@ def evaluation_clips(folders: list[Path], limit: int | None = None, seed: int = 
     Raises: DataError where a folder is of neither kind, its manifest cannot be read, or nothing is left.
     """
     sets: dict[str, list[Clip]] = {}
+    folders = list(dict.fromkeys(folders))
+    names = [folder.name for folder in folders]
     for folder in folders:
+        called = folder.name if names.count(folder.name) == 1 else str(folder)
         if of_people(folder):
             for clip in _reading(folder):
-                sets.setdefault(f"{folder.name}/{clip.source}", []).append(clip)
+                sets.setdefault(f"{called}/{clip.source}", []).append(clip)
         else:
-            sets[f"{folder.name} dev"] = dev_turns(folder)
+            sets[f"{called} dev"] = dev_turns(folder)
     sets = {name: drawn(chosen, limit, seed) for name, chosen in sets.items() if chosen}
     if not sets:
         raise DataError(
