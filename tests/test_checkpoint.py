@@ -28,7 +28,7 @@ from harken.checkpoint import (
 )
 from harken.errors import RecipeError
 from harken.model.pieces import Pieces
-from harken.recipes import CtcBridgeConfig, ListenConfig, mini
+from harken.recipes import CtcBridgeConfig, ListenConfig, mini, small
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
 from harken.unit_checkpoint import SPEAK
 
@@ -173,3 +173,7 @@ def test_no_weights_are_needed_but_those_that_are_read(
         (tmp_path / SPEAK).touch()
     needed = needed_weights(mini(), tmp_path, voice)
     assert needed == ("whisper-base", "smollm2-135m-instruct", *more)
+
+
+def test_a_voice_that_cannot_say_replies_yet_is_not_fetched(tmp_path: Path) -> None:
+    assert needed_weights(small(), tmp_path, "recipe") == ("openai/whisper-small", "Qwen/Qwen3-0.6B")

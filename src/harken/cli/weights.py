@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from harken.cli.command import DONE, FAILED, Command, WrongUse, named_recipe, say, say_error
 from harken.errors import WeightsError
+from harken.recipes import EXTERNAL_VOICES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,8 @@ class VerifyWeights(Command):
 def _needed_by(recipe: str) -> tuple[str, ...]:
     chosen = named_recipe(recipe)
     vocoder = (chosen.units.vocoder,) if chosen.units and chosen.speak else ()
-    return (chosen.listen.encoder, chosen.core.weights, *vocoder, chosen.voice)
+    voice = (chosen.voice,) if chosen.voice in EXTERNAL_VOICES else ()
+    return (chosen.listen.encoder, chosen.core.weights, *vocoder, *voice)
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:
