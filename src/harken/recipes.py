@@ -190,7 +190,7 @@ def bilingual() -> Recipe:
         about="Whisper-base + Qwen2.5-Coder-0.5B-Instruct; English and Chinese",
         listen=mini().listen,
         core=CoreConfig(
-            weights="qwen2.5-coder-0.5b-instruct",
+            weights="qwen2.5-coder-0.5b-instruct-safetensors",
             family="qwen2",
             layers=24,
             split=12,
