@@ -10,7 +10,6 @@ from tyro.conf import Positional
 
 from harken.cli.command import DONE, FAILED, Command, WrongUse, named_recipe, say, say_error
 from harken.errors import WeightsError
-from harken.recipes import EXTERNAL_VOICES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +92,9 @@ class VerifyWeights(Command):
 
 
 def _needed_by(recipe: str) -> tuple[str, ...]:
-    chosen = named_recipe(recipe)
-    vocoder = (chosen.units.vocoder,) if chosen.units and chosen.speak else ()
-    voice = (chosen.voice,) if chosen.voice in EXTERNAL_VOICES else ()
-    return (chosen.listen.encoder, chosen.core.weights, *vocoder, *voice)
+    from harken.checkpoint import needed_weights
+
+    return needed_weights(named_recipe(recipe))
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

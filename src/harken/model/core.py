@@ -150,7 +150,7 @@ class CoreOutput:
     state: CoreState
 
 
-def load_core(folder: Path, config: CoreConfig, dtype: torch.dtype = torch.float32) -> Core:
+def load_core(folder: Path, config: CoreConfig) -> Core:
     """Load a causal LM in transformers' layout and split it.
 
     Raises: RecipeError where there is none, or it is not of the recipe's sizes.
@@ -158,7 +158,7 @@ def load_core(folder: Path, config: CoreConfig, dtype: torch.dtype = torch.float
     from transformers import AutoModelForCausalLM
 
     check_sizes("core", folder, _sizes(read_config(folder)), config)
-    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), config.split)
+    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), config.split)
 
 
 def _sizes(config: Any) -> dict[str, object]:
