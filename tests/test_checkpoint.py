@@ -180,7 +180,7 @@ def test_no_weights_are_needed_but_those_that_are_read(
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("mini", ("hifigan-universal", "kokoro-82m")), ("bilingual", ("kokoro-82m",))],
+    [("mini", ("hifigan-universal", "kokoro-82m")), ("bilingual", ("kokoro-82m",)), ("small", ())],
 )
 def test_all_that_a_recipes_voices_read_is_needed_where_none_is_named(
     name: str, more: tuple[str, ...]

@@ -19,7 +19,7 @@ from harken.dialogue.render import AssistantTurn, Turn, UserTurn
 from harken.dialogue.reply import LEAST_CONFIDENCE, ReplySettings, Think, reply
 from harken.dialogue.sampling import Sampling
 from harken.errors import InputError, RecipeError
-from harken.recipes import Recipe, ReflectConfig, recipe
+from harken.recipes import EXTERNAL_VOICES, Recipe, ReflectConfig, recipe
 from harken.voices.phonemes import words
 
 if TYPE_CHECKING:
@@ -305,9 +305,10 @@ def chosen_recipe(name: str | Recipe | None, trained: Path | None) -> Recipe:
 
 def _open_voice(kind: str, speaker: str) -> Voice:
     """A speaker of the recipe's voice."""
-    if kind != "kokoro-82m":
+    if kind not in EXTERNAL_VOICES:
+        known = " or ".join(EXTERNAL_VOICES)
         raise RecipeError(
-            f"voice {kind!r} is not there yet", "choose a recipe that speaks with kokoro-82m, or voice='none'"
+            f"voice {kind!r} is not there yet", f"choose a recipe that speaks with {known}, or voice='none'"
         )
     from harken.voices import kokoro
 

@@ -69,6 +69,7 @@ def render(tmp_path: Path) -> Path:
 
 def test_normalise() -> None:
     assert normalise("Well — it’s  FINE, [laughs] isn't it?") == "well it's fine isn't it"
+    assert normalise("我今天，LOST 3 份工作。") == "我 今 天 lost 3 份 工 作"
 
 
 def test_word_error_rate_counts_over_all_pairs() -> None:
@@ -80,6 +81,7 @@ def test_word_error_rate_counts_over_all_pairs() -> None:
     errors = word_errors(references, heard)
     assert errors.above.tolist() == [[2.0], [1.0]] and errors.below.tolist() == [[4.0], [2.0]]
     assert word_error_rate(["one two"], [""]) == 1.0
+    assert word_error_rate(["你好吗？", "fine"], ["你们好", "fine"]) == pytest.approx(2 / 4)
     assert word_error_rate([], []) == 0.0
 
 

