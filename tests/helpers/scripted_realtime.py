@@ -47,6 +47,8 @@ class ScriptedServer:
     turns: list[Said]
     turn_s: float = 2.0
     """How long a turn is, where the server finds turns."""
+    hears: bool = True
+    """Without: it finds no turns."""
     busy: bool = False
     key: str = ""
     got: list[Event] = field(default_factory=list)
@@ -118,7 +120,7 @@ class _Talk:
         elif kind == "input_audio_buffer.append":
             self.samples += len(base64.b64decode(event["audio"])) // 2
             self.server.samples = self.samples
-            if self.finds_turns:
+            if self.finds_turns and self.server.hears:
                 await self.find_turn()
         elif kind == "input_audio_buffer.commit":
             await self.tell("input_audio_buffer.committed", item_id=f"item-{self.number}")
