@@ -180,6 +180,17 @@ def test_talking_into_a_reply_stops_it_and_shows_how_much_was_heard(browser: Any
         assert cut["item_id"] == "reply-0" and 0 <= cut["audio_end_ms"] < 8_000
 
 
+def test_what_is_said_into_a_turn_is_silent_when_the_turn_is_answered(browser: Any) -> None:
+    guard = Said("", "neutral", {}, "Please talk to somebody.", reply_s=8.0)
+    with serving(ScriptedServer([SAD], finds=1, interjects=guard)) as server:
+        browser.open(server.address)
+        browser.press(" ")
+        browser.until(f"{count('.reply s')} >= 1 && {count('.user b')} >= 1")
+        cut = next(event for event in server.got if event["type"] == "conversation.item.truncate")
+        assert cut["item_id"] == "interjection" and cut["audio_end_ms"] < 8_000
+        assert texts(browser, ".turn:has(.user b) .reply .words")[0].strip() == SAD.reply
+
+
 def test_escape_stops_a_reply(browser: Any) -> None:
     long = Said("Go on.", "neutral", {"neutral": 1.0}, "I am going on.", None, 8.0, whole=False)
     with serving(ScriptedServer([long])) as server:
@@ -326,7 +337,7 @@ KEPT = """(() => {
 
 
 def test_what_was_not_sent_as_a_turn_is_in_no_later_one(browser: Any) -> None:
-    with serving(ScriptedServer([SAD], hears=False)) as server:
+    with serving(ScriptedServer([SAD], finds=0)) as server:
         browser.open(server.address)
         browser.value(f"{KEPT} ?? true")
         browser.press(" ")

@@ -148,8 +148,8 @@ class Items:
         return self._items[place - 1].id if place else None
 
     def add_reply(self, item: Item) -> str | None:
-        """Put in what a response says that has begun, whatever the client has added since; gives the id of the
-        one before it.
+        """Put in what is said in a response that has begun, whatever was added since; gives the id of the one
+        before it.
         """
         self._items.append(item)
         return self._items[-2].id if len(self._items) > 1 else None

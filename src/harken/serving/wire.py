@@ -25,8 +25,8 @@ Event = dict[str, Any]
 LONGEST_SAID = 300
 """Characters of a message about what a client sent; the rest is its own."""
 MOST_PARTS = 1_000
-"""Values in an event, at all depths: each may be tried against many models. A session with all its settings has
-some 40; sound is one."""
+"""Values in an event, at all depths: each may be tried against many models. A session with all its settings
+has some 40; sound is one."""
 MOST_COMMAS = 20_000
 """In a message, before it is read at all; the longest texts may hold 16,000."""
 

@@ -77,10 +77,8 @@ function refused(error) {
 const retry = () => attempt(connected);
 
 function take(event) {
-  if (event.type === "input_audio_buffer.speech_started") {
-    if (!listening) return;  // it was on its way when the button was pressed
-    interrupt();
-  }
+  if (event.type === "input_audio_buffer.speech_started" && !listening) return;  // it was on its way when the button was pressed
+  if (event.type.startsWith("input_audio_buffer.speech_")) interrupt();  // by the end of a turn a guard may have said something
   conversation.take(event);
   if (event.type === "response.output_audio.delta") {
     const { reply } = conversation.replies.get(event.response_id) ?? {};
