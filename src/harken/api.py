@@ -6,7 +6,6 @@ The command line, the server and the evaluation go through here too. The loop it
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -121,7 +120,7 @@ class Harken:
         if name == "recipe":
             return self._own_voice
         known = name in self._own_voice.decoder.voices
-        return dataclasses.replace(self._own_voice, speaker=name) if known else None
+        return self._own_voice.of(name) if known else None
 
     def _external(self, name: str) -> Voice:
         speaker = self.recipe.speaker if name in ("recipe", "kokoro") else name

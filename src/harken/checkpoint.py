@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from harken.errors import RecipeError
 from harken.recipes import CtcBridgeConfig, Recipe, read_recipe
 from harken.tensors import read_tensors, save_tensors
-from harken.unit_checkpoint import SPEAK, UNITS, load_own_voice
+from harken.unit_checkpoint import SPEAK, UNITS, codec_voices, load_own_voice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,13 +93,21 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     return model.requires_grad_(False).eval()
 
 
-def needed_weights(recipe: Recipe, trained: Path | None, voice: str) -> tuple[str, ...]:
+def needed_weights(recipe: Recipe, trained: Path | None = None, voice: str | None = None) -> tuple[str, ...]:
     """The names of the pretrained weights that `load_model` and a voice read.
 
-    Args: trained: as of `load_model`. voice: "recipe", "kokoro", "none", or a speaker of the model's own.
+    Args:
+        trained: as of `load_model`.
+        voice: as of `harken.api.load`, by name; None any of the recipe's, whatever is trained.
+
+    Raises: RecipeError where a voice is named and no parts were trained.
     """
-    own = voice not in ("kokoro", "none") and ((trained or shipped(recipe.name)) / SPEAK).exists()
-    external = voice == "kokoro" or (voice == "recipe" and not own)
+    own, external = recipe.speak is not None, True
+    if voice is not None:
+        folder = trained or shipped(recipe.name)
+        own = voice not in ("kokoro", "none") and (folder / SPEAK).exists()  # opened to see whom it can be
+        says_it = own and (voice == "recipe" or voice in codec_voices(folder))
+        external = voice != "none" and not says_it
     vocoder = (recipe.units.vocoder,) if own and recipe.units else ()
     return (recipe.listen.encoder, recipe.core.weights, *vocoder, *((recipe.voice,) if external else ()))
 

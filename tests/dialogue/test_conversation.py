@@ -150,6 +150,22 @@ def test_what_was_spoken_by_a_moment_is_whole_words(played_ms, heard):
     assert spoken_text("I am here. Tell me more.", chunks, played_ms) == heard
 
 
+@pytest.mark.parametrize(
+    ("text", "share", "heard"),
+    (
+        ("我在这里，请慢慢说。", 0.0, ""),
+        ("我在这里，请慢慢说。", 0.4, "我在这里"),
+        ("我在这里，请慢慢说。", 0.55, "我在这里，"),
+        ("他打NBA吗？", 0.5, "他打"),
+        ("他打NBA吗？", 0.75, "他打NBA"),
+        ("First this.\nThen that.", 0.6, "First this."),
+        ("First this.\n\nThen that.", 0.5, "First this."),
+    ),
+)
+def test_words_end_where_the_language_and_the_line_end_them(text, share, heard):
+    assert spoken_text(text, sound((0, 1000, len(text))), 1000 * share) == heard
+
+
 @torch.no_grad()
 def test_a_history_that_was_changed_is_read_from_where_it_changed():
     model = tiny_model()

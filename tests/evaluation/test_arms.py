@@ -12,13 +12,18 @@ from harken.cli import main
 from harken.errors import DataError
 from harken.evaluation.arms import arms_report
 from harken.evaluation.item_scores import ItemScore, write_scores
-from harken.evaluation.statistics import crossed_bootstrap
+from harken.evaluation.statistics import Ratios, crossed_bootstrap
 
 MEASURE = "right emotion, own words"
 
 
-def scored(folder: Path, run: str, scores: dict[str, float | None], data: str = "set") -> None:
-    rows = [ItemScore(key, key[:-1], "en", "contrast", MEASURE, score) for key, score in scores.items()]
+def scored(
+    folder: Path, run: str, scores: dict[str, float | None], data: str = "set", judge: str | None = None
+) -> None:
+    rows = [
+        ItemScore(key, key[:-1], "en", "contrast", MEASURE, score, judge=judge)
+        for key, score in scores.items()
+    ]
     where = folder / run / "contrast"
     where.mkdir(parents=True)
     write_scores(where, {"data": data}, rows)
@@ -72,15 +77,50 @@ def test_what_cannot_be_compared_is_named(runs: Path, tmp_path: Path) -> None:
         arms_report(runs, [])
 
 
+def test_what_different_judges_scored_is_not_compared(tmp_path: Path) -> None:
+    scored(tmp_path, "sft-0", {"a1": 1}, judge="one@1, empathy")
+    scored(tmp_path, "reflect-0", {"a1": 2}, judge="one@1, empathy")
+    (_, _, difference) = arms_report(tmp_path, ["sft"]).rows
+    assert difference["value"][0] == 1  # type: ignore[index]
+    scored(tmp_path, "reflect-1", {"a1": 2}, judge="two@1, empathy")
+    with pytest.raises(DataError, match=r"different judges scored .*reflect-1"):
+        arms_report(tmp_path, ["sft"])
+
+
+def test_word_errors_are_over_all_words_together(tmp_path: Path) -> None:
+    for run, errors, words in (("a-0", (1, 0), (2, 8)), ("b-0", (0, 0), (2, 18))):
+        rows = [
+            ItemScore(f"i{n}", f"g{n}", "en", "empathy", "errors", wrong / of, weight=of)
+            for n, (wrong, of) in enumerate(zip(errors, words, strict=True))
+        ]
+        (tmp_path / run).mkdir()
+        write_scores(tmp_path / run, {"data": "set"}, rows)
+    report = arms_report(tmp_path, ["b"])
+    values = {row["system"]: row["value"][0] for row in report.rows}
+    assert values == {"a": pytest.approx(0.1), "b": 0, "a - b": pytest.approx(0.1)}
+
+
+def test_a_measure_that_a_run_lacks_is_named(runs: Path) -> None:
+    scored(runs, "label-2", {"z1": 1})
+    report = arms_report(runs, [])
+    assert [row["system"] for row in report.rows] == ["no-vectors"]
+    assert report.setting["not scored in every run"] == [f"label: en contrast, {MEASURE}"]
+
+
+def runs_of(*runs: np.ndarray) -> Ratios:
+    above = np.stack(runs, 1)
+    return Ratios(above, np.ones_like(above))
+
+
 def test_an_interval_is_wider_where_runs_differ_as_well_as_items() -> None:
     random = np.random.default_rng(0)
     items, groups = random.random(60), np.arange(60) // 3
-    alike = crossed_bootstrap(np.stack([items] * 3), groups)
-    apart = crossed_bootstrap(np.stack([items - 0.3, items, items + 0.3]), groups)
+    alike = crossed_bootstrap(runs_of(items, items, items), groups)
+    apart = crossed_bootstrap(runs_of(items - 0.3, items, items + 0.3), groups)
     assert alike.value == pytest.approx(items.mean()) == pytest.approx(apart.value)
     assert alike.low < items.mean() < alike.high
     assert apart.high - apart.low > 1.3 * (alike.high - alike.low)
-    one = crossed_bootstrap(items[None], groups)
+    one = crossed_bootstrap(runs_of(items), groups)
     assert (one.low, one.high) == pytest.approx((alike.low, alike.high), abs=0.02), "equal runs add nothing"
 
 

@@ -148,3 +148,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
         answers(tmp_path / "file" / FILE)
+
+
+def test_an_answer_to_another_question_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    recording = tmp_path / "one.wav"
+    recording.write_bytes(b"I failed.")
+    asked = Question("set", "1", (recording,))
+    answers(tmp_path / "out").keep(asked, Answer("Oh no."))
+    kept = answers(tmp_path / "out")
+    spoken = Question("set", "1", (recording,), spoken=True, replies=())
+    assert kept.get(asked) == kept.get(spoken) is not None
+    recording.write_bytes(b"I won!")
+    for other in (asked, Question("set", "1", (tmp_path / "two.wav",))):
+        with pytest.raises(DataError, match="holds an answer to another question named 1"):
+            kept.get(other)

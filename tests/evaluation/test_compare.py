@@ -52,6 +52,20 @@ def test_parts_of_a_system_and_measures_are_compared_each_with_its_own_by_weight
     assert row["measure"] == "errors" and row["value"][0] == pytest.approx(0.4)  # type: ignore[index]
 
 
+def test_scores_of_different_judges_are_left_out_and_named(tmp_path: Path) -> None:
+    ours = [score(0, 1.0), score(0, 4.0, "judged mean", judge="one@1, empathy")]
+    theirs = [score(0, 0.0), score(0, 2.0, "judged mean", judge="two@1, empathy")]
+    report = compare(run(tmp_path / "one", ours), run(tmp_path / "two", theirs))
+    assert [row["measure"] for row in report.rows] == ["right"]
+    assert report.setting["left out, by different judges"] == ["en contrast, judged mean"]
+    same = compare(tmp_path / "one", run(tmp_path / "three", [ours[0], score(0, 2.0, **vars_of(ours[1]))]))
+    assert [row["value"][0] for row in same.rows] == [0.0, 2.0]  # type: ignore[index]
+
+
+def vars_of(judged: ItemScore) -> dict[str, object]:
+    return {"measure": judged.measure, "judge": judged.judge}
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     one = run(tmp_path / "one", [score(0, 1.0)])
     with pytest.raises(DataError, match="of different data"):

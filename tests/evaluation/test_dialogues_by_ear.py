@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from fake_ears import EarServer, hears_nothing
 from fake_servers import serving
+from pages import read
 
 from harken.evaluation.dialogue_sets.build import ITEMS, SET
 from harken.evaluation.dialogue_sets.items import Item
@@ -99,10 +100,16 @@ def test_spoken_replies_are_judged_by_ear(folder: Path) -> None:
     assert {(row["task"], row["lang"]) for row in rows} == {("empathy", lang) for lang in LANGUAGES}
 
 
-def test_scores_of_one_that_does_not_hear_noise_are_withheld_and_kept(folder: Path) -> None:
+def test_scores_of_one_that_does_not_hear_noise_are_shown_nowhere(folder: Path) -> None:
     with serving(EarServer(hears_nothing)) as server:
         report = run(folder, server)
     assert not [row for row in report.rows if f"heard {D3}" in str(row["measure"])]
     assert value(report, "zh empathy", f"heard scores: {WITHHELD_BY_EAR}") == (None, 0, 4)
     assert value(report, "zh empathy", "DNSMOS overall") == (3.0, 4, 0)
-    assert f"heard {D3}" in {score.measure for score in read_scores(folder.parent / "out")[1]}
+    kept = [score for score in read_scores(folder.parent / "out")[1] if score.measure == f"heard {D3}"]
+    assert kept and {(score.score, score.why) for score in kept} == {
+        (None, f"heard scores: {WITHHELD_BY_EAR}")
+    }
+    assert "heard audio" not in read(folder.parent / "out" / "dialogues.html").text
+    rows = (folder.parent / "out" / "verdicts.jsonl").read_text().splitlines()
+    assert any(json.loads(row)["scores"] for row in rows), "what it said is kept"

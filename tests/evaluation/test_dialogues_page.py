@@ -16,6 +16,7 @@ from harken.evaluation.dialogue_sets.items import Item
 from harken.evaluation.dialogue_sets.read import read_set
 from harken.evaluation.dialogue_sets.run import run_dialogues
 from harken.evaluation.humdial.scores import TASKS
+from harken.evaluation.item_scores import read_scores
 from harken.evaluation.language import LANGUAGES
 from harken.evaluation.planted import GENERICS
 from harken.evaluation.systems.base import Answer, Question, Unanswered
@@ -81,6 +82,8 @@ def test_the_page_of_a_judge_that_is_withheld_draws_nothing_of_it_and_gives_no_r
     for said in ("Kind.", "why ", "judged mean", "isotonic"):
         assert said not in page.text
     assert len(page.all("article")) == 10 and "trajectory exact, own words 1" in page.text
+    judged = [score for score in read_scores(out)[1] if score.measure.startswith("judged")]
+    assert judged and {score.score for score in judged} == {None}, "compare would show them"
 
 
 def test_a_judge_that_is_trusted_in_one_language_is_shown_in_that_one_alone(folder: Path) -> None:

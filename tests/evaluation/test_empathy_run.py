@@ -17,6 +17,7 @@ from harken.errors import DataError
 from harken.evaluation.empathy.items import read_turns
 from harken.evaluation.empathy.run import read_people, run_empathy
 from harken.evaluation.humdial.dialogues import Dialogue, Turn, write_dialogues
+from harken.evaluation.item_scores import read_scores
 from harken.evaluation.judges.judging import NO_ANSWER
 from harken.evaluation.report import Report
 from harken.evaluation.systems.base import Answer, Question, Unanswered
@@ -86,6 +87,13 @@ def test_replies_are_described_first_and_scored_by_dimension(data: Path) -> None
     lines = (data.parent / "out" / "verdicts.jsonl").read_text().splitlines()
     assert [json.loads(line)["comment"] for line in lines] == [f"It meets {name}." for name in SCORES]
     assert json.loads(lines[0])["scores"] == {"NS": 5, "WA": 3, "EU": 3, "ES": 3}
+    by_item = {(score.id, score.measure): score for score in read_scores(data.parent / "out")[1]}
+    assert (
+        len(by_item) == 15
+        and by_item["t1", "judged NS"].score == 5
+        and by_item["t1", "judged mean"].score == 3.5
+    )
+    assert by_item["t1", "judged NS"].judge == report.setting["judge"] + f", {report.setting['rubric']}"
 
 
 def test_a_run_goes_on_and_counts_what_is_missing(data: Path) -> None:
@@ -98,6 +106,8 @@ def test_a_run_goes_on_and_counts_what_is_missing(data: Path) -> None:
     report = run(data, FakeSystem(deaf), down)
     assert report.setting["unscored replies"] == {NO_ANSWER: 2, "no reply": 1}
     assert figures(report, "judged, 1 to 5")["mean"] == (None, 0, 3)
+    unscored = {score.id: score.why for score in read_scores(data.parent / "out")[1]}
+    assert unscored == {"t1": NO_ANSWER, "t2": "no reply", "t3": NO_ANSWER}
     assert (data.parent / "out" / "empathy-problems.txt").read_text() == "t2: unanswered: too quiet\n"
     run(data, again := FakeSystem(), FakeLLM(describe))
     run(data, silent := FakeSystem(), None)
@@ -112,8 +122,12 @@ def test_the_judge_is_held_against_peoples_ratings(data: Path) -> None:
     agreement = figures(report, "Pearson of judge and people")
     assert agreement["NS"] == (pytest.approx(0.982, abs=1e-3), 3, None)
     assert agreement["WA"] == (None, 3, None)  # the judge gives everything the same
-    assert agreement["mean"][1] == 3
+    assert "mean" not in agreement  # the judge's is of four dimensions
     assert figures(report, "rated by people")["NS"] == (pytest.approx(11 / 3), 3, None)
+    rows += [f"{name},{d},{s},ann" for d in ("EU", "ES") for name, s in (("t1", 5), ("t2", 3))]
+    ratings.write_text("\n".join(["id,dimension,rating,rater", *rows]))
+    whole = figures(run(data, FakeSystem(), FakeLLM(describe), ratings), "rated by people")
+    assert whole["mean"] == (pytest.approx((5 + 3.5) / 2), 2, None)
     ratings.write_text("id,dimension,rating,rater\nt1,warmth,3,ann\n")
     with pytest.raises(DataError, match="rates none of NS, WA, EU, ES"):
         read_people(ratings)

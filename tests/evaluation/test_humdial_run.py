@@ -69,6 +69,7 @@ class FakeSystem:
     name: str = "fake system"
     concurrency: int = 1
     asked: list[Question] = field(default_factory=list)
+    voice: str | None = None
 
     def answer(self, question: Question) -> Answer:
         self.asked.append(question)
@@ -179,7 +180,9 @@ def test_replies_of_another_system_or_to_other_questions_are_not_mixed(folder_of
     with pytest.raises(DataError, match="holds other answers"):
         run(folder_of_tests, FakeSystem(name="another"), None)
     with pytest.raises(DataError, match="holds other answers"):
-        Replies.open(folder_of_tests.parent / "out", "fake system", [], ask=True)
+        Replies.open(folder_of_tests.parent / "out", FakeSystem(), [], ask=True)
+    with pytest.raises(DataError, match="holds other answers"):  # what was not spoken stays without sound
+        run(folder_of_tests, FakeSystem(voice="anna"), None)
 
 
 def test_turns_that_are_not_answered_are_counted_unscored_and_asked_for_again(folder_of_tests: Path) -> None:

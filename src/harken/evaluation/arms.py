@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from harken.errors import DataError
-from harken.evaluation.item_scores import FILE, ItemScore, read_scores
+from harken.evaluation.item_scores import ANSWER, FILE, ItemScore, read_scores
 from harken.evaluation.report import Report, Row, figure
-from harken.evaluation.statistics import Floats, crossed_bootstrap
+from harken.evaluation.statistics import Ratios, crossed_bootstrap
 
 Measure = tuple[str, str, str]
 """The data, what of the system is scored, the measure."""
 Scores = dict[Measure, dict[str, ItemScore]]
 """By measure and item, what one run scored."""
 METHOD = (
-    "means over items and seeds; 95 % by bootstrap over groups of items and over seeds, differences paired"
+    "means over items and seeds, by weight where items have some; 95 % by bootstrap over groups of items and "
+    "over seeds, differences paired"
 )
 
 
@@ -30,58 +31,78 @@ def arms_report(folder: Path, against: Sequence[str], items: str = "", seed: int
     """What each arm scores, and its difference to the arms in `against`.
 
     Args: items: only those whose ids begin so. seed: draws bootstrap samples.
-    Raises: DataError where there are no runs, or none of an arm in `against`, or runs are of different data.
+    Raises: DataError where there are no runs, or none of an arm in `against`, or runs are of different data
+        or were scored by different judges.
     """
     runs = _runs(folder, items)
     if missing := [arm for arm in against if arm not in runs]:
         raise DataError(f"{folder} has no run of {', '.join(missing)}", f"it has: {', '.join(runs)}")
     measures = dict.fromkeys(measure for seeds in runs.values() for of in seeds.values() for measure in of)
     rows: list[Row] = []
+    left_out: list[str] = []
     for measure in measures:
-        rows += [_row(arm, measure, [runs[arm]], seed) for arm in runs]
-        rows += [
-            _row(f"{arm} - {other}", measure, [runs[arm], runs[other]], seed)
+        compared = [(arm, [runs[arm]]) for arm in runs]
+        compared += [
+            (f"{arm} - {other}", [runs[arm], runs[other]])
             for other in against
             for arm in runs
             if arm != other
         ]
+        for called, sides in compared:
+            row = _row(called, measure, sides, seed)
+            rows += [row] if row else []
+            left_out += [] if row else [f"{called}: {measure[0]}, {_name(measure)}"]
     about = {"runs": {arm: sorted(seeds) for arm, seeds in runs.items()}, "method": METHOD}
-    return Report("arms", about | ({"items": items} if items else {}), tuple(row for row in rows if row["n"]))
+    about |= {"items": items} if items else {}
+    return Report("arms", about | ({"not scored in every run": left_out} if left_out else {}), tuple(rows))
 
 
 def _runs(folder: Path, items: str) -> dict[str, dict[str, Scores]]:
     """Arm -> seed -> scores."""
     found: dict[str, dict[str, Scores]] = {}
     data: dict[object, Path] = {}
+    judges: dict[tuple[str, str, str], Path] = {}
     for path in sorted(folder.glob(f"*-*/**/{FILE}")):
         arm, _, seed = path.relative_to(folder).parts[0].rpartition("-")
         head, scores = read_scores(path.parent)
         data[head.get("data")] = path.parent
         of_run = found.setdefault(arm, {}).setdefault(seed, {})
         for score in scores:
+            if score.judge is not None:
+                judges[score.task, score.measure, score.judge] = path.parent
             if score.id.startswith(items) and score.score is not None:
                 of_run.setdefault((score.data, score.by, score.measure), {})[score.id] = score
     if not found:
         raise DataError(f"{folder} holds no scored run", "folders NAME-SEED, each evaluated with --out in it")
     if len(data) > 1:
         raise DataError(f"runs are of different data: {', '.join(map(str, data.values()))}", "score one set")
+    if len(judges) > len({key[:2] for key in judges}):
+        raise DataError(
+            f"different judges scored {', '.join(map(str, dict.fromkeys(judges.values())))}",
+            "have one judge score all",
+        )
     return found
 
 
-def _row(called: str, measure: Measure, sides: Sequence[dict[str, Scores]], seed: int) -> Row:
-    """A mean, or the difference of two sides on the seeds and items that all have."""
+def _row(called: str, measure: Measure, sides: Sequence[dict[str, Scores]], seed: int) -> Row | None:
+    """A mean, or the difference of two sides on the seeds and items that all have; None without any."""
     seeds = sorted(set.intersection(*(set(side) for side in sides)))
     scored = [side[s].get(measure, {}) for side in sides for s in seeds]
     ids = sorted(set.intersection(*(set(of) for of in scored))) if scored else []
-    name = measure[2] if measure[1] == "answer" else f"{measure[2]}, {measure[1]}"
     if not ids:
-        return figure(measure[0], called, name, float("nan"), 0)
-    values = [_values([side[s][measure] for s in seeds], ids) for side in sides]
+        return None
+    ours, *others = [_ratios([side[s][measure] for s in seeds], ids) for side in sides]
     groups = [scored[0][key].group for key in ids]
-    value = crossed_bootstrap(values[0] - values[1] if len(values) > 1 else values[0], groups, seed=seed)
-    return figure(measure[0], called, name, value, len(ids))
+    value = crossed_bootstrap(ours, groups, *others, seed=seed)
+    return figure(measure[0], called, _name(measure), value, len(ids))
 
 
-def _values(runs: Sequence[dict[str, ItemScore]], ids: Sequence[str]) -> Floats:
-    """(S, N)."""
-    return np.array([[of[key].score for key in ids] for of in runs], dtype=float)
+def _name(measure: Measure) -> str:
+    return measure[2] if measure[1] == ANSWER else f"{measure[2]}, {measure[1]}"
+
+
+def _ratios(runs: Sequence[dict[str, ItemScore]], ids: Sequence[str]) -> Ratios:
+    """Weighted scores and weights, an item a row, a run a column."""
+    every = [[of[key] for of in runs] for key in ids]
+    above = [[(score.score or 0.0) * score.weight for score in of_item] for of_item in every]
+    return Ratios(np.array(above), np.array([[score.weight for score in of_item] for of_item in every]))

@@ -27,7 +27,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Report:
                 f"{first} and {second} are of different {name}: {our_head.get(name)}, {their_head.get(name)}",
                 "compare two runs of one benchmark on the same data",
             )
-    by_measure = _paired(ours, theirs)
+    by_measure, apart = _paired(ours, theirs)
     rows = [row for pairs in by_measure.values() if (row := _difference(pairs, seed)) is not None]
     if not rows:
         raise DataError(f"{first} and {second} have no scored item in common", "score more items in both")
@@ -36,17 +36,27 @@ def compare(first: Path, second: Path, seed: int = 0) -> Report:
         "second": f"{their_head.get('system')} ({second})",
         "method": "first minus second on the items that are scored in both; 95 % by bootstrap over groups",
     }
-    return Report("compare", setting, tuple(rows))
+    return Report(
+        "compare", setting | ({"left out, by different judges": apart} if apart else {}), tuple(rows)
+    )
 
 
-def _paired(ours: Sequence[ItemScore], theirs: Sequence[ItemScore]) -> dict[tuple[str, str, str], list[Pair]]:
-    """(data, what of the system, measure) -> both scores of each item that both have, scored or not."""
+def _paired(
+    ours: Sequence[ItemScore], theirs: Sequence[ItemScore]
+) -> tuple[dict[tuple[str, str, str], list[Pair]], list[str]]:
+    """(data, what of the system, measure) -> both scores of each item that both have, scored or not. And the
+    measures in which different judges scored them.
+    """
     other = {(score.id, score.by, score.measure): score for score in theirs}
     found: dict[tuple[str, str, str], list[Pair]] = {}
+    apart: dict[str, None] = {}
     for score in ours:
-        if (match := other.get((score.id, score.by, score.measure))) is not None:
+        match = other.get((score.id, score.by, score.measure))
+        if match is not None and score.judge != match.judge:
+            apart[f"{score.data}, {score.called}"] = None
+        elif match is not None:
             found.setdefault((score.data, score.by, score.measure), []).append((score, match))
-    return found
+    return found, list(apart)
 
 
 def _difference(pairs: Sequence[Pair], seed: int) -> Row | None:

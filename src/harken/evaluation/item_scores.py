@@ -40,6 +40,8 @@ class ItemScore:
     """What guessing would score; None where that is not known."""
     why: str | None = None
     """Why it is unscored."""
+    judge: str | None = None
+    """Who scored it, and by which rubric; None where nobody judged."""
 
     @property
     def data(self) -> str:

@@ -109,24 +109,37 @@ def paired_bootstrap(
 
 
 def crossed_bootstrap(
-    values: ArrayLike, groups: ArrayLike, *, resamples: int = 5000, level: float = 0.95, seed: int = 0
+    ours: Ratios,
+    groups: ArrayLike,
+    baseline: Ratios | None = None,
+    *,
+    resamples: int = 5000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
-    """The mean of `values` (S, N), of N items in each of S runs, with a percentile interval over both: whole
-    `groups` (N,) of items and whole runs are drawn with replacement, each by itself.
+    """A figure over N items in each of K runs, or its difference to a baseline's on the same items and runs,
+    with a percentile interval over both: whole `groups` (N,) of items and whole runs are drawn with
+    replacement, each by itself. A column is a run; above and below the line runs are added up.
     """
-    every = np.asarray(values, dtype=float)
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    if every.ndim != 2 or every.size == 0 or every.shape[1] != len(group_of):
-        raise ValueError(f"values must be (runs, items) with a group an item, got {every.shape}")
-    runs, n_groups = len(every), len(names)
+    sides = [ours] if baseline is None else [ours, baseline]
+    if any(side.above.shape != ours.above.shape for side in sides) or len(ours.above) != len(group_of):
+        raise ValueError(f"{len(group_of)} groups for (items, runs) {[side.above.shape for side in sides]}")
+    if ours.above.size == 0:
+        raise ValueError("there are no items")
+    n_groups, runs = len(names), ours.above.shape[1]
     random = np.random.default_rng(seed)
-    of_runs = random.multinomial(runs, np.full(runs, 1 / runs), size=resamples)  # (R, S)
+    of_runs = random.multinomial(runs, np.full(runs, 1 / runs), size=resamples)  # (R, K)
     of_groups = random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples)  # (R, G)
-    sums = _by_group(every.T, group_of, n_groups)  # (G, S)
-    sizes = np.bincount(group_of)  # (G,)
-    means = ((of_groups @ sums) * of_runs).sum(1) / (runs * (of_groups @ sizes))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(every.mean()), float(low), float(high))
+
+    def drawn(part: Floats) -> Floats:
+        return np.asarray(((of_groups @ _by_group(part, group_of, n_groups)) * of_runs).sum(1))  # (R,)
+
+    figures = [drawn(side.above) / drawn(side.below) for side in sides]
+    values = [float(side.above.sum() / side.below.sum()) for side in sides]
+    found = figures[0] - figures[1] if baseline is not None else figures[0]
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(values[0] - (values[1] if baseline is not None else 0.0), float(low), float(high))
 
 
 def effect_size(

@@ -149,7 +149,7 @@ class CoreOutput:
     state: CoreState
 
 
-def load_core(folder: Path, config: CoreConfig, dtype: torch.dtype = torch.float32) -> Core:
+def load_core(folder: Path, config: CoreConfig) -> Core:
     """Load a causal LM in transformers' layout and split it.
 
     Raises: RecipeError where it is not of the recipe's sizes.
@@ -167,7 +167,7 @@ def load_core(folder: Path, config: CoreConfig, dtype: torch.dtype = torch.float
             f"{folder} holds another core than the recipe's: {'; '.join(different)}",
             "correct the recipe, or name weights of its sizes",
         )
-    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), config.split)
+    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), config.split)
 
 
 def _sizes(config: Any) -> dict[str, object]:

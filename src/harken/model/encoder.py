@@ -31,33 +31,27 @@ class SpeechEncoder(nn.Module):
     def layers(self) -> int:
         return int(self.whisper.config.encoder_layers)
 
-    def forward(self, mel: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode up to 30 s a row.
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode up to 30 s a row, all of one length.
 
         Args:
-            mel: (B, 80, 2T) log-mel features, 100 a second, zero-padded at the end.
-            frames: (B,) int64 mel frames that are real, or None where all are.
+            mel: (B, 80, 2T) log-mel features, 100 a second.
 
         Returns:
             states: (B, T, L + 1, D): the convolutional stem, then each layer; the last one is normalised.
-            valid: (B, T) bool.
+            valid: (B, T) bool, all of them, as what reads the states takes it.
         """
         whisper = self.whisper
         hidden = nn.functional.gelu(whisper.conv1(mel))
         hidden = nn.functional.gelu(whisper.conv2(hidden)).transpose(1, 2)  # (B, T, D)
-        length = hidden.shape[1]
-        hidden = hidden + whisper.embed_positions.weight[:length]
-        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
-        mask = None
-        if frames is not None:
-            valid = torch.arange(length, device=hidden.device)[None] < (frames[:, None] + 1) // 2
-            mask = valid[:, None, None, :].expand(-1, 1, length, -1)  # (B, 1, T, T): nobody looks at padding
+        hidden = hidden + whisper.embed_positions.weight[: hidden.shape[1]]
         states = [hidden]
         for layer in whisper.layers:
-            output = layer(hidden, mask)
+            output = layer(hidden, None)
             hidden = output[0] if isinstance(output, tuple) else output
             states.append(hidden)
         states[-1] = whisper.layer_norm(states[-1])
+        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
         return torch.stack(states, dim=2), valid
 
 

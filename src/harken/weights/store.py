@@ -67,21 +67,18 @@ def home() -> Path:
     return Path(os.environ.get("HARKEN_HOME") or "~/.cache/harken").expanduser().absolute()
 
 
-def ensure(
-    name: str, source: str | None = None, progress: bool | None = None, path: Path | None = None
-) -> Path:
+def ensure(name: str, progress: bool | None = None) -> Path:
     """The folder of the weights `name`, ready to load; fetched first if it is not there.
 
-    A folder that is there is used as it is: no network, no hashing. Otherwise see `pull`, whose arguments
-    these are.
+    A folder that is there is used as it is: no network, no hashing. Otherwise as `pull`, from the first of
+    the entry's sources that has them.
     """
     entry = find(name)
-    _check_source(source)
     folder = _folder(entry)
     if not _is_ready(entry, folder):
         with _locked(entry):
             if not _is_ready(entry, folder):  # another process may have made it while this one waited
-                _make(entry, folder, source, path, Bars(progress is not False))
+                _make(entry, folder, None, None, Bars(progress is not False))
     return folder
 
 

@@ -33,6 +33,8 @@ class Kept:
     """The file of its sound in the folder; None where there is none."""
     first_audio_s: float | None
     felt: Felt | None = None
+    asked: str | None = None
+    """`Question.digest` of what was answered."""
 
 
 class Answers:
@@ -64,8 +66,17 @@ class Answers:
             self._append(dict(head))
 
     def get(self, question: Question) -> Kept | None:
-        """The answer to a question, where it was answered."""
-        return self._kept.get((question.dataset, question.key))
+        """The answer to a question, where it was answered.
+
+        Raises: DataError where another question of that name was.
+        """
+        kept = self._kept.get((question.dataset, question.key))
+        if kept is not None and kept.asked is not None and kept.asked != question.digest:
+            raise DataError(
+                f"{self._path} holds an answer to another question named {question.key}",
+                "the data are others: name another folder after --out",
+            )
+        return kept
 
     def keep(self, question: Question, answer: Answer) -> Kept:
         """Its sound first: a line in the file stands for a whole answer. Raises InputError."""
@@ -75,7 +86,15 @@ class Answers:
             self._make(path.parent)
             write(path, answer.samples, answer.sample_rate)
             place = path.relative_to(self.folder).as_posix()
-        kept = Kept(question.dataset, question.key, answer.text, place, answer.first_audio_s, answer.felt)
+        kept = Kept(
+            question.dataset,
+            question.key,
+            answer.text,
+            place,
+            answer.first_audio_s,
+            answer.felt,
+            question.digest,
+        )
         with self._lock:
             self._append(asdict(kept))
             self._kept[kept.dataset, kept.key] = kept

@@ -4,11 +4,12 @@ what was counted."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, median
 
 from harken.evaluation.compare import ratios
-from harken.evaluation.dialogue_sets.judged import is_judged
+from harken.evaluation.dialogue_sets.judged import JUDGED
 from harken.evaluation.dialogue_sets.sound import FIRST_AUDIO, Contrasted
 from harken.evaluation.dialogue_sets.voices import HEARD, VoiceScores
 from harken.evaluation.item_scores import ANSWER, ItemScore
@@ -23,7 +24,30 @@ METHOD = (
     "means over items; 95 % by bootstrap over groups of items; an answer that names no candidate or no "
     "emotion is wrong; one that is not there is unscored"
 )
+WITHHELD_HEARD = f"{HEARD}scores: {WITHHELD_BY_EAR}"
 NOT_MEASURED = "agreement of a reply's words with its voice"
+
+
+def withhold(
+    scores: Sequence[ItemScore], trust: Mapping[Language, Trust], voices: VoiceScores | None
+) -> list[ItemScore]:
+    """The scores, of which those of a judge that is not trusted are unscored, and say so.
+
+    Args: trust: in the judge of texts, where it was tried. voices: of the judge that hears.
+    """
+    untrusted, deaf = withheld(trust), voices is not None and voices.ear.withheld
+
+    def why(score: ItemScore) -> str | None:
+        if score.measure.startswith(JUDGED) and score.lang in untrusted:
+            return WITHHELD
+        return WITHHELD_HEARD if deaf and score.measure.startswith(HEARD) else None
+
+    return [replace(each, score=None, why=hides) if (hides := why(each)) else each for each in scores]
+
+
+def is_withheld(score: ItemScore) -> bool:
+    """Is it a score of a judge that is not trusted?"""
+    return score.why in (WITHHELD, WITHHELD_HEARD)
 
 
 def dialogues_report(
@@ -31,37 +55,23 @@ def dialogues_report(
     scores: Sequence[ItemScore],
     contrasts: Mapping[str, Sequence[Contrasted]],
     setting: Mapping[str, object],
-    trust: Mapping[Language, Trust],
-    voices: VoiceScores | None = None,
     seed: int = 0,
 ) -> Report:
-    """The report.
+    """The report. In the place of scores that are withheld stands one row that says so.
 
-    Args:
-        contrasts: data -> how replies to sad turns differ from those to happy ones.
-        trust: in the judge; its scores are shown only where it is, or was not tried.
-        voices: of the judge that hears, which are not shown where it heard too little.
+    Args: contrasts: data -> how replies to sad turns differ from those to happy ones.
     """
-    measures, deaf = _by_measure(scores), voices is not None and voices.ear.withheld
-    untrusted = withheld(trust)
-    hidden = {(of[0].data, name): len(of) for of in measures if (name := _hidden(of[0], untrusted, deaf))}
-    shown = [of for of in measures if _hidden(of[0], untrusted, deaf) is None]
-    rows = [row for of_measure in shown for row in _rows(system, of_measure, seed)]
+    measures = _by_measure(scores)
+    hidden = {(of[0].data, str(of[0].why)): len(of) for of in measures if is_withheld(of[0])}
+    rows = [row for of in measures if not is_withheld(of[0]) for row in _rows(system, of, seed)]
     rows += [_row(data, system, name, None, 0, count) for (data, name), count in hidden.items()]
     for data, found in contrasts.items():
         rows += [_row(data, system, each.measure, each.value, each.n, each.unscored) for each in found]
     order = list(dict.fromkeys(score.data for score in scores))
     rows.sort(key=lambda row: order.index(str(row["data"])))
-    unscored = Counter(score.why for score in scores if score.score is None)
+    unscored = Counter(score.why for score in scores if score.score is None and not is_withheld(score))
     about = {"system": system, **setting, "unscored scores": dict(unscored) or "none"}
     return Report("dialogues", {**about, "method": METHOD, "not measured": NOT_MEASURED}, tuple(rows))
-
-
-def _hidden(score: ItemScore, untrusted: Collection[str], deaf: bool) -> str | None:
-    """What stands in the place of a measure that is not shown; None for one that is."""
-    if is_judged(score) and score.lang in untrusted:
-        return WITHHELD
-    return f"{HEARD}scores: {WITHHELD_BY_EAR}" if deaf and score.measure.startswith(HEARD) else None
 
 
 def _by_measure(scores: Sequence[ItemScore]) -> list[list[ItemScore]]:

@@ -81,13 +81,9 @@ class JudgedScores:
             self.written += verdict_rows(done, task=task, lang=cases[0].item.lang)
             self.said |= done.verdicts
             outcomes |= outcomes_of(done, "judge")
+        who = f"{self.llm.name}@{self.llm.revision}"
         for case in cases:
-            self.scores += judged_scores(case, asked, outcomes[case.item.id], JUDGED)
-
-
-def is_judged(score: ItemScore) -> bool:
-    """Is it a judge's?"""
-    return score.measure.startswith(JUDGED)
+            self.scores += judged_scores(case, asked, outcomes[case.item.id], JUDGED, who)
 
 
 def _item(case: Case, reply: str) -> judging.Item:
@@ -117,8 +113,11 @@ def _outcome(found: Verdict | Fault, who: str) -> Outcome:
     return {name: float(score) for name, score in found.scores.items()}
 
 
-def judged_scores(case: Case, asked: Rubric, outcome: Outcome, prefix: str) -> list[ItemScore]:
-    """One a dimension, and their mean where there are several. Args: prefix: of the measures' names."""
+def judged_scores(case: Case, asked: Rubric, outcome: Outcome, prefix: str, who: str) -> list[ItemScore]:
+    """One a dimension, and their mean where there are several.
+
+    Args: prefix: of the measures' names. who: judged.
+    """
     names = [dimension.name for dimension in asked.dimensions]
     if isinstance(outcome, str):
         values: dict[str, float | None] = dict.fromkeys((*names, MEAN))
@@ -126,4 +125,5 @@ def judged_scores(case: Case, asked: Rubric, outcome: Outcome, prefix: str) -> l
         values = {**outcome, MEAN: sum(outcome.values()) / len(outcome)}
     shown = names if len(names) == 1 else [*names, MEAN]
     why = outcome if isinstance(outcome, str) else None
-    return [item_score(case, f"{prefix}{name}", values[name], why=why) for name in shown]
+    by = f"{who}, {asked.label}"
+    return [item_score(case, f"{prefix}{name}", values[name], why=why, judge=by) for name in shown]

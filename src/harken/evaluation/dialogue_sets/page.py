@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harken.evaluation.dialogue_sets.ask import FORMS
+from harken.evaluation.dialogue_sets.figures import is_withheld
 from harken.evaluation.dialogue_sets.items import Task
-from harken.evaluation.dialogue_sets.judged import JUDGED, MEAN, RUBRICS, is_judged
+from harken.evaluation.dialogue_sets.judged import JUDGED, MEAN, RUBRICS
 from harken.evaluation.dialogue_sets.read import Case, DialogueSet, by_task
 from harken.evaluation.dialogue_sets.sound import FIRST_AUDIO
 from harken.evaluation.dialogue_sets.texts import (
@@ -44,7 +45,7 @@ OBJECTIVE: Mapping[Task, str] = {"trajectory": EXACT, "reasoning": RIGHT}
 
 @dataclass(frozen=True)
 class _Shown:
-    """The scores that are shown: those of a judge that is not trusted are not."""
+    """The scores that are shown: those that are withheld are not."""
 
     scores: tuple[ItemScore, ...]
     verdicts: Mapping[str, Verdict]
@@ -82,11 +83,11 @@ def write_dialogues_page(
         texts: what was answered, read. verdicts: item id -> what the judge said.
         trust: of the judge, where it was tried. rubrics: by which was judged.
     """
-    hidden = withheld(trust)
+    untrusted = withheld(trust)
     languages = {case.item.id: case.item.lang for case in found.cases}
     shown = _Shown(
-        tuple(each for each in scores if each.lang not in hidden or not is_judged(each)),
-        {id: said for id, said in verdicts.items() if languages[id] not in hidden},
+        tuple(each for each in scores if not is_withheld(each)),
+        {id: said for id, said in verdicts.items() if languages[id] not in untrusted},
     )
     groups = sorted(by_task(found.cases).items(), key=lambda group: group[0][1] != SPOKEN)
     chosen = drawn((cases for _, cases in groups), lambda case: case.item.id)

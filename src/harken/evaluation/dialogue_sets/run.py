@@ -20,7 +20,7 @@ from harken.evaluation.asking.exchanges import Asked, ask, score
 from harken.evaluation.asking.options import Asking
 from harken.evaluation.asking.problems import write_problems
 from harken.evaluation.dialogue_sets.ask import FORMS, Asker, Form, exchange_id
-from harken.evaluation.dialogue_sets.figures import dialogues_report
+from harken.evaluation.dialogue_sets.figures import dialogues_report, withhold
 from harken.evaluation.dialogue_sets.items import Task
 from harken.evaluation.dialogue_sets.judged import JudgedScores, rubrics_of
 from harken.evaluation.dialogue_sets.page import write_dialogues_page
@@ -36,7 +36,7 @@ from harken.evaluation.judges.trial import TRUST, described, trust_in
 from harken.evaluation.language import LANGUAGES, Language
 from harken.evaluation.planted import Trust
 from harken.evaluation.report import Report
-from harken.evaluation.systems.base import System, ranks
+from harken.evaluation.systems.base import System, head_of, ranks
 
 if TYPE_CHECKING:
     from harken.evaluation.judges.hearing import HearingJudge
@@ -93,7 +93,7 @@ def run_dialogues(
     asker, groups, rubrics = Asker(ranks(system)), by_task(found.cases), rubrics_of(judge)
     languages = [lang for lang in LANGUAGES if any(lang == of for of, _ in groups)]
     trust = trust_in(judge, rubric(rubrics["empathy"]), languages, trial, seed)
-    head = {"system": system.name, "data": found.fingerprint, "benchmark": BENCHMARK, "chooses": asker.how}
+    head = head_of(BENCHMARK, system, data=found.fingerprint, chooses=asker.how)
     answers = Answers(out, head)
     exchanges = {" ".join(key): asker.exchanges(cases) for key, cases in groups.items()}
     asked = ask(system, exchanges, answers, BENCHMARK)
@@ -108,11 +108,11 @@ def run_dialogues(
         if judged is not None:
             judged.add(cases)
     voices = voice_scores(groups, asker, answers, hearing, trial > 0, seed) if hearing else None
-    scores = [*texts.scores, *sounds.scores, *_judged(out, judged, voices)]
+    scores = withhold([*texts.scores, *sounds.scores, *_judged(out, judged, voices)], trust, voices)
     write_scores(out, head, scores)
     _score_logs(asked, groups, scores)
     setting = _of_judges(judge, trust, judged, voices) | _of_answers(found, asked, texts)
-    report = dialogues_report(system.name, scores, contrasts, setting, trust, voices, seed)
+    report = dialogues_report(system.name, scores, contrasts, setting, seed)
     said = judged.said if judged is not None else {}
     write_dialogues_page(out, found, texts, scores, said, report, trust, rubrics.values(), command, seed)
     return report

@@ -143,8 +143,11 @@ def item_score(
     weight: float = 1.0,
     chance: float | None = None,
     why: str | None = None,
+    judge: str | None = None,
 ) -> ItemScore:
-    """A score of a case. Args: why: it is unscored, where it is."""
+    """A score of a case. Args: why: it is unscored, where it is. judge: who scored it, where one did."""
     item = case.item
     reason = why if score is None else None
-    return ItemScore(item.id, item.group, item.lang, item.task, measure, score, by, weight, chance, reason)
+    return ItemScore(
+        item.id, item.group, item.lang, item.task, measure, score, by, weight, chance, reason, judge
+    )

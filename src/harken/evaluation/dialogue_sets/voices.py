@@ -71,7 +71,7 @@ def voice_scores(
     for lang, cases in spoken.items():
         outcomes = gathered[lang].known | outcomes_of(ear.judgings[lang], BY_EAR)
         for case in cases:
-            scores += judged_scores(case, ear.asked, outcomes[case.item.id], HEARD)
+            scores += judged_scores(case, ear.asked, outcomes[case.item.id], HEARD, ear.judge)
     return VoiceScores(tuple(scores), ear)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from harken.errors import DataError
 from harken.evaluation.asking.recordings import find
 from harken.evaluation.humdial.dialogues import Dialogue, read_dialogues, target_turn
+from harken.evaluation.language import Language, written_in
 from harken.evaluation.problems import Problem, json_objects
 from harken.evaluation.systems.base import Question
 
@@ -27,6 +28,10 @@ class Item:
     recording: Path
     file: Path
     """That the turn is from."""
+
+    @property
+    def lang(self) -> Language:
+        return written_in(self.text) or "en"
 
     @property
     def told(self) -> str:

@@ -14,7 +14,6 @@ from harken.evaluation.empathy.figures import MEAN, RUBRIC
 from harken.evaluation.empathy.items import Item
 from harken.evaluation.judges.judging import Judging
 from harken.evaluation.judges.verdicts import Verdict
-from harken.evaluation.language import written_in
 from harken.evaluation.page.examples import Example, ExampleTurn
 from harken.evaluation.page.plots import ByLabel, Plots
 from harken.evaluation.page.runs import by_label, drawn, hashed, sound_of, write_run_page
@@ -32,7 +31,7 @@ def write_empathy_page(
     verdicts, means = (judging.verdicts, judging.means()) if judging else ({}, {})
     groups: dict[tuple[str, str], list[Item]] = {}
     for item in replies:
-        groups.setdefault((_language(item), item.emotion), []).append(item)
+        groups.setdefault((item.lang, item.emotion), []).append(item)
     scores = by_label((item.emotion, means.get(item.id)) for item in replies)
     write_run_page(
         out,
@@ -54,7 +53,7 @@ def _example(out: Path, item: Item, reply: Kept | None, verdict: Verdict | None)
     scores = {**verdict.scores, MEAN: verdict.mean} if verdict else {}
     return Example(
         item.id,
-        _language(item),
+        item.lang,
         item.emotion,
         (turn,),
         scores,
@@ -62,7 +61,3 @@ def _example(out: Path, item: Item, reply: Kept | None, verdict: Verdict | None)
         verdict.comment if verdict else "",
         facts={} if said else {"reply": "none"},
     )
-
-
-def _language(item: Item) -> str:
-    return written_in(item.text) or "en"

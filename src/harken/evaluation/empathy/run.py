@@ -3,6 +3,7 @@
 OUT/answers.jsonl           what the system said, as it came; a stopped run goes on from it
 OUT/logs/*.eval             a log, for inspect-ai's viewer
 OUT/verdicts.jsonl          its description of each reply (`comment`), reasons and scores
+OUT/item-scores.jsonl       each score of each turn, for `harken evaluate compare` and `arms`
 OUT/empathy-problems.txt    everything that was wrong, a line each
 OUT/empathy.{jsonl,md}      the report
 OUT/empathy.html            the report with replies to listen to, as one page
@@ -10,6 +11,7 @@ OUT/empathy.html            the report with replies to listen to, as one page
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,17 +21,19 @@ from harken.evaluation.asking.answers import Answers, Kept
 from harken.evaluation.asking.exchanges import Exchange, ask, score
 from harken.evaluation.asking.options import Asking
 from harken.evaluation.asking.problems import write_problems
-from harken.evaluation.empathy.figures import RUBRIC, Ratings, empathy_report
+from harken.evaluation.empathy.figures import MEAN, RUBRIC, Ratings, empathy_report
 from harken.evaluation.empathy.items import Item, read_turns
 from harken.evaluation.empathy.page import write_empathy_page
+from harken.evaluation.item_scores import ItemScore, write_scores
 from harken.evaluation.judges.judging import Item as JudgedItem
-from harken.evaluation.judges.judging import Judge, judge
+from harken.evaluation.judges.judging import Judge, Judging, judge
 from harken.evaluation.judges.rubrics import rubric
 from harken.evaluation.judges.saved import save_verdicts, verdict_rows
+from harken.evaluation.judges.verdicts import Fault
 from harken.evaluation.problems import Problem
 from harken.evaluation.ratings import mean_ratings, read_ratings
 from harken.evaluation.report import Report
-from harken.evaluation.systems.base import System
+from harken.evaluation.systems.base import System, head_of
 
 if TYPE_CHECKING:
     from harken.recipes import Recipe
@@ -104,7 +108,8 @@ def run_empathy(
     Raises: DataError where `out` holds another system's replies, HarkenError where the system or the judge
         cannot answer at all; what was answered before is kept.
     """
-    answers = Answers(out, {"benchmark": BENCHMARK, "system": system.name})
+    head = head_of(BENCHMARK, system)
+    answers = Answers(out, head)
     exchanges = [Exchange(item.id, (item.asked(spoken),), (item.told,)) for item in items]
     asked = ask(system, {GROUP: exchanges}, answers, BENCHMARK)
     write_problems(out, BENCHMARK, problems, asked.failures)
@@ -113,6 +118,7 @@ def run_empathy(
     judging = judge(llm, used, _given(replies)) if llm is not None else None
     if judging is not None:
         save_verdicts(out, verdict_rows(judging))
+        write_scores(out, {**head, "data": _digest(items)}, item_scores(items, judging))
         score(asked.logs[GROUP], {id: (v.scores, v.comment) for id, v in judging.verdicts.items()})
     report = empathy_report(
         system.name,
@@ -126,6 +132,34 @@ def run_empathy(
     )
     write_empathy_page(out, replies, judging, report, command)
     return report
+
+
+def item_scores(items: Sequence[Item], judging: Judging) -> list[ItemScore]:
+    """Of every turn its scores by dimension, and their mean."""
+    names = [*(dimension.name for dimension in rubric(RUBRIC).dimensions), None]
+    means = {name: judging.means(name) for name in names}
+    faults = {each.id: each.outcome.reason for each in judging.unscored if isinstance(each.outcome, Fault)}
+    who = f"{judging.judge}, {judging.rubric}"
+    return [
+        ItemScore(
+            item.id,
+            item.id,
+            item.lang,
+            BENCHMARK,
+            f"judged {name or MEAN}",
+            score := means[name].get(item.id),
+            why=None if score is not None else faults.get(item.id, "no reply"),
+            judge=who,
+        )
+        for item in items
+        for name in names
+    ]
+
+
+def _digest(items: Sequence[Item]) -> str:
+    """Of the files that the turns are from."""
+    files = dict.fromkeys(item.file for item in items)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _given(replies: Mapping[Item, Kept | None]) -> list[JudgedItem]:

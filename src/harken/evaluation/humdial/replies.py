@@ -16,7 +16,7 @@ from harken.evaluation.humdial.dialogues import Dialogue
 from harken.evaluation.humdial.submission import reply_file, task_file
 from harken.evaluation.humdial.testset import Case
 from harken.evaluation.language import Language
-from harken.evaluation.systems.base import Question
+from harken.evaluation.systems.base import Question, System, head_of
 
 SPOKEN_TASK = 3
 QUESTIONS: dict[tuple[Language, int], str] = {
@@ -38,7 +38,7 @@ class Replies:
     """Are `QUESTIONS` put beside the last turn?"""
 
     @staticmethod
-    def open(folder: Path, system: str, cases: Sequence[Case], ask: bool = False) -> Replies:
+    def open(folder: Path, system: System, cases: Sequence[Case], ask: bool = False) -> Replies:
         """Read what is there.
 
         Raises: DataError where the folder holds replies of another system or to other questions, InputError
@@ -51,7 +51,7 @@ class Replies:
             for case in cases
             for turn in case.dialogue.turns
         }
-        head = {"system": system, "ask": ask}
+        head = head_of("humdial", system, ask=ask)
         answers = Answers(folder, head, lambda question: places[question.dataset, question.key])
         return Replies(folder, answers, ask)
 

@@ -85,7 +85,7 @@ def run_humdial(
         cannot answer at all; what was answered before is kept.
     """
     ratings = _ratings(asking.ratings)
-    replies = Replies.open(out, system.name, cases, asking.ask)
+    replies = Replies.open(out, system, cases, asking.ask)
     groups = by_task(cases)
     languages = [language for language, _ in groups]
     trust = trust_in(judge, rubric(RUBRICS[SPOKEN_TASK]), languages, asking.trial, seed)

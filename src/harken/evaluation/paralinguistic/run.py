@@ -32,7 +32,7 @@ from harken.evaluation.paralinguistic.metadata import as_heard, told
 from harken.evaluation.paralinguistic.page import write_paralinguistic_page
 from harken.evaluation.problems import Problem
 from harken.evaluation.report import Report
-from harken.evaluation.systems.base import System
+from harken.evaluation.systems.base import System, head_of
 
 if TYPE_CHECKING:
     from harken.data.labelers.base import Labeler
@@ -129,7 +129,7 @@ def run_paralinguistic(
     if labeler is not None and metadata == "heard":
         known = as_heard(items, labeler)
     instructions = {item.id: item.question if whose is None else told(item) for item in known}
-    answers = Answers(out, {"benchmark": BENCHMARK, "system": system.name, "metadata": whose})
+    answers = Answers(out, head_of(BENCHMARK, system, metadata=whose))
     questions = {item.id: item.asked(instructions[item.id], spoken) for item in items}
     groups = {
         each: [Exchange(item.id, (questions[item.id],)) for item in items if item.type == each]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -40,6 +42,17 @@ class Question:
     def turns(self) -> list[tuple[Path, str | None]]:
         """Each recording with what the system said to it."""
         return list(zip_longest(self.recordings, self.replies))
+
+    @property
+    def digest(self) -> str:
+        """Of what is asked: what the recordings hold (their names, where they are not there), the instruction
+        and the candidates."""
+        said = [
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else path.name
+            for path in self.recordings
+        ]
+        asked = json.dumps([said, self.instruction, self.candidates])
+        return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,16 @@ class System(Protocol):
         Raises: Unanswered where this question has no answer, another HarkenError where none will have.
         """
         ...
+
+
+def head_of(benchmark: str, system: System, **more: object) -> dict[str, object]:
+    """Whose answers these are, and to what: the head of a file of them."""
+    return {
+        "benchmark": benchmark,
+        "system": system.name,
+        "voice": getattr(system, "voice", None),  # a system that speaks in one that was chosen has it
+        **more,
+    }
 
 
 def ranks(system: System) -> bool:

@@ -33,11 +33,22 @@ class CascadeSystem:
 
     concurrency = 1
 
-    def __init__(self, recipe: Recipe, transcribe: Transcribe, llm: LLM, voice: Voice | None) -> None:
-        """Args: recipe: what the language model is told, how much it may write, and the parts' names."""
-        parts = [recipe.listen.encoder, recipe.core.weights, *(["kokoro"] if voice else [])]
+    def __init__(
+        self,
+        recipe: Recipe,
+        transcribe: Transcribe,
+        llm: LLM,
+        speaker: Voice | None,
+        voice: str | None = None,
+    ) -> None:
+        """Args:
+        recipe: what the language model is told, how much it may write, and the parts' names.
+        voice: the speaker by its name, where one was chosen.
+        """
+        parts = [recipe.listen.encoder, recipe.core.weights, *(["kokoro"] if speaker else [])]
         self.name = f"cascade: {', '.join(parts)}"
-        self._recipe, self._transcribe, self._llm, self._voice = recipe, transcribe, llm, voice
+        self.voice = voice
+        self._recipe, self._transcribe, self._llm, self._speaker = recipe, transcribe, llm, speaker
 
     def answer(self, question: Question) -> Answer:
         """As of every `System`; what was said in earlier turns is known before the clock starts."""
@@ -53,9 +64,9 @@ class CascadeSystem:
         start_s = time.monotonic()
         asked = [self._hear(last), *([question.instruction] if question.instruction else [])]
         text = self._write([*messages, Message("user", "\n".join(asked))])
-        if self._voice is None or not question.spoken:
+        if self._speaker is None or not question.spoken:
             return Answer(text)
-        return _spoken(text, self._voice, start_s)
+        return _spoken(text, self._speaker, start_s)
 
     def _hear(self, samples: Samples) -> str:
         windows = [samples[start : start + WINDOW] for start in range(0, len(samples), WINDOW)]
@@ -102,7 +113,7 @@ def open_cascade(recipe: Recipe, voice: str | None = None) -> CascadeSystem:
     llm.start()
     language = recipe.languages[0] if len(recipe.languages) == 1 else None
     transcribe = WhisperDecoder(ensure(recipe.listen.encoder), language)
-    return CascadeSystem(recipe, transcribe, llm, _speaker(recipe, voice))
+    return CascadeSystem(recipe, transcribe, llm, _speaker(recipe, voice), voice)
 
 
 def _gguf(core: str) -> str:

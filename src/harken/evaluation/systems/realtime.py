@@ -66,7 +66,7 @@ class RealtimeSystem:
         self._url = url
         chosen = urlencode({"model": model}) if model else ""
         self._address = f"{url}{'&' if '?' in url else '?'}{chosen}" if chosen else url
-        self._voice = voice
+        self.voice = voice
         self._timeout_s = timeout_s
 
     def answer(self, question: Question) -> Answer:
@@ -122,7 +122,7 @@ class RealtimeSystem:
         try:
             created = talk.wait("session.created")
             assert isinstance(created, events.Session)
-            talk.send(events.settings(spoken, self._voice, created.is_beta))
+            talk.send(events.settings(spoken, self.voice, created.is_beta))
             talk.wait("session.updated")
         except _Refused as error:
             raise self._refusal(self._said(error)) from error

@@ -74,4 +74,4 @@ def _harken(recipe: Recipe, checkpoint: Path | None, voice: str | None, reflect:
     harken = load(recipe, checkpoint, voice or "recipe")
     if reflect:
         check_reflects(harken.model)
-    return SpokenSystem(harken, f"{name}, reflecting" if reflect else name, reflect)
+    return SpokenSystem(harken, f"{name}, reflecting" if reflect else name, reflect, voice)

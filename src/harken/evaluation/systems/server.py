@@ -47,7 +47,7 @@ class ServedSystem:
         self.concurrency = concurrency
         self._key = key_in(api_key_env)
         self._url = url
-        self._voice = voice
+        self.voice = voice
         self._streams = True
         self._client = open_client(url, self._key, tries, TIMEOUT_S)
         self.name = model or self._only_model()
@@ -57,7 +57,7 @@ class ServedSystem:
         import openai
 
         try:
-            return self._ask(chat.messages(question), self._voice if question.spoken else None)
+            return self._ask(chat.messages(question), self.voice if question.spoken else None)
         except openai.APITimeoutError as error:
             raise Unanswered(f"{self.name}: no answer within {TIMEOUT_S:.0f} s") from error
         except openai.APIConnectionError as error:  # also after the last try: nobody is there

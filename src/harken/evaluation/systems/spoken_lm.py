@@ -27,9 +27,9 @@ class SpokenSystem:
     concurrency = 1
     ranks = True
 
-    def __init__(self, harken: Harken, name: str, reflect: bool = False) -> None:
-        """Args: reflect: it reflects while it replies."""
-        self.name = name
+    def __init__(self, harken: Harken, name: str, reflect: bool = False, voice: str | None = None) -> None:
+        """Args: reflect: it reflects while it replies. voice: by its name, where one was chosen."""
+        self.name, self.voice = name, voice
         self._harken, self._reflect = harken, reflect
 
     def answer(self, question: Question) -> Answer:

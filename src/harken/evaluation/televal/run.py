@@ -21,7 +21,7 @@ from harken.evaluation.asking.options import HEARD, Asking
 from harken.evaluation.asking.problems import write_problems
 from harken.evaluation.report import Report
 from harken.evaluation.spoken_qa import Prediction, item_score, write_predictions
-from harken.evaluation.systems.base import Question, System
+from harken.evaluation.systems.base import Question, System, head_of
 from harken.evaluation.televal.figures import MEASURE, televal_report
 from harken.evaluation.televal.page import write_televal_page
 from harken.evaluation.televal.sets import Item, Sets, read_sets
@@ -72,7 +72,7 @@ def run_televal(
     Raises: DataError where `out` holds another system's answers, HarkenError where the system cannot answer
         at all; what was answered before is kept.
     """
-    answers = Answers(out, {"benchmark": BENCHMARK, "system": system.name})
+    answers = Answers(out, head_of(BENCHMARK, system))
     groups = {
         name: [Exchange(each.key, (_question(name, each, spoken),), (each.query,)) for each in items]
         for name, items in sets.items.items()
