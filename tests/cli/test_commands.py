@@ -380,6 +380,8 @@ def test_numbers_below_one_are_wrong_use(capsys, command, named):
         ("bench train --checkpoint c", "bench train does not use --checkpoint"),
         ("bench latency --core qwen3-0.6b", "bench latency does not use --core"),
         ("bench data --part kills --teacher t", "without --part ieat does not use --teacher"),
+        ("bench serving --what soak --seconds 5", "bench serving --what soak does not use --seconds"),
+        ("bench serving --what sessions --runs 5", "bench serving --what sessions does not use --runs"),
     ],
 )
 def test_options_that_would_change_nothing_are_wrong_use(capsys, command, named):

@@ -103,6 +103,14 @@ def test_a_turn_longer_than_the_context_is_refused_and_changes_nothing():
     same_segments(conversation.segments, before)
 
 
+def test_a_system_prompt_longer_than_the_context_is_refused_and_not_read():
+    model = ScriptedLM(lambda _: "Yes.", positions=300)
+    with pytest.raises(InputError, match=r"instructions are 1\d\d tokens long, the model can read 156"):
+        Prefix.read(model, "word " * 30)
+    assert model.read_texts == []
+    Prefix.read(model, "word " * 25)
+
+
 def test_a_failed_reading_takes_the_turn_back():
     model = ScriptedLM(lambda _: "Yes.")
     conversation = Conversation(model)

@@ -46,9 +46,18 @@ class Prefix:
 
     @classmethod
     def read(cls, model: SpokenLM, system: str | None = None) -> Prefix:
-        """Args: system: the prompt; None takes the recipe's."""
+        """Args: system: the prompt; None takes the recipe's.
+
+        Raises: InputError where it alone is longer than the context; it is not read then.
+        """
         system = model.recipe.system if system is None else system
         segments = render([], model.tokenizer, system, prompt=False)
+        length, room = sum(map(len, segments)), _limit(model, CONTEXT_TOKENS) - _reserve(model)
+        if length > room:
+            raise InputError(
+                f"the instructions are {length} tokens long, the model can read {max(room, 0)}",
+                "shorten them",
+            )
         return cls(system, segments, _read(model, segments, CoreState.empty()).state)
 
 
@@ -76,9 +85,8 @@ class Conversation:
         """
         self.model = model
         self.prefix = prefix or Prefix.read(model)
-        recipe = model.recipe
-        self._reserve = recipe.max_reply_tokens + recipe.max_trace_tokens + 32  # 32: the marks around them
-        self.limit = min(limit, int(model.core.config.max_position_embeddings))
+        self._reserve = _reserve(model)
+        self.limit = _limit(model, limit)
         """Positions in all."""
         self._entries: list[_Entry] = []
         self._reply: _Entry | None = None  # what the last reply left
@@ -190,6 +198,16 @@ class Conversation:
         for entry in unread:
             entry.read = True
         return opening
+
+
+def _limit(model: SpokenLM, most: int) -> int:
+    """Positions in all: so many, up to the core's own."""
+    return min(most, int(model.core.config.max_position_embeddings))
+
+
+def _reserve(model: SpokenLM) -> int:
+    """Positions that reply and trace may take."""
+    return model.recipe.max_reply_tokens + model.recipe.max_trace_tokens + 32  # 32: the marks around them
 
 
 def _same(one: Turn, other: Turn) -> bool:
