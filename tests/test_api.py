@@ -202,6 +202,7 @@ def test_a_model_that_was_taught_to_speak_speaks_for_itself_unless_told_otherwis
     answering = Harken(model)
     assert answering.voice() is answering.voice("recipe") is voice and opened == ["own"]
     assert answering.voice("ben").speaker == "ben" and answering.voice("ben").speak is voice.speak
+    assert answering.voice("ben").table is voice.table, "it is large, and the same for all"
     answering.voice("kokoro")
     answering.voice("am_puck")  # nobody of the model's own
     assert opened == ["own", "af_heart", "am_puck"]

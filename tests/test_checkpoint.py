@@ -28,9 +28,9 @@ from harken.checkpoint import (
 )
 from harken.errors import RecipeError
 from harken.model.pieces import Pieces
-from harken.recipes import CtcBridgeConfig, ListenConfig, mini
+from harken.recipes import CtcBridgeConfig, ListenConfig, mini, recipe
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
-from harken.unit_checkpoint import SPEAK
+from harken.unit_checkpoint import SPEAK, UNITS
 
 LISTENING = ListenConfig(
     encoder="tiny",
@@ -162,6 +162,8 @@ def test_what_was_not_trained_yet_may_have_other_sizes(tmp_path):
         ("recipe", True, ("hifigan-universal",)),
         ("recipe", False, ("kokoro-82m",)),
         ("af_bella", True, ("hifigan-universal",)),
+        ("bf_emma", True, ("hifigan-universal", "kokoro-82m")),  # Kokoro's, where the model's own has no such
+        ("bf_emma", False, ("kokoro-82m",)),
         ("kokoro", True, ("kokoro-82m",)),
         ("none", True, ()),
     ],
@@ -171,5 +173,17 @@ def test_no_weights_are_needed_but_those_that_are_read(
 ) -> None:
     if speaks:
         (tmp_path / SPEAK).touch()
+        (tmp_path / UNITS).write_text('{"voices": {"af_bella": 5.2}}')
     needed = needed_weights(mini(), tmp_path, voice)
     assert needed == ("whisper-base", "smollm2-135m-instruct", *more)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("mini", ("hifigan-universal", "kokoro-82m")), ("bilingual", ("kokoro-82m",)), ("small", ())],
+)
+def test_all_that_a_recipes_voices_read_is_needed_where_none_is_named(
+    name: str, more: tuple[str, ...]
+) -> None:
+    ours = recipe(name)
+    assert needed_weights(ours) == (ours.listen.encoder, ours.core.weights, *more)

@@ -6,7 +6,6 @@ The command line, the server and the evaluation go through here too. The loop it
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from harken.dialogue.render import AssistantTurn, Turn, UserTurn
 from harken.dialogue.reply import LEAST_CONFIDENCE, ReplySettings, Think, reply
 from harken.dialogue.sampling import Sampling
 from harken.errors import InputError, RecipeError
-from harken.recipes import Recipe, ReflectConfig, recipe
+from harken.recipes import EXTERNAL_VOICES, Recipe, ReflectConfig, recipe
 from harken.voices.phonemes import words
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ class Harken:
         if name == "recipe":
             return self._own_voice
         known = name in self._own_voice.decoder.voices
-        return dataclasses.replace(self._own_voice, speaker=name) if known else None
+        return self._own_voice.of(name) if known else None
 
     def _external(self, name: str) -> Voice:
         speaker = self.recipe.speaker if name in ("recipe", "kokoro") else name
@@ -306,9 +305,10 @@ def chosen_recipe(name: str | Recipe | None, trained: Path | None) -> Recipe:
 
 def _open_voice(kind: str, speaker: str) -> Voice:
     """A speaker of the recipe's voice."""
-    if kind != "kokoro-82m":
+    if kind not in EXTERNAL_VOICES:
+        known = " or ".join(EXTERNAL_VOICES)
         raise RecipeError(
-            f"voice {kind!r} is not there yet", "choose a recipe that speaks with kokoro-82m, or voice='none'"
+            f"voice {kind!r} is not there yet", f"choose a recipe that speaks with {known}, or voice='none'"
         )
     from harken.voices import kokoro
 

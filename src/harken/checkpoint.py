@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import RecipeError
-from harken.recipes import CtcBridgeConfig, Recipe, read_recipe
+from harken.recipes import EXTERNAL_VOICES, CtcBridgeConfig, Recipe, read_recipe
 from harken.tensors import read_tensors, save_tensors
-from harken.unit_checkpoint import SPEAK, UNITS, load_own_voice
+from harken.unit_checkpoint import SPEAK, UNITS, codec_voices, load_own_voice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +79,7 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     pieces = known_pieces(recipe, folder, tokenizer)
     readout = load_readout(_part(folder, READOUT))
     listen = Listen(
-        load_encoder(ensure(recipe.listen.encoder)),
+        load_encoder(ensure(recipe.listen.encoder), recipe.listen),
         load_bridge(recipe, folder, core, pieces.ids if pieces else ()),
         readout,
         load_prefix(recipe, folder, core, readout.config.vector),
@@ -93,26 +93,37 @@ def load_model(recipe: Recipe, folder: Path | None = None) -> SpokenLM:
     return model.requires_grad_(False).eval()
 
 
-def needed_weights(recipe: Recipe, trained: Path | None, voice: str) -> tuple[str, ...]:
+def needed_weights(recipe: Recipe, trained: Path | None = None, voice: str | None = None) -> tuple[str, ...]:
     """The names of the pretrained weights that `load_model` and a voice read.
 
-    Args: trained: as of `load_model`. voice: "recipe", "kokoro", "none", or a speaker of the model's own.
+    Args:
+        trained: as of `load_model`.
+        voice: as of `harken.api.load`, by name; None any of the recipe's, whatever is trained.
+
+    Raises: RecipeError where a voice is named and no parts were trained.
     """
-    own = voice not in ("kokoro", "none") and ((trained or shipped(recipe.name)) / SPEAK).exists()
-    external = voice == "kokoro" or (voice == "recipe" and not own)
+    own, external = recipe.speak is not None, True
+    if voice is not None:
+        folder = trained or shipped(recipe.name)
+        own = voice not in ("kokoro", "none") and (folder / SPEAK).exists()  # opened to see whom it can be
+        says_it = own and (voice == "recipe" or voice in codec_voices(folder))
+        external = voice != "none" and not says_it
+    external = external and recipe.voice in EXTERNAL_VOICES
     vocoder = (recipe.units.vocoder,) if own and recipe.units else ()
     return (recipe.listen.encoder, recipe.core.weights, *vocoder, *((recipe.voice,) if external else ()))
 
 
 def load_text_side(recipe: Recipe) -> tuple[Any, Core]:
-    """The recipe's tokenizer and core, as they were pretrained."""
-    from transformers import AutoTokenizer
+    """The recipe's tokenizer and core, as they were pretrained.
 
+    Raises: RecipeError where they are not the recipe's, WeightsError where they cannot be had.
+    """
     from harken.model.core import load_core
+    from harken.model.pretrained import load_tokenizer
     from harken.weights.store import ensure
 
     weights = ensure(recipe.core.weights)
-    return AutoTokenizer.from_pretrained(weights), load_core(weights, recipe.core)
+    return load_tokenizer(weights), load_core(weights, recipe.core)
 
 
 def load_bridge(recipe: Recipe, folder: Path, core: Core, pieces: Sequence[int]) -> CtcBridge | ConvBridge:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harken.errors import RecipeError
 
+EXTERNAL_VOICES = ("kokoro-82m",)
+"""Weights of the voices, beside a model's own, that can say replies."""
 SYSTEM = "You are a kind friend. Hear how the person feels, and answer in one or two short spoken sentences."
 
 
@@ -49,7 +51,7 @@ class ListenConfig(Frozen):
     """The speech encoder and what leads from it to the core."""
 
     encoder: str
-    """Weights of a Whisper model: a name in the catalogue, or a hub repository."""
+    """Weights of a Whisper model: a name in the catalogue, or a repository of the model hub (owner/name)."""
     encoder_width: int
     encoder_layers: int
     encoder_heads: int
@@ -63,6 +65,7 @@ class CoreConfig(Frozen):
     """The language model, and where it is split."""
 
     weights: str
+    """A name in the catalogue, or a repository of the model hub (owner/name)."""
     family: Literal["llama", "qwen2", "qwen3"]
     layers: int
     split: int
@@ -187,7 +190,7 @@ def bilingual() -> Recipe:
         about="Whisper-base + Qwen2.5-Coder-0.5B-Instruct; English and Chinese",
         listen=mini().listen,
         core=CoreConfig(
-            weights="qwen2.5-coder-0.5b-instruct",
+            weights="qwen2.5-coder-0.5b-instruct-safetensors",
             family="qwen2",
             layers=24,
             split=12,

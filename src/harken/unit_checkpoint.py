@@ -121,7 +121,11 @@ def load_unit_encoder(recipe: Recipe, folder: Path, speech: SpeechEncoder | None
         )
     units_hz = 50 / tokenizer.frames_per_unit
     encoder = HarkenUnitEncoder(
-        speech or load_encoder(ensure(recipe.listen.encoder)), tokenizer, about["voices"], units_hz, found
+        speech or load_encoder(ensure(recipe.listen.encoder), recipe.listen),
+        tokenizer,
+        about["voices"],
+        units_hz,
+        found,
     )
     return encoder.requires_grad_(False).eval()
 

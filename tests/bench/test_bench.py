@@ -56,16 +56,24 @@ def test_latency_measures_all_systems_on_the_same_recordings(
     def broken() -> latency.Timed:
         raise MissingExtra("a thing", "bench")
 
+    def falls_silent() -> latency.Timed:
+        def answer(samples: np.ndarray) -> Moments:
+            raise HarkenError("its process ended with 1")
+
+        return answer
+
     recordings = [recording(seconds)[0] for seconds in (3.0, 4.0)]
     harken = Harken(tiny_model())
-    result = latency.compare(harken, voice, recordings, {"cascade": cascade, "broken": broken})
+    others = {"cascade": cascade, "broken": broken, "falls silent": falls_silent}
+    result = latency.compare(harken, voice, recordings, others)
     assert [size for _, size in heard] == [48_000, 48_000, 64_000]  # the first one warms up
     ours, theirs = result["harken"], result["cascade"]
     assert set(ours) > {"listen_real_time_factor", "first_text_ms", "decode_tokens_per_s", "peak_rss_gb"}
     assert ours["first_text_ms"]["p50"] <= ours["total_ms"]["p50"]
     assert result["first_text_ratio"]["cascade"] == ratio(ours["first_text_ms"], theirs["first_text_ms"])
     assert (result["audible_ratio"]["cascade"] is None) == (voice is None) == (ours["audible_ms"] is None)
-    assert list(result["not_measured"]) == ["broken"] and "harken[bench]" in result["not_measured"]["broken"]
+    assert list(result["not_measured"]) == ["broken", "falls silent"]
+    assert "harken[bench]" in result["not_measured"]["broken"] and "falls silent" not in result
     json.dumps(result)
 
 

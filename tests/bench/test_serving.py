@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import random
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from served import Served, a_host, heard, served
 from harken.bench import serving, serving_hardship, serving_many, serving_steps
 from harken.bench.hostile import mutated
 from harken.bench.speaker import Speaker
+from harken.errors import MissingExtra
 from harken.serving.limits import Limits
 from harken.testing import FakeVoice, ScriptedLM, tiny_model
 
@@ -102,3 +105,11 @@ def test_a_token_of_several_replies_is_timed_both_ways() -> None:
     for replies in range(1, 5):
         times = found[f"replies_{replies}"]
         assert times["in_turn_ms"]["p50"] > 0 and times["together_ms"]["p50"] > 0
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    monkeypatch.delitem(sys.modules, "harken.bench.speaker")
+    with pytest.raises(MissingExtra) as raised:
+        importlib.import_module("harken.bench.speaker")
+    assert raised.value.hint == "pip install 'harken[serve]'"

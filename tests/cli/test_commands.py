@@ -107,6 +107,15 @@ def test_weights_pull_takes_names_source_and_path(capsys, cache):
     assert code == 0 and cache.pulled == [("kokoro-82m", "file", Path("here"))]
 
 
+def test_weights_pull_takes_repositories_of_a_hub_and_no_voice_that_is_not_there(capsys, cache):
+    code, _, _ = run(capsys, "weights", "pull", "--recipe", "small")
+    names = ("openai/whisper-small", "Qwen/Qwen3-0.6B")
+    assert code == 0 and cache.pulled == [(name, None, None) for name in names]
+    cache.pulled.clear()
+    assert run(capsys, "weights", "pull", "someone/else")[0] == 0
+    assert cache.pulled == [("someone/else", None, None)]
+
+
 def test_weights_pull_tries_all_and_fails_if_one_does(capsys, cache):
     code, _, err = run(capsys, "weights", "pull", "--source", "hub")
     assert code == 1 and len(cache.pulled) == 3
@@ -379,6 +388,8 @@ def test_numbers_below_one_are_wrong_use(capsys, command, named):
         ("bench train --checkpoint c", "bench train does not use --checkpoint"),
         ("bench latency --core qwen3-0.6b", "bench latency does not use --core"),
         ("bench data --part kills --teacher t", "without --part ieat does not use --teacher"),
+        ("bench serving --what soak --seconds 5", "bench serving --what soak does not use --seconds"),
+        ("bench serving --what sessions --runs 5", "bench serving --what sessions does not use --runs"),
     ],
 )
 def test_options_that_would_change_nothing_are_wrong_use(capsys, command, named):

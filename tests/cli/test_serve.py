@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import urllib.request
 from typing import Any
@@ -102,3 +103,15 @@ def test_a_server_is_told_where_it_is_and_ends_when_it_is_asked_to(
     err = capsys.readouterr().err
     assert f"open http://127.0.0.1:{port}; clients take ws://127.0.0.1:{port}/v1/realtime\n" in err
     assert all(each in err for each in said)
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "fastapi"])
+def test_without_the_packages_it_is_said_how_to_get_them(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    for name in ("app", "server"):
+        monkeypatch.delitem(sys.modules, f"harken.serving.{name}")
+    assert main(["serve"]) == 1
+    err = capsys.readouterr().err
+    assert "harken serve needs packages that are not installed" in err and "harken[serve]" in err

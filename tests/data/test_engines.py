@@ -17,6 +17,7 @@ pytest.importorskip("pyarrow", reason="a build's workers keep rows in Parquet: e
 from harken.bench.data_build import write_source
 from harken.bench.data_steps import Delayed, FakeAnswers, steps
 from harken.data.build import build
+from harken.data.build_files import ShardFiles
 from harken.data.build_recipes import BuildRecipe, SourceConfig
 from harken.data.engines import ENGINES, base, engine, local
 from harken.data.engines.base import Chain, Finished, Lent, Parcel, StepFailed, failure
@@ -150,6 +151,23 @@ def test_a_step_that_cannot_be_opened_in_its_process_says_so(tmp_path):
     broken = recipe(source, FakeAnswers(), Units(codec=HarkenUnits(parts=tmp_path)))
     with pytest.raises(HarkenError, match=r"step units: .* no unit codec was trained there"):
         build(broken, tmp_path / "out", engine="local")
+
+
+def test_why_a_step_cannot_be_opened_is_told_before_a_shard_comes_to_it(tmp_path, monkeypatch):
+    """By the time that one comes its process has ended, and sending says only that nobody reads."""
+    monkeypatch.setattr(local, "_END_S", 0.0)  # the thread that begins shards is left to itself
+    told = threading.Event()
+
+    def numbers():
+        told.wait(timeout=20)
+        yield 0
+
+    broken, lent = (Units(codec=HarkenUnits(parts=tmp_path)),), Lent(tmp_path, 0, {}.__getitem__)
+    try:
+        with pytest.raises(StepFailed, match=r"step units: .* no unit codec was trained there"):
+            list(engine("local")(numbers(), Chain(ShardFiles(tmp_path), broken, lent)))
+    finally:
+        told.set()
 
 
 class Meeting(Delayed):

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,7 +93,8 @@ def test_a_folder_that_is_neither_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ('{"id": "x"', r"manifest-0\.jsonl row 2 is not JSON"),
+        ('{"id": "x"', r"manifest-0\.jsonl row 2: is not JSON"),
+        ("5", r"manifest-0\.jsonl row 2: is not a JSON object"),
         (
             json.dumps({k: v for k, v in RENDER.items() if k not in ("text", "voice")}),
             "row 2 lacks text, voice",
@@ -103,6 +105,26 @@ def test_a_bad_row_of_a_render_is_named(tmp_path, second, message):
     (tmp_path / "manifest-0.jsonl").write_text(json.dumps(RENDER) + "\n" + second + "\n")
     with pytest.raises(DataError, match=message):
         clips(tmp_path)
+
+
+def test_a_manifest_that_was_cut_short_is_named(pack):
+    manifest = pack(*[PACK] * 50) / "manifest.jsonl.gz"
+    manifest.write_bytes(manifest.read_bytes()[:-12])
+    with pytest.raises(DataError, match=r"manifest\.jsonl\.gz: cannot be read"):
+        clips(manifest.parent)
+
+
+def test_audio_that_is_not_there_is_named(pack, tmp_path):
+    user, reply = clips(pack(PACK, PACK | {"id": "p2"}))[1:3]
+    tar = reply.file.read_bytes()
+    with pytest.raises(DataError, match=r"a\.tar has no member 'p2-user\.ogg'"):
+        reply.samples()
+    for name, content in (("cut", tar[:700]), ("none", b"no tar"), ("missing", None)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        for clip in (replace(user, file=tmp_path / name), replace(user, file=tmp_path / "x", member=None)):
+            with pytest.raises(DataError, match="cannot be read"):
+                clip.file_bytes()
 
 
 def test_a_bad_row_of_a_pack_is_named(pack):

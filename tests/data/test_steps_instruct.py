@@ -98,10 +98,25 @@ def test_near_duplicates_are_one() -> None:
     assert texts[6:] == ["How did my emotion change just here?", "Which mood swings did I go through?"]
 
 
-def test_a_teacher_that_fails_leaves_the_houses_own() -> None:
-    teacher = Teacher(lambda prompt, seed: None)
-    assert tuple(write_instructions(teacher, "reasoning", "en", 50)) == HOUSE["reasoning", "en"]
-    assert len(teacher.asked) < 30  # it is not asked for ever
+def test_a_teacher_that_does_not_answer_leaves_no_file(tmp_path: Path) -> None:
+    """A short one would be there for ever. It may fail after it has written some."""
+    for teacher in (
+        Teacher(lambda prompt, seed: None),
+        Teacher(lambda prompt, seed: None if seed else eager(prompt, seed)),
+    ):
+        with pytest.raises(DataError, match=r"instructions for .* does not answer: no"):
+            Instruct(per_task=400).prepare(Lent(tmp_path, teacher))
+        assert not (tmp_path / FOLDER).exists()
+        assert len(teacher.asked) < 120  # it is not asked for ever
+
+
+def test_a_teacher_of_few_ideas_is_told_of_at_the_head_of_the_file(tmp_path: Path) -> None:
+    config, path = Instruct(per_task=40), review_file(tmp_path / FOLDER, "trajectory", "en")
+    config.prepare(Lent(tmp_path, Teacher(lambda prompt, seed: "How did my emotion change just here?")))
+    assert len(read_review(path)) == 7 and "# 20 were wanted, it had no more than 7." in path.read_text()
+    path.unlink()
+    config.prepare(Lent(tmp_path, Teacher(eager)))
+    assert len(read_review(path)) == 20 and "wanted" not in path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,18 @@ def test_a_teacher_that_fails_or_rambles_leaves_a_reason_and_the_templates() -> 
     assert [(d.reason, d.detail) for d in dropped] == [(LLM_ERROR, "429")]
 
 
+def test_half_a_character_in_an_answer_stops_no_build() -> None:
+    """Cut between the two escapes of a character; the answer comes again from the cache in every build."""
+    half = replace(GOOD, question="What weighs on them \ud83d?", answer=f"{GOOD.answer} \ud83d")
+    (made,), dropped = run(
+        [row()], FakeLLM(lambda prompt: json.dumps(as_json(half)).removeprefix(OPENING)), blind_check=False
+    )
+    assert made.qa and (made.qa.text, made.target) == ("What weighs on them ??", f"{GOOD.answer} ?")
+    assert not dropped
+    (draft,) = read_drafts(json.dumps(as_json(replace(half, evidence=("lost \ud83d",)))))
+    assert "".join((draft.question, draft.answer, *draft.evidence)).encode()
+
+
 def test_no_more_drafts_are_read_than_twice_what_was_asked_for() -> None:
     many = [replace(GOOD, question=f"{n} {'x' * 3 * n}?" + "y" * 8) for n in range(9)]
     made, dropped = run([row()], writes(*many), llm_questions=2)

@@ -103,6 +103,14 @@ def test_a_turn_longer_than_the_context_is_refused_and_changes_nothing():
     same_segments(conversation.segments, before)
 
 
+def test_a_system_prompt_longer_than_the_context_is_refused_and_not_read():
+    model = ScriptedLM(lambda _: "Yes.", positions=300)
+    with pytest.raises(InputError, match=r"instructions are 1\d\d tokens long, the model can read 156"):
+        Prefix.read(model, "word " * 30)
+    assert model.read_texts == []
+    Prefix.read(model, "word " * 25)
+
+
 def test_a_failed_reading_takes_the_turn_back():
     model = ScriptedLM(lambda _: "Yes.")
     conversation = Conversation(model)
@@ -140,6 +148,22 @@ def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard():
 def test_what_was_spoken_by_a_moment_is_whole_words(played_ms, heard):
     chunks = sound((0, 1000, 10), (1000, 2000, 24))
     assert spoken_text("I am here. Tell me more.", chunks, played_ms) == heard
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "heard"),
+    (
+        ("我在这里，请慢慢说。", 0.0, ""),
+        ("我在这里，请慢慢说。", 0.4, "我在这里"),
+        ("我在这里，请慢慢说。", 0.55, "我在这里，"),
+        ("他打NBA吗？", 0.5, "他打"),
+        ("他打NBA吗？", 0.75, "他打NBA"),
+        ("First this.\nThen that.", 0.6, "First this."),
+        ("First this.\n\nThen that.", 0.5, "First this."),
+    ),
+)
+def test_words_end_where_the_language_and_the_line_end_them(text, share, heard):
+    assert spoken_text(text, sound((0, 1000, len(text))), 1000 * share) == heard
 
 
 @torch.no_grad()

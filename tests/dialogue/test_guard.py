@@ -169,6 +169,25 @@ def test_a_language_of_ones_own_is_watched_too(tmp_path: Path) -> None:
     assert care(Exchange("I want to die.", None, None, "")) == asked("I want to die.")
 
 
+def test_each_pattern_of_a_file_of_ones_own_stands_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "care.toml"
+    path.write_text(
+        "[en]\n"
+        r"danger = ['(the) moor', '(?i)bleak house', '(?P<x>fog)\b', '(?P<x>mud)\b', '\b(\w+) \1 \1\b']"
+        "\n"
+        r"sayings = ['(as) mud', '(?i)such (a) fog', '\b(mud) \1\b']"
+        "\n"
+        r"harm = ['(go) away', '\b(\w+) \1 \1\b']",
+        encoding="utf-8",
+    )
+    care = Care(path)
+    watched = ("on the moor", "at BLEAK HOUSE", "Fog", "mud", "so cold cold cold")
+    assert all(care(Exchange(said, None, None, "")) for said in watched)
+    left = ("clear as mud", "Such a fog", "mud mud", "so cold cold")
+    assert not any(care(Exchange(said, None, None, "")) for said in left)
+    assert care(Exchange("x", None, None, "no No no"))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -178,6 +197,7 @@ def test_a_language_of_ones_own_is_watched_too(tmp_path: Path) -> None:
         ('[en]\nreply = " "', "en.reply is not understood"),
         ('[en]\nwords = ["x"]', "en.words is not understood"),
         ('[en]\ndanger = ["("]', "is no pattern"),
+        ('[en]\nharm = ["x{99999999999}"]', "is no pattern"),
         ('[de]\nreply = "x"', "de has no instead"),
     ],
 )

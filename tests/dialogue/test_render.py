@@ -53,6 +53,29 @@ def test_a_conversation_is_chatml_with_heard_vectors_in_place():
     assert any(s is heard for s in segments)
 
 
+TOKENIZER = tiny_tokenizer()
+SAID = st.lists(
+    st.sampled_from(["<|", "|>", "im_start", "<|im_start|>", "<|im_end|>\n", "<|endoftext|>", "<", "|", "hi"])
+).map("".join)
+
+
+@given(SAID, SAID, SAID, SAID)
+def test_no_text_ends_its_turn_or_begins_another(system, instruction, said, answered):
+    turns = [UserTurn(said, instruction), AssistantTurn(answered), UserTurn(torch.zeros(1, 8), instruction)]
+    ids = [i for segment in render(turns, TOKENIZER, system) if isinstance(segment, list) for i in segment]
+    marks = [TOKENIZER.decode([i]) for i in ids if i in TOKENIZER.all_special_ids]
+    assert marks == ["<|im_start|>", "<|im_end|>"] * 4 + ["<|im_start|>"]
+
+
+@given(st.text().filter(lambda text: "<|" not in text))
+def test_a_text_without_marks_is_rendered_as_it_is(text):
+    segments = render([UserTurn(text, text), AssistantTurn(text)], TOKENIZER, text)
+    written = f"<|im_start|>user\n{text}\n{text}<|im_end|>\n" if text else "<|im_start|>user\n<|im_end|>\n"
+    answer = f"<|im_start|>assistant\n{text}<|im_end|>\n<|im_start|>assistant\n"
+    whole = f"<|im_start|>system\n{text}<|im_end|>\n{written}{answer}"
+    assert [i for segment in segments for i in segment] == TOKENIZER.encode(whole, add_special_tokens=False)
+
+
 @pytest.mark.weights
 def test_on_the_real_tokenizer_the_pieces_make_the_ids_of_the_whole_text():
     from transformers import AutoTokenizer

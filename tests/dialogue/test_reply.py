@@ -182,17 +182,33 @@ def test_words_that_the_guard_objects_to_are_neither_shown_nor_spoken():
     assert conversation.interrupted_at(chunks[0].end_ms) == "That hurts a lot."
 
 
-def test_a_cause_that_speaks_of_danger_brings_the_fixed_answer_after_the_reply():
+def misheard():
+    """A model whose thoughts alone speak of danger."""
     thoughts = 'The speaker feels sad because: "I want to die"'
-    misheard = ScriptedLM(
+    return ScriptedLM(
         lambda text: thoughts + THINK_CLOSE if text.endswith("<think>\n") else ANSWER,
         lambda samples: heard_turn("I wan to dye.", width=1),
     )
-    conversation, voice = Conversation(misheard), FakeVoice()
+
+
+def test_a_cause_that_speaks_of_danger_brings_the_fixed_answer_after_the_reply():
+    conversation, voice = Conversation(misheard()), FakeVoice()
     done = list(reply(conversation, SAMPLES, voice=voice, guard=Care()))[-1]
     assert done.reply.startswith(f"{ANSWER} I am really glad") and "emergency number" in done.reply
     assert voice.spoken[2][0].startswith("I am really glad")
     assert conversation.turns[1] == AssistantTurn(done.reply)
+
+
+@pytest.mark.parametrize("chunks", (0, 2))
+def test_closing_while_the_fixed_answer_comes_late_keeps_the_reply_and_what_was_spoken_of_it(chunks):
+    conversation = Conversation(misheard())
+    events = reply(conversation, SAMPLES, voice=FakeVoice(), guard=Care())
+    while not (isinstance(event := next(events), TextDelta) and "glad" in event.text):
+        pass
+    spoken = [next(events) for _ in range(chunks)]
+    events.close()
+    whole = ANSWER + event.text
+    assert conversation.turns[1] == AssistantTurn(whole[: spoken[-1].text_end] if spoken else ANSWER)
 
 
 def test_unsure_gender_is_not_guessed_and_long_recordings_are_announced():
@@ -236,6 +252,23 @@ def test_closing_a_spoken_reply_keeps_what_was_spoken():
     assert conversation.interrupted_at(chunk.end_ms / 2) == "That"
     list(reply(conversation, "Go on.", ReplySettings(think="off")))  # and the conversation goes on
     assert conversation.turns[-1].text == ANSWER
+
+
+@pytest.mark.parametrize(
+    "second",
+    (
+        lambda conversation, unsure: list(reply(conversation, unsure, voice=FakeVoice())),  # not understood
+        lambda conversation, unsure: next(reply(conversation, unsure)),  # stopped before anything was said
+        lambda conversation, unsure: list(say(conversation, "I am here. Go on.", FakeVoice())),
+    ),
+)
+def test_interrupting_what_is_not_kept_leaves_the_reply_before_it_alone(second):
+    conversation = Conversation(model())
+    list(reply(conversation, SAMPLES, voice=FakeVoice()))
+    before = conversation.turns
+    second(conversation, heard_turn(width=1, confidence=0.2))
+    assert conversation.interrupted_at(300) == ""
+    assert conversation.turns == before and before[-1] == AssistantTurn(ANSWER)
 
 
 def test_closing_before_anything_was_said_keeps_the_users_turn_alone():

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from harken.errors import InputError
 from harken.evaluation.systems import cascade
 from harken.evaluation.systems.base import Question, Unanswered
-from harken.evaluation.systems.cascade import ByLanguage, CascadeSystem
+from harken.evaluation.systems.cascade import ByLanguage, CascadeSystem, open_cascade
 from harken.evaluation.systems.select import open_system
 from harken.llm.base import Completion, LLMError
-from harken.recipes import mini
+from harken.recipes import Recipe, bilingual, mini
 from harken.testing import FakeLLM, FakeVoice, ToneVoice
 
 
@@ -130,6 +131,22 @@ def test_what_it_cannot_answer_is_one_unanswered_question(recordings: tuple[Path
     with pytest.raises(Unanswered, match="no such file"):
         llm = FakeLLM(lambda prompt, seed: "Yes.")
         CascadeSystem(mini(), by_length, llm, None).answer(Question("set", "key", (Path("none.wav"),)))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "raw"),
+    [(mini(), "smollm2-135m-instruct-gguf"), (bilingual(), "qwen2.5-coder-0.5b-instruct")],
+    ids=["mini", "bilingual"],
+)
+def test_the_language_model_is_the_recipes_core_as_llama_cpp_reads_it(
+    recipe: Recipe, raw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str, slots: int) -> None:
+        raise InputError(f"asked for {name}")
+
+    monkeypatch.setattr("harken.llm.embedded.EmbeddedLLM", refuse)
+    with pytest.raises(InputError, match=f"^asked for {raw}$"):
+        open_cascade(recipe)
 
 
 @pytest.mark.weights

@@ -122,8 +122,12 @@ def test_the_judge_is_held_against_peoples_ratings(data: Path) -> None:
     agreement = figures(report, "Pearson of judge and people")
     assert agreement["NS"] == (pytest.approx(0.982, abs=1e-3), 3, None)
     assert agreement["WA"] == (None, 3, None)  # the judge gives everything the same
-    assert agreement["mean"][1] == 3
+    assert "mean" not in agreement  # the judge's is of four dimensions
     assert figures(report, "rated by people")["NS"] == (pytest.approx(11 / 3), 3, None)
+    rows += [f"{name},{d},{s},ann" for d in ("EU", "ES") for name, s in (("t1", 5), ("t2", 3))]
+    ratings.write_text("\n".join(["id,dimension,rating,rater", *rows]))
+    whole = figures(run(data, FakeSystem(), FakeLLM(describe), ratings), "rated by people")
+    assert whole["mean"] == (pytest.approx((5 + 3.5) / 2), 2, None)
     ratings.write_text("id,dimension,rating,rater\nt1,warmth,3,ann\n")
     with pytest.raises(DataError, match="rates none of NS, WA, EU, ES"):
         read_people(ratings)

@@ -250,6 +250,7 @@ def test_it_is_held_against_a_judge_and_people(tmp_path: Path) -> None:
     assert value(report, "scorer", "Spearman with people, NS") == pytest.approx(1.0)
     assert value(report, "grades", "Spearman with people, NS") == pytest.approx(1.0)
     assert value(report, "grades", "Spearman with the judge, mean") > 0.3
+    assert not any(row["measure"] == "Spearman with people, mean" for row in report.rows)
     assert len((tmp_path / "verdicts.jsonl").read_text().splitlines()) == 20
 
 

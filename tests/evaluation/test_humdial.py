@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judged_as import judged_as
 
 from harken.errors import DataError
 from harken.evaluation.humdial.dialogues import (
@@ -18,7 +19,6 @@ from harken.evaluation.humdial.dialogues import (
     excluded,
     read_dialogues,
     target_turn,
-    target_turns,
     write_dialogues,
 )
 from harken.evaluation.humdial.scores import (
@@ -28,9 +28,7 @@ from harken.evaluation.humdial.scores import (
     TASKS,
     WEIGHTS,
     Verdict,
-    combined,
     final_interval,
-    final_score,
     judged,
     snapped,
     task_means,
@@ -138,21 +136,16 @@ def test_the_two_readings_of_the_target_turn_differ() -> None:
     assert target_turn(dialogue("neutral", "sad"), "last").turn_id == 2
 
 
-def test_a_dialogue_without_a_target_turn_is_a_problem_and_not_the_end() -> None:
+def test_a_dialogue_without_a_target_turn_is_named() -> None:
     calm, one = dialogue("neutral", None, name="calm"), dialogue("neutral", "sad", name="one")
     with pytest.raises(
         DataError, match="calm: too few turns with an emotion other than neutral: 0, not 1"
     ) as error:
         target_turn(calm, "last")
     assert error.value.hint
-    two, file = dialogue("sad", "fear", name="two"), Path("t3.jsonl")
-    targets, problems = target_turns([calm, one, two], "second", file)
-    assert targets == {"two": two.turns[1]}
-    assert [str(problem) for problem in problems] == [
-        "t3.jsonl: calm: too few turns with an emotion other than neutral: 0, not 2",
-        "t3.jsonl: one: too few turns with an emotion other than neutral: 1, not 2",
-    ]
-    assert list(target_turns([calm, one, two], "last", file)[0]) == ["one", "two"]
+    with pytest.raises(DataError, match="one: too few turns with an emotion other than neutral: 1, not 2"):
+        target_turn(one, "second")
+    assert target_turn(one, "last") == one.turns[1]
 
 
 def test_withdrawn_dialogues_are_known() -> None:
@@ -265,9 +258,9 @@ def test_verdicts_on_one_dialogue_are_resampled_together() -> None:
 def test_the_challenges_results_come_out_of_their_columns(
     zh: tuple[float, ...], en: tuple[float, ...], final: float
 ) -> None:
-    computed = [final_score(*row[:5]) for row in (zh, en)]
-    assert computed == pytest.approx([zh[5], en[5]], abs=0.01)
-    assert combined(*computed) == pytest.approx(final, abs=0.01)
+    sides: dict[Language, dict[int, list[Verdict]]] = {"zh": judged_as(*zh[:5]), "en": judged_as(*en[:5])}
+    computed = [final_interval(part) for part in ({"zh": sides["zh"]}, {"en": sides["en"]}, sides)]
+    assert [found.value for found in computed if found] == pytest.approx([zh[5], en[5], final], abs=0.01)
 
 
 def made_up_verdicts(seed: int) -> dict[int, list[Verdict]]:
@@ -288,14 +281,14 @@ def test_the_final_score_with_its_interval_is_the_formula_over_the_means() -> No
     finals = []
     for language, verdicts in sides.items():
         means = {number: task_means(TASKS[number], verdicts[number]) for number in TASKS}
-        parts = [means[number][name].value for number, name in WEIGHTS]
-        computed = final_score(*[part.value for part in parts if part is not None])
+        parts = [(weight, means[number][name].value) for (number, name), weight in WEIGHTS.items()]
+        computed = sum(weight * part.value for weight, part in parts if part is not None)
         interval = final_interval({language: verdicts})
         assert interval is not None and interval.value == pytest.approx(computed)
         assert interval.low < computed < interval.high
         finals.append(interval)
     both = final_interval(sides)
-    assert both is not None and both.value == pytest.approx(combined(*[final.value for final in finals]))
+    assert both is not None and both.value == pytest.approx(sum(final.value for final in finals) / 2)
     assert both.high - both.low < min(final.high - final.low for final in finals)
 
 

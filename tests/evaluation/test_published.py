@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from judged_as import judged_as
 
-from harken.evaluation.humdial.scores import final_score
+from harken.evaluation.humdial.scores import final_interval
 from harken.evaluation.published import IEAT, TABLE_1, TABLE_2, TELEVAL_AQA, Published
-from harken.evaluation.spoken_qa import AQA_WEIGHTS, SET_SIZES, aqa_score
+from harken.evaluation.spoken_qa import AQA_WEIGHTS, SET_SIZES, aqa_ratios
 
 BY_SET = {row.system: row.scores for row in TELEVAL_AQA}
 BASELINES = [row for row in TABLE_1 if row.system != IEAT]
@@ -19,15 +20,16 @@ BASELINES = [row for row in TABLE_1 if row.system != IEAT]
 )
 def test_final_scores_of_table_2_come_out_of_its_columns(row: Published, final: float) -> None:
     s = row.scores
-    computed = final_score(s["Task1"], s["Task2"], s["Task3"], s["Hum"], s["Hum"])
-    assert computed == pytest.approx(final, abs=0.0005)
-    assert computed == pytest.approx(s["Final"], abs=0.01)
+    computed = final_interval({"en": judged_as(s["Task1"], s["Task2"], s["Task3"], s["Hum"], s["Hum"])})
+    assert computed is not None and computed.value == pytest.approx(final, abs=0.0005)
+    assert computed.value == pytest.approx(s["Final"], abs=0.01)
 
 
 @pytest.mark.parametrize("row", BASELINES, ids=lambda row: row.system)
 @pytest.mark.parametrize("column", AQA_WEIGHTS)
 def test_aqa_columns_of_table_1_come_out_of_televals_sets(row: Published, column: str) -> None:
-    assert aqa_score(column, BY_SET[row.system]) == pytest.approx(row.scores[column], abs=0.01)
+    of_sets = {name: [BY_SET[row.system][name]] for name in AQA_WEIGHTS[column]}
+    assert aqa_ratios(column, of_sets).value() == pytest.approx(row.scores[column], abs=0.01)
 
 
 def test_there_are_five_baselines_and_the_papers_own_system_leads() -> None:

@@ -44,6 +44,15 @@ def test_rows_may_lack_a_column() -> None:
     assert page.splitlines()[2:6] == ["| a | b |", "| --- | --- |", "| 1 | – |", "| – | – |"]
 
 
+def test_no_cell_of_a_table_in_markdown_ends_before_it_ends() -> None:
+    page = Report("judge", {}, ({"P(a | b)": "P(correct | score)", "of": "one\ntwo"},)).markdown()
+    assert page.splitlines()[2:5] == [
+        r"| P(a \| b) | of |",
+        "| --- | --- |",
+        r"| P(correct \| score) | one two |",
+    ]
+
+
 def test_values_are_shown_for_people() -> None:
     assert (
         shown(["a", 1]) == "a, 1"

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harken.errors import DataError, InputError
+from harken.errors import DataError
 from harken.evaluation.problems import Problem
 from harken.evaluation.spoken_qa import (
     AQA_WEIGHTS,
     Prediction,
     Reference,
-    aqa_score,
+    aqa_ratios,
     item_score,
     prediction_file,
     read_predictions,
@@ -107,11 +107,10 @@ def test_a_set_is_scored_out_of_a_hundred_with_an_interval() -> None:
 
 
 def test_columns_weigh_the_papers_sets() -> None:
-    assert aqa_score("AQA-en", {"llamaqa-en": 100, "triviaqa-en": 0}) == pytest.approx(100 * 300 / 1137)
-    everywhere = dict.fromkeys(AQA_WEIGHTS["AQA-zh"], 40.0)
-    assert aqa_score("AQA-zh", everywhere) == pytest.approx(40)
-    with pytest.raises(InputError, match=r"AQA-zh needs the score of triviaqa-zh, chinesesimpleqa-zh"):
-        aqa_score("AQA-zh", {"llamaqa-zh": 1})
+    english = aqa_ratios("AQA-en", {"llamaqa-en": [100, 100], "triviaqa-en": [0, 0, 0]})
+    assert english.value() == pytest.approx(100 * 300 / 1137)
+    everywhere = {name: [40.0, 20.0, 60.0] for name in AQA_WEIGHTS["AQA-zh"]}
+    assert aqa_ratios("AQA-zh", everywhere).value() == pytest.approx(40)
 
 
 @given(st.dictionaries(TEXTS.filter(bool), st.tuples(TEXTS, REFERENCES), max_size=4))

@@ -20,7 +20,7 @@ from harken.cli import main
 from harken.errors import DataError, InputError
 from harken.evaluation.asking.answers import FILE
 from harken.evaluation.report import Report
-from harken.evaluation.spoken_qa import SET_SIZES, aqa_score, prediction_file, read_predictions
+from harken.evaluation.spoken_qa import SET_SIZES, prediction_file, read_predictions
 from harken.evaluation.systems.base import Answer, Question, Unanswered
 from harken.evaluation.televal.run import run_televal
 from harken.evaluation.televal.sets import read_sets
@@ -140,7 +140,7 @@ def test_a_column_weighs_its_sets_as_the_paper_does(tmp_path: Path, small: None)
         jsonl(tmp_path / "data", name)
     only_llama = FakeSystem(lambda q: in_sentences(q) if q.dataset == "llamaqa-zh" else Answer("no idea"))
     report = run(tmp_path / "data", tmp_path / "out", only_llama)
-    expected = aqa_score("AQA-zh", {"llamaqa-zh": 200 / 3, "triviaqa-zh": 0, "chinesesimpleqa-zh": 0})
+    expected = 200 / 3 * 300 / (300 + 837 + 1938)
     (row,) = (r for r in report.rows if (r["data"], r["from"]) == ("AQA-zh", "measured here"))
     assert row["value"][0] == pytest.approx(expected)  # type: ignore[index]
     assert row["value"][1] < expected < row["value"][2]  # type: ignore[index]

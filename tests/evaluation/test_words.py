@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def render(tmp_path: Path) -> Path:
 
 def test_normalise() -> None:
     assert normalise("Well — it’s  FINE, [laughs] isn't it?") == "well it's fine isn't it"
+    assert normalise("我今天，LOST 3 份工作。") == "我 今 天 lost 3 份 工 作"
 
 
 def test_word_error_rate_counts_over_all_pairs() -> None:
@@ -79,6 +81,7 @@ def test_word_error_rate_counts_over_all_pairs() -> None:
     errors = word_errors(references, heard)
     assert errors.above.tolist() == [[2.0], [1.0]] and errors.below.tolist() == [[4.0], [2.0]]
     assert word_error_rate(["one two"], [""]) == 1.0
+    assert word_error_rate(["你好吗？", "fine"], ["你们好", "fine"]) == pytest.approx(2 / 4)
     assert word_error_rate([], []) == 0.0
 
 
@@ -91,6 +94,36 @@ def test_clips_come_by_corpus_and_only_dev_turns_in_english(reading: Path, rende
     }
     assert len(sets["read/lj"][0].samples()) == 8000
     assert [len(clips) for clips in evaluation_clips([reading], limit=1).values()] == [1, 1]
+
+
+def test_folders_of_one_name_are_told_apart(reading: Path, render: Path, tmp_path: Path) -> None:
+    for folder in (reading, render):
+        shutil.copytree(folder, tmp_path / "other" / folder.name)
+    again = [tmp_path / "other" / folder.name for folder in (reading, render)]
+    sets = evaluation_clips([reading, render, *again, render])
+    assert {name: len(clips) for name, clips in sets.items()} == {
+        f"{reading}/arctic": 2, f"{reading}/lj": 1, f"{render} dev": 1,
+        f"{again[0]}/arctic": 2, f"{again[0]}/lj": 1, f"{again[1]} dev": 1,
+    }  # fmt: skip
+    assert {clip.file for clip in sets[f"{render} dev"]} == {render / "one.ogg"}
+
+
+def test_a_bad_manifest_of_people_reading_is_named(reading: Path) -> None:
+    manifest = reading / "manifest.jsonl.gz"
+    whole = manifest.read_bytes()
+    for second, message in (
+        ('{"path": "x", "corpus": "lj", "text": "Hi."}', "row 2 lacks seconds"),
+        ("5", "row 2"),
+    ):
+        with gzip.open(manifest, "rt") as rows:
+            first = rows.readline()
+        with gzip.open(manifest, "wt") as rows:
+            rows.write(f"{first}{second}\n")
+        with pytest.raises(DataError, match=rf"manifest\.jsonl\.gz {message}"):
+            evaluation_clips([reading])
+    manifest.write_bytes(whole[:-12])
+    with pytest.raises(DataError, match=r"manifest\.jsonl\.gz: cannot be read"):
+        evaluation_clips([reading])
 
 
 def test_no_clip_at_all_is_said(render: Path) -> None:

@@ -47,6 +47,10 @@ class ScriptedServer:
     turns: list[Said]
     turn_s: float = 2.0
     """How long a turn is, where the server finds turns."""
+    finds: int | None = None
+    """So many turns and no more."""
+    interjects: Said | None = None
+    """Is said when a turn begins."""
     busy: bool = False
     key: str = ""
     got: list[Event] = field(default_factory=list)
@@ -118,7 +122,7 @@ class _Talk:
         elif kind == "input_audio_buffer.append":
             self.samples += len(base64.b64decode(event["audio"])) // 2
             self.server.samples = self.samples
-            if self.finds_turns:
+            if self.finds_turns and (self.server.finds is None or self.number < self.server.finds):
                 await self.find_turn()
         elif kind == "input_audio_buffer.commit":
             await self.tell("input_audio_buffer.committed", item_id=f"item-{self.number}")
@@ -139,6 +143,8 @@ class _Talk:
         if not self.in_turn and ms >= begun_ms + 200:
             self.in_turn = True
             await self.tell("input_audio_buffer.speech_started", item_id=item, audio_start_ms=begun_ms + 100)
+            if self.server.interjects is not None:
+                await self.say(self.server.interjects, "interjection", "interjection")
         end_ms = begun_ms + int(1000 * self.server.turn_s)
         if self.in_turn and ms >= end_ms:
             self.in_turn, self.turn_at = False, self.samples
@@ -149,20 +155,12 @@ class _Talk:
     async def answer(self) -> None:
         number, said = self.number, self.server.turns[self.number % len(self.server.turns)]
         self.number += 1
-        item, reply, response = f"item-{number}", f"reply-{number}", f"response-{number}"
-        of = {"response_id": response, "item_id": reply, "output_index": 0, "content_index": 0}
+        item, response = f"item-{number}", f"response-{number}"
         await self.tell(
             "harken.heard", item_id=item, emotion=said.emotion, scores=said.scores, speaker={"gender": None},
             transcript=said.words, confidence=0.9, seconds=2.0,
         )  # fmt: skip
-        await self.tell("response.created", response={"id": response, "status": "in_progress"})
-        await self.tell("response.output_item.added", response_id=response, item={"id": reply})
-        for word in said.reply.split(" "):
-            await self.tell("response.output_audio_transcript.delta", delta=word + " ", **of)
-        for part in np.array_split(_hum(said.reply_s), 4):
-            await self.tell(
-                "response.output_audio.delta", delta=base64.b64encode(part.tobytes()).decode(), **of
-            )
+        await self.say(said, f"reply-{number}", response)
         if not said.whole:
             return
         start = said.words.find(said.cause) if said.cause else -1
@@ -171,6 +169,17 @@ class _Talk:
             words={"start": start, "end": start + len(said.cause or "")} if start >= 0 else None,
         )  # fmt: skip
         await self.tell("response.done", response={"id": response, "status": "completed"})
+
+    async def say(self, said: Said, reply: str, response: str) -> None:
+        of = {"response_id": response, "item_id": reply, "output_index": 0, "content_index": 0}
+        await self.tell("response.created", response={"id": response, "status": "in_progress"})
+        await self.tell("response.output_item.added", response_id=response, item={"id": reply})
+        for word in said.reply.split(" "):
+            await self.tell("response.output_audio_transcript.delta", delta=word + " ", **of)
+        for part in np.array_split(_hum(said.reply_s), 4):
+            await self.tell(
+                "response.output_audio.delta", delta=base64.b64encode(part.tobytes()).decode(), **of
+            )
 
     async def tell(self, kind: str, **fields: Any) -> None:
         await self.client.send_json({"type": kind, "event_id": "event", **fields})

@@ -199,8 +199,9 @@ def test_a_name_is_of_a_gguf_in_the_catalogue():
     assert EmbeddedLLM(REAL).revision.startswith("1d9614638d18024d")
     with pytest.raises(WeightsError, match="'no-such-model'"):
         EmbeddedLLM("no-such-model")
-    with pytest.raises(InputError, match="whisper-base"):
-        EmbeddedLLM("whisper-base")
+    for name in ("whisper-base", "Qwen/Qwen3-0.6B"):
+        with pytest.raises(InputError, match=f"{name} is no GGUF"):
+            EmbeddedLLM(name)
 
 
 def test_the_missing_package_says_how_to_get_it(monkeypatch, gguf):

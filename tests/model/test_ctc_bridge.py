@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
+from harken.training.words import ctc_loss
 
 TABLE = torch.tensor([[1.0, 0, 0, 2], [0, 1, 0, -1], [0, 0, 1, 0.5]])  # (P, D)
 A, B, C, BLANK = range(4)
@@ -94,10 +95,34 @@ def test_padding_changes_nothing_whatever_lies_in_it(bridge, length):
     assert bridged.sum(1).tolist() == [4, 7]
     torch.testing.assert_close(log_probs[:1, :4], alone)
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 7))
+    assert log_probs[0, 4:].exp().tolist() == [[0, 0, 0, 1]] * 3
     first, second = bridge.collapse(alone, alone_valid), bridge.collapse(log_probs, bridged)
     heard = int(first.valid.sum())
     assert second.valid[0].sum() == heard
     torch.testing.assert_close(second.embeddings[:1, :heard], first.embeddings)
+
+
+def test_padding_teaches_nothing(bridge):
+    """The loss of a padded batch, and what it asks of the bridge, are those of its rows."""
+    random = torch.Generator().manual_seed(1)
+    rows = [torch.randn(1, length, 6, generator=random) for length in (9, 13)]
+    targets = torch.tensor([[A, C], [B, B]])
+
+    def learned(states, valid, targets):
+        bridge.zero_grad()
+        log_probs, bridged = bridge(states, valid)
+        loss = len(targets) * ctc_loss(log_probs, bridged, targets, torch.full((len(targets),), 2))
+        loss.backward()
+        return loss.detach(), [parameter.grad.clone() for parameter in bridge.parameters()]
+
+    lengths = torch.tensor([[9], [13]])
+    padded = torch.cat([torch.nn.functional.pad(row, (0, 0, 0, 13 - row.shape[1])) for row in rows])
+    together = learned(padded, torch.arange(13) < lengths, targets)
+    first = learned(rows[0], torch.ones(1, 9, dtype=torch.bool), targets[:1])
+    second = learned(rows[1], torch.ones(1, 13, dtype=torch.bool), targets[1:])
+    torch.testing.assert_close(together[0], first[0] + second[0])
+    both = [one + other for one, other in zip(first[1], second[1], strict=True)]
+    torch.testing.assert_close(together[1], both)
 
 
 def test_the_language_models_embeddings_are_neither_trained_nor_saved(bridge):

@@ -71,6 +71,17 @@ def test_a_doubtful_letter_is_mended_with_case_and_space_kept(pieces, lexicon, h
     assert lexicon.mend(heard, log_probs) == mended
 
 
+def test_the_padding_behind_a_rows_last_word_does_not_change_it(pieces, lexicon):
+    spelled = [pieces.text[n] for n in pieces.spell_exactly(" vanue")]
+    padding = torch.full((9, len(pieces) + 1), -torch.inf)  # as the bridge gives it
+    padding[:, -1] = 0
+    for heard, mended in (
+        (sound(pieces, spelled, {1: "e"}, UNSURE), " venue"),
+        (sound(pieces, spelled), " vanue"),
+    ):
+        assert lexicon.mend(" vanue", torch.cat([heard, padding])) == mended
+
+
 def test_the_same_word_clearly_heard_is_kept(pieces, lexicon):
     spelled = [pieces.text[n] for n in pieces.spell_exactly(" vanue")]
     assert lexicon.mend(" vanue", sound(pieces, spelled)) == " vanue"
@@ -115,6 +126,12 @@ def test_canonical_words_keep_their_doubt_and_respelled_ones_become_tokens(piece
     torch.testing.assert_close(vectors[0], doubt, atol=1e-4, rtol=0)
     canonical = [tokens[t] for t in (" venue", ".", " job", "!")]
     assert torch.equal(vectors[2:], table[canonical])
+
+
+def test_a_word_with_an_apostrophe_is_left_as_it_was_heard(pieces, lexicon, collapse):
+    heard = [" v", "a", "n", "u", "e", "'", "n", "t", "."]
+    soft, log_probs = said(pieces, collapse, heard, {1: "e"}, UNSURE)
+    assert [word.text for word in Speller(pieces, lexicon).words(soft, log_probs)] == [" vanue'nt."]
 
 
 def test_without_a_lexicon_words_stay_as_heard(pieces, collapse):

@@ -98,9 +98,12 @@ def test_a_turn_goes_by_the_betas_names(beta: Served) -> None:
         {"type": "session.update"},
         {"type": "conversation.item.create", "item": {"role": "assistant", "content": [3, {"type": {}}]}},
         {"type": "response.create", "response": [1]},
+        {"type": "response.create", "response": {"instructions": "Go on.", "conversation": "none"}},
+        {"type": "response.create", "response": {"instructions": "Go on.", "input": []}},
+        {"type": "response.create", "response": {"instructions": "Go on.", "prompt": {"id": "p"}}},
     ],
 )
-def test_what_cannot_be_read_is_an_error(beta: Served, event: dict[str, Any]) -> None:
+def test_what_cannot_be_read_or_done_is_an_error(beta: Served, event: dict[str, Any]) -> None:
     async def talk() -> None:
         async with connected(beta) as connection:
             client = Older(connection)

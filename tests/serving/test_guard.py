@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
-from served import ANSWER, Client, Served, a_host, heard, run, script, served
+from served import ANSWER, Client, Served, a_host, heard, hum, run, script, served, silence
 
+from harken.audio.io import Samples
 from harken.dialogue.guard import Care, Exchange
 from harken.testing import FakeVoice, ScriptedLM, heard_turn
+from harken.voices.base import NEUTRAL, Style
 
 HELP = "Please talk to somebody you trust."
 PUSH_TO_TALK = {"turn_detection": None}
@@ -80,6 +83,45 @@ def test_what_is_said_after_the_cause_is_stated_is_a_response_of_its_own() -> No
         assert client.of("harken.attribution")
 
     answered(guard, talk)
+
+
+def test_a_guard_that_speaks_up_while_the_user_talks_does_not_leave_them_unanswered() -> None:
+    talks, told = threading.Event(), threading.Event()
+    objections = iter([HELP])
+
+    def guard(turn: Exchange) -> str | None:
+        if turn.attribution is None:
+            return None
+        assert talks.wait(60)
+        return next(objections, None)
+
+    class Held(FakeVoice):
+        def speak(self, text: str, style: Style = NEUTRAL) -> Iterator[Samples]:
+            assert text != HELP or told.wait(60)
+            yield from super().speak(text, style)
+
+    async def talk(running: Served) -> None:
+        async with running.client() as client:
+            append = client.connection.input_audio_buffer.append
+            await append(audio=hum(0.6))
+            await append(audio=silence(0.6))
+            assert (await client.until("response.done"))["response"]["status"] == "completed"
+            await append(audio=hum(0.6))
+            await client.until("input_audio_buffer.speech_started")
+            talks.set()
+            while HELP not in transcript(client):
+                await client.until("response.output_audio_transcript.delta")
+            await append(audio=silence(0.6))
+            await client.until("input_audio_buffer.speech_stopped")
+            told.set()
+            left = (await client.until("response.done"))["response"]
+            assert (left["status"], left["status_details"]["reason"]) == ("cancelled", "turn_detected")
+            done = (await client.until("response.done"))["response"]
+            assert done["status"] == "completed"
+            assert done["output"][0]["content"][0]["transcript"] == ANSWER
+
+    with served(a_host(guard=guard, voice=Held(chunk_s=0.5))) as running:
+        run(lambda: talk(running))
 
 
 def test_care_answers_what_speaks_of_danger() -> None:

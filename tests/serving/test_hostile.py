@@ -79,6 +79,12 @@ def said(*content: Any) -> dict[str, Any]:
         (detected(silence_duration_ms=-1), "session.audio.input.turn_detection.silence_duration_ms"),
         (detected(prefix_padding_ms=10**9), "session.audio.input.turn_detection.prefix_padding_ms"),
         (detected(idle_timeout_ms=10**9), "session.audio.input.turn_detection.idle_timeout_ms"),
+        (detected(threshold=10**400), "session.audio.input.turn_detection.threshold"),
+        (updated(max_output_tokens=10**400), "session.max_output_tokens"),
+        (created(role="system", content=[{"type": "input_text", "transcript": 5}]), "item.content"),
+        (updated(output_modalities=["x"] * 1000), None),
+        (updated(tracing={"metadata": [[0] * 500] * 3}), None),
+        (updated(tracing={"metadata": {str(n): {} for n in range(1000)}}), None),
         ({"type": "response.create"}, None),
         ({"type": "response.create", "response": {"conversation": "none"}}, None),
         ({"type": "response.create", "response": {"input": []}}, None),
@@ -116,6 +122,56 @@ def for_errors() -> Any:
     with served(a_host(Limits(buffered_s=20, after_broken_s=0))) as FOR_ERRORS:
         yield
         assert FOR_ERRORS.host.worker.alive
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"type": "server_vad", "kind": "x", "eagerness": "low"},
+        {"type": "semantic_vad", "threshold": "x"},
+        {"type": "semantic_vad", "prefix_padding_ms": 300.5, "silence_duration_ms": "long", "kind": "x"},
+    ],
+)
+def test_what_a_kind_of_turn_detection_has_not_is_passed_over(chosen: dict[str, Any]) -> None:
+    async def talk() -> None:
+        told: list[Any] = []
+        session = Session(FOR_ERRORS.host, told.append)
+        await session.receive(
+            json.dumps(updated(audio={"input": {"turn_detection": {"type": chosen["type"]}}}))
+        )
+        await session.receive(json.dumps(updated(audio={"input": {"turn_detection": chosen}})))
+        plain, found = (event["session"]["audio"]["input"]["turn_detection"] for event in told)
+        assert found == plain
+        session.close()
+
+    run(talk)
+
+
+def test_texts_that_are_full_of_commas_are_read() -> None:
+    async def talk() -> None:
+        session = Session(FOR_ERRORS.host, lambda event: None)
+        asked = {"instructions": "," * 8000, "metadata": {str(n): "," * 500 for n in range(15)}}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FOR_ERRORS.host.worker, "submit", lambda *given: None)
+            assert await session.receive(json.dumps({"type": "response.create", "response": asked}))
+        assert session.replying
+        session.close()
+
+    run(talk)
+
+
+def test_a_message_of_very_many_values_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    async def talk() -> None:
+        session = Session(FOR_ERRORS.host, told.append)
+        with monkeypatch.context() as patch:
+            patch.setattr("harken.serving.wire.json.loads", lambda *_, **__: pytest.fail("it is read"))
+            assert not await session.receive("[" + "0," * 30_000 + "0]")
+        session.close()
+
+    run(talk)
+    assert "20,000 commas" in told[0]["error"]["message"]
 
 
 def test_every_event_of_a_client_is_among_those_that_are_changed() -> None:

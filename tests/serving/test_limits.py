@@ -137,6 +137,11 @@ def test_without_a_key_only_this_machine_and_its_own_pages_are_let_in() -> None:
     )
     with pytest.raises(InputError, match="HARKEN_API_KEY holds no key"):
         key_for("0.0.0.0", {"HARKEN_API_KEY": " "})
+    for strange in ("a=", "a/b", "a b", "a,b", "kéy", 'a"', "a:b"):
+        with pytest.raises(InputError, match="HARKEN_API_KEY holds what a page cannot send") as refused:
+            key_for("127.0.0.1", {"HARKEN_API_KEY": strange})
+        assert "openssl rand -hex 32" in refused.value.hint and strange not in refused.value.message
+    assert key_for("127.0.0.1", {"HARKEN_API_KEY": "a.B-9_~!"}) == "a.B-9_~!"
     assert not is_loopback("example.org") and is_loopback("127.0.0.2")
     mine = {"host": "localhost:8998"}
     assert may_enter(mine, None) and may_enter(mine | {"origin": "http://localhost:8998"}, None)

@@ -180,6 +180,17 @@ def test_talking_into_a_reply_stops_it_and_shows_how_much_was_heard(browser: Any
         assert cut["item_id"] == "reply-0" and 0 <= cut["audio_end_ms"] < 8_000
 
 
+def test_what_is_said_into_a_turn_is_silent_when_the_turn_is_answered(browser: Any) -> None:
+    guard = Said("", "neutral", {}, "Please talk to somebody.", reply_s=8.0)
+    with serving(ScriptedServer([SAD], finds=1, interjects=guard)) as server:
+        browser.open(server.address)
+        browser.press(" ")
+        browser.until(f"{count('.reply s')} >= 1 && {count('.user b')} >= 1")
+        cut = next(event for event in server.got if event["type"] == "conversation.item.truncate")
+        assert cut["item_id"] == "interjection" and cut["audio_end_ms"] < 8_000
+        assert texts(browser, ".turn:has(.user b) .reply .words")[0].strip() == SAD.reply
+
+
 def test_escape_stops_a_reply(browser: Any) -> None:
     long = Said("Go on.", "neutral", {"neutral": 1.0}, "I am going on.", None, 8.0, whole=False)
     with serving(ScriptedServer([long])) as server:
@@ -195,6 +206,7 @@ def test_escape_stops_a_reply(browser: Any) -> None:
 def test_no_permission_no_microphone_and_no_secure_page_are_said(browser: Any) -> None:
     with serving(ScriptedServer([SAD])) as server:
         browser.open(server.address)
+        browser.value("delete BaseAudioContext.prototype.audioWorklet")  # no page that is not secure has it
         for error, told in (
             ("NotAllowedError", "is not allowed"),
             ("NotFoundError", "There is no microphone"),
@@ -209,7 +221,9 @@ def test_no_permission_no_microphone_and_no_secure_page_are_said(browser: Any) -
         browser.press(" ")
         browser.until("document.getElementById('fault').dataset.kind === 'insecure'")
         drop(browser, (EXAMPLES / "sad.wav").read_bytes())  # works without
-        browser.until(f"{count('.user b')} === 1")
+        browser.until(f"{count('.user b')} === 1 && {count('.reply .player:not([hidden])')} === 1")
+        browser.until(state("idle"))  # it has been played
+        assert browser.told("Runtime.exceptionThrown") == []
 
 
 def test_a_busy_server_is_said_and_tried_again(browser: Any) -> None:
@@ -248,7 +262,168 @@ def test_an_api_key_is_asked_for_and_sent(browser: Any) -> None:
         browser.open(server.address)
         browser.press(" ")
         browser.until("document.activeElement.id === 'key'")
-        browser.value("document.getElementById('key').value = 'secret'")
+        browser.value(
+            "document.getElementById('key').value = 'no, key ='; document.activeElement.blur() ?? true"
+        )
+        browser.value("document.getElementById('mend').click() ?? true")
+        browser.until("document.activeElement.id === 'key'")  # it is asked for again
+        assert texts(browser, "#fault-text") == ["This server asks for its API key."]
+        browser.value("document.getElementById('key').value = ' secret '")
         browser.press("Enter")
         browser.until("document.getElementById('fault').hidden")
         assert len(server.clients) == 1
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_what_was_heard_of_a_reply_is_known_when_it_is_hushed(browser: Any, secure: bool) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        if not secure:
+            browser.value("delete BaseAudioContext.prototype.audioWorklet")
+        heard = browser.value("""(async () => {
+          const { Speaker } = await import("./speaker.js"), told = [];
+          const speaker = new Speaker(heard => told.push(heard));
+          const until = so => new Promise(done => {
+            const look = () => so() ? done() : requestAnimationFrame(look);
+            look();
+          });
+          for (const part of [2400, 2400, 240000]) speaker.play("one", new Int16Array(part));
+          await until(() => speaker.heard.samples > 6000);  // in the third
+          const playing = speaker.playing, one = speaker.hush(), quiet = !speaker.playing;
+          speaker.play("one", new Int16Array(2400));  // there is no more of it
+          speaker.play("two", new Int16Array(2400));
+          await until(() => speaker.heard.reply === "two" && !speaker.playing);
+          const whole = speaker.heard.samples;
+          const ordered = told.every((heard, n) => !n || heard.reply !== told[n - 1].reply
+                                                     || heard.samples >= told[n - 1].samples);
+          return { playing, one, quiet, whole, ordered };
+        })()""")
+    assert heard["playing"] and heard["quiet"] and heard["ordered"] and heard["whole"] == 2400
+    assert heard["one"]["reply"] == "one" and 250 < heard["one"]["ms"] < 10_200
+
+
+def test_what_is_said_beside_the_users_turns_has_cards_of_its_own(browser: Any) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        turns = browser.value("""(async () => {
+          const { Conversation } = await import("./conversation.js"), all = new Conversation(() => {});
+          const take = (type, fields) => all.take({ type, ...fields });
+          const speak = (item_id, from) => {
+            all.sending(new Int16Array(24000));
+            take("input_audio_buffer.speech_started", { item_id, audio_start_ms: from });
+          };
+          const stop = (item_id, audio_end_ms) =>
+            take("input_audio_buffer.speech_stopped", { item_id, audio_end_ms });
+          const reply = id => take("response.created", { response: { id } });
+          speak("a", 0); stop("a", 1000); reply("answer to a");
+          speak("b", 1000); reply("a guard's"); reply("a guard's second"); stop("b", 2000);
+          reply("answer to b"); reply("a guard's third");
+          return all.turns.map(({ item, reply, said }) => [item ?? null, reply.id, said?.length ?? null]);
+        })()""")
+    assert turns == [
+        ["a", "answer to a", 24_000],
+        ["b", "answer to b", 24_000],
+        [None, "a guard's", None],
+        [None, "a guard's second", None],
+        [None, "a guard's third", None],
+    ]
+
+
+KEPT = """(() => {
+  const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async wanted => (window.stream = await asked(wanted));
+})()"""
+"""A microphone that can be lost."""
+
+
+def test_what_was_not_sent_as_a_turn_is_in_no_later_one(browser: Any) -> None:
+    with serving(ScriptedServer([SAD], finds=0)) as server:
+        browser.open(server.address)
+        browser.value(f"{KEPT} ?? true")
+        browser.press(" ")
+        browser.until(state("listening"))
+        while server.samples < 24_000:
+            browser.value("new Promise(done => requestAnimationFrame(() => done(true)))")
+        browser.press(" ")
+        browser.until(state("idle"))
+        browser.value("document.getElementById('hold').click() ?? true")
+        key(browser, "keyDown")
+        browser.until(state("holding"))
+        before = server.samples
+        while server.samples < before + 12_000:
+            browser.value("new Promise(done => requestAnimationFrame(() => done(true)))")
+        browser.value("stream.getTracks()[0].dispatchEvent(new Event('ended'))")
+        browser.until("document.getElementById('fault').dataset.kind === 'missing'")
+        key(browser, "keyUp")
+        drop(browser, (EXAMPLES / "sad.wav").read_bytes())
+        browser.until(f"{count('.user b')} === 1")
+        assert texts(browser, ".user .length") == ["5.7 s"]
+        sent = [event["type"] for event in server.got if event["type"] != "session.update"]
+        clear = "input_audio_buffer.clear"
+        assert sent == [clear, clear, "input_audio_buffer.commit", "response.create"]
+
+
+LATE = """(() => {
+  const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  const allowed = new Promise(allow => { window.allow = allow; });
+  navigator.mediaDevices.getUserMedia = async wanted => {
+    window.asked = true;
+    await allowed;
+    return asked(wanted);
+  };
+})()"""
+"""A microphone that is there when somebody allows it."""
+
+
+def test_a_connection_that_is_lost_while_the_microphone_opens_is_not_listened_on(browser: Any) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        browser.value(f"{LATE} ?? true")
+        browser.press(" ")
+        browser.until("window.asked")
+        server.hang_up("server_leaving")
+        browser.until("document.getElementById('fault').dataset.kind === 'leaving'")
+        browser.value("allow() ?? true")
+        browser.until(f"!({state('waiting')})")
+        assert browser.value(state("idle"))
+        assert browser.value("document.getElementById('fault').dataset.kind") == "leaving"
+        browser.press(" ")  # begins anew, and does not stop what is not there
+        browser.until(f"{count('.user b')} >= 1")
+
+
+@pytest.mark.parametrize("kind", ["pointercancel", "blur"])
+def test_a_button_that_was_let_go_before_it_was_ready_is_not_held(browser: Any, kind: str) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        browser.value(f"{LATE} ?? true")
+        browser.value("document.getElementById('hold').click() ?? true")
+        key(browser, "keyDown")
+        browser.until("window.asked")
+        browser.value(f"dispatchEvent(new Event('{kind}'))")
+        browser.value("allow() ?? true")
+        browser.until(f"!({state('waiting')})")
+        assert browser.value(state("hold"))
+        key(browser, "keyUp")
+
+
+def test_a_switch_is_switched_by_keys_and_leaves_them_to_talking_when_it_was_clicked(browser: Any) -> None:
+    with serving(ScriptedServer([SAD])) as server:
+        browser.open(server.address)
+        browser.value("document.getElementById('hold').focus() ?? true")
+        browser.press(" ")
+        assert browser.value("document.getElementById('hold').checked") and browser.value(state("hold"))
+        browser.press(" ")
+        assert not browser.value("document.getElementById('hold').checked") and browser.value(state("idle"))
+        browser.value("document.activeElement.blur() ?? true")
+        box = browser.value(
+            "(({ x, y, width, height }) => [x + width / 2, y + height / 2])"
+            "(document.querySelector('label:has(#hold)').getBoundingClientRect())"
+        )
+        for _ in range(2):
+            for pointer in ("mousePressed", "mouseReleased"):
+                at = {"type": pointer, "x": box[0], "y": box[1], "button": "left", "clickCount": 1}
+                browser.ask("Input.dispatchMouseEvent", **at)
+        assert not browser.value("document.getElementById('hold').checked")
+        browser.press(" ")
+        browser.until(state("listening") + "||" + state("hearing"))
+        assert not browser.value("document.getElementById('hold').checked")

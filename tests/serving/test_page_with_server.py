@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,37 @@ def test_a_turn_is_found_heard_answered_and_explained(page: Any) -> None:
         assert "first sound after" in texts(page, f"{answered} .note")[0]
         assert page.told("Runtime.exceptionThrown", "Log.entryAdded") == []
         assert page.value("document.getElementById('fault').hidden")
+
+
+def test_a_server_that_does_not_speak_answers_in_writing(page: Any) -> None:
+    with served(a_host(voice="none")) as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        page.press(" ")
+        page.until(f"[...document.querySelectorAll('.reply .words')].some(e => e.textContent === {ANSWER!r})")
+        page.press(" ")
+        page.until("document.body.dataset.state === 'idle'")
+        assert page.value("document.getElementById('fault').hidden")
+        assert texts(page, ".user mark")[0] == "my job"
+
+
+def test_a_recording_may_be_as_long_as_the_servers_turns(page: Any) -> None:
+    choose = (
+        "(() => { const data = new DataTransfer(); data.items.add(new File([sound], 'said.wav'));"
+        " const input = document.getElementById('file'); input.files = data.files;"
+        " input.dispatchEvent(new Event('change')); return true; })()"
+    )
+    recording = base64.b64encode((EXAMPLES / "sad.wav").read_bytes()).decode()
+    with served(a_host(Limits(buffered_s=5))) as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        page.value(f"(window.sound = Uint8Array.from(atob('{recording}'), c => c.charCodeAt(0))) && true")
+        page.value(choose)
+        page.until("document.getElementById('fault').dataset.kind === 'long'")
+        assert texts(page, "#fault-text") == ["A recording may be 5 s long."]
+    with served(a_host(Limits(buffered_s=6))) as running:
+        page.open(f"http://127.0.0.1:{running.port}/")
+        page.value(f"(window.sound = Uint8Array.from(atob('{recording}'), c => c.charCodeAt(0))) && true")
+        page.value(choose)
+        page.until("document.querySelector('.user mark')")
 
 
 def test_a_held_turn_and_its_key(page: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from served import ANSWER, Client, HeldLM, Served, SlowVoice, a_host, heard, hum
 
 from harken.audio.io import Samples, read
 from harken.serving.listening import Listening
-from harken.serving.session import STILL_HERE
+from harken.serving.session import STILL_HERE, Session
 from harken.serving.settings import Settings
 from harken.serving.turns import WINDOW, Started, Stopped, TurnDetector, open_vad
 from harken.serving.wire import Refused
@@ -219,6 +220,22 @@ def test_a_user_who_says_nothing_is_told_once_that_the_server_still_listens(serv
             assert len(client.of("input_audio_buffer.timeout_triggered")) == 1
 
     run(talk)
+
+
+def test_a_full_conversation_is_not_reminded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harken.serving.items.MOST_ITEMS", 3)
+    told: list[Any] = []
+
+    async def talk() -> None:
+        session = Session(a_host(), told.append)
+        for text in ("One.", "Two."):
+            item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+            await session.receive(json.dumps({"type": "conversation.item.create", "item": item}))
+        session._idle_for_long(0)  # takes two items
+        session.close()
+
+    run(talk)
+    assert [event["type"] for event in told] == ["conversation.item.added", "conversation.item.done"] * 2
 
 
 def test_the_buffer_is_cleared_and_too_little_is_not_committed(serving: Served) -> None:

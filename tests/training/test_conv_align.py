@@ -107,7 +107,7 @@ def test_core_and_align_leave_parts_that_answer_and_need_no_pieces(
     run_stage("align")
     assert (trained / LISTEN).read_bytes() != before and not (trained / PIECES).exists()
     monkeypatch.setattr("harken.weights.store.ensure", lambda name: tmp_path)
-    monkeypatch.setattr("harken.model.encoder.load_encoder", lambda folder: new_encoder(conv_recipe.listen))
+    monkeypatch.setattr("harken.model.encoder.load_encoder", lambda folder, config: new_encoder(config))
     model = load_model(conv_recipe, trained)
     heard = model.hear(np.random.default_rng(0).normal(size=16_000).astype(np.float32))
     assert heard.transcript is None and heard.embeddings.shape == (2 + 7, 32)  # 50 frames: 7 of 160 ms

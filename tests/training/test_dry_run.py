@@ -21,6 +21,7 @@ pytest.importorskip("peft")
 WHOLE = {
     "mini": ["encoder", "readout", "bridge", "prefix", "embeddings", "think", "write", "update",
              "codec", "vocoder", "speak", "style"],
+    "bilingual": ["encoder", "readout", "bridge", "prefix", "embeddings", "think", "write", "update"],
     "small": ["encoder", "readout", "bridge", "prefix", "embeddings", "think", "write", "update"],
     "paper": ["encoder", "readout", "bridge", "prefix", "embeddings", "think", "write"],
 }  # fmt: skip

@@ -106,6 +106,8 @@ def server() -> Iterator[HTTPServer]:
             self.asked.append(form)
             odd = b"odd" in form["tts_text"]
             self.send_response(200 if self.path == "/inference_instruct2" else 404)
+            if b"dies" in form["tts_text"]:
+                self.send_header("Content-Length", "48000")
             self.end_headers()
             self.wfile.write(b"\0" if odd else np.array([0, 16384, -32768], "<i2").tobytes())
 
@@ -129,6 +131,8 @@ def test_a_server_gets_a_form_and_gives_samples(server: HTTPServer, prompt: Path
     assert form["prompt_wav"] == b"RIFF-prompt"
     with pytest.raises(HarkenError, match="no 16-bit samples"):
         list(load(address, "", prompt, "ann").speak("an odd answer"))
+    with pytest.raises(HarkenError, match=r"IncompleteRead\(6 bytes"):
+        list(load(address, "", prompt, "ann").speak("Here it dies."))
     with pytest.raises(HarkenError, match="404"):
         list(Server(address + "/elsewhere").instruct("x", "y", prompt))
 

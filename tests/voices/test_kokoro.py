@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harken.errors import DataError, InputError, WeightsError
 from harken.voices.base import Style
-from harken.voices.kokoro import WEIGHTS, KokoroVoice
+from harken.voices.kokoro import WEIGHTS, KokoroVoice, _timed_lines
 from harken.voices.onnx_graph import giving
+from harken.voices.phonemes import LONGEST_LINE, SpokenWord
 from harken.voices.styles import user_style
 from harken.weights.store import ensure
 
@@ -91,6 +94,18 @@ def test_a_timed_text_tells_when_each_word_is_said(folder: Path) -> None:
     first, second = (soxr.resample(part, voice.sample_rate, 16_000) for part in np.split(samples, [cut]))
     assert "keys this morning" in Moonshine()(first).lower()
     assert "umbrella" in Moonshine()(second).lower() and "morning" not in Moonshine()(second).lower()
+
+
+@given(
+    st.lists(
+        st.from_regex(r"\A[ab]+( [ab]+)*[.,]?\Z").flatmap(lambda w: st.sampled_from([w, w * 300])), max_size=4
+    )
+)
+def test_words_however_long_go_in_lines_that_can_be_spoken(spelled: list[str]) -> None:
+    lines = list(_timed_lines([SpokenWord(n, n + 1, symbols) for n, symbols in enumerate(spelled)]))
+    assert all(0 < len(" ".join(word.symbols for word in line)) <= LONGEST_LINE for line in lines)
+    said = ["".join(w.symbols for line in lines for w in line if w.start == n) for n in range(len(spelled))]
+    assert [word.replace(" ", "") for word in said] == [word.replace(" ", "") for word in spelled]
 
 
 @pytest.mark.weights

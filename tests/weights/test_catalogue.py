@@ -51,6 +51,12 @@ def test_the_hub_is_a_source_exactly_where_it_has_every_file(entry: Entry) -> No
     assert entry.sources[:2] == ("file", "package")
 
 
+@ENTRIES
+def test_what_is_converted_can_be_had_raw_where_llama_cpp_reads_it(entry: Entry) -> None:
+    if entry.converter == "gguf":
+        assert any(other.files == entry.files and not other.converter for other in CATALOGUE)
+
+
 def test_kokoro_has_its_54_voices() -> None:
     voices = [file for file in find("kokoro-82m").files if file.path.startswith("voices/")]
     assert len({file.sha256 for file in voices}) == len(voices) == 54

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harken.recipes import bilingual
 from harken.weights import sources, store
 from harken.weights.bars import Bars
 from harken.weights.catalogue import find
@@ -56,6 +57,50 @@ def test_smollm2_writes_the_same_greedy_text_as_through_transformers(gguf: Path)
     text = greedy(*ours)
     assert text == greedy(*theirs)
     assert len(text.rsplit("assistant\n", 1)[1].split()) > 5
+
+
+LISTENER = ("You are a kind friend. Answer in one short sentence.", "你是一个善良的朋友。用一句话回答。")
+LOST = ("I lost my job today.", "我今天丢了工作。")
+TEXTS = (*LISTENER, *LOST, "She said: “明天见！” — 3.5 km, naïve café 🙂\n\n  two spaces, don't")
+
+
+def test_the_core_of_bilingual_is_the_teachers_in_english_and_chinese() -> None:
+    """Converted, Qwen2.5-Coder-0.5B cuts texts as llama.cpp does, and finds each token of llama.cpp's answers
+    (greedy, by products of rounded activations) as good as its own best, or nearly so.
+    """
+    pytest.importorskip("xllamacpp", reason="the extra data is not installed")
+    core_name, teacher = bilingual().core.weights, "qwen2.5-coder-0.5b-instruct"
+    here = {row.name for row in store.status() if row.folder}
+    for name in (core_name, teacher):
+        if name not in here:
+            pytest.skip(f"needs {name}: harken weights pull {name}")
+    import torch
+
+    from harken.checkpoint import load_text_side
+    from harken.llm.base import Completion, Sampling
+    from harken.llm.embedded import EmbeddedLLM
+    from harken.llm.templates import Message, render
+
+    tokenizer, core = load_text_side(bilingual())
+    for text in TEXTS:
+        assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+    asked = [
+        render("chatml", [Message("system", system), Message("user", said)])
+        for system, said in zip(LISTENER, LOST, strict=True)
+    ]
+    llm = EmbeddedLLM(teacher, slots=1, context=256)
+    answers = llm.complete(asked, Sampling(max_tokens=24, temperature=0.0))
+    llm.close()
+    for prompt, answer in zip(asked, answers, strict=True):
+        assert isinstance(answer, Completion) and answer.finish == "stop" and len(answer.text) > 5
+        read = tokenizer.encode(prompt, add_special_tokens=False)
+        assert answer.prompt_tokens == len(read)
+        written = [*tokenizer.encode(answer.text, add_special_tokens=False), tokenizer.eos_token_id]
+        with torch.inference_mode():
+            hidden = core(core.embed(torch.tensor([read + written]))).hidden[0, len(read) - 1 : -1]
+            logits = core.logits(hidden)  # (T, V)
+        chosen = logits.gather(1, torch.tensor(written)[:, None])[:, 0]
+        assert float((logits.amax(1) - chosen).max()) < 0.5, answer.text
 
 
 def words(text: str) -> list[str]:

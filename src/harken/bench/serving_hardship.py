@@ -22,7 +22,7 @@ from harken.audio.io import Samples
 from harken.bench.hostile import huge, mutated
 from harken.bench.serving_many import Heard, talk
 from harken.bench.serving_process import Running
-from harken.bench.speaker import EVERYTHING, PATIENCE_S, Busy, at_24_khz, speaker
+from harken.bench.speaker import EVERYTHING, PATIENCE_S, PUSH_TO_TALK, Busy, at_24_khz, speaker
 from harken.serving.wire import SERVER_EVENTS
 
 CLIENTS = 8
@@ -33,7 +33,6 @@ LEAST = 19
 HUGE = 0.002
 """Share of events that are as long as may be."""
 AT_ONCE = 50
-PUSH_TO_TALK = {"input": {"turn_detection": None}}
 TEXT = {"output_modalities": ["text"], "max_output_tokens": 2, "harken": {"think": "off"}}
 
 

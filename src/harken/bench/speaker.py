@@ -13,19 +13,26 @@ from typing import Any
 
 import numpy as np
 import soxr
-import websockets
 
 from harken.audio import pcm
 from harken.audio.io import Samples
 from harken.audio.silence import audible_s
 from harken.bench.moments import Moments
 from harken.dialogue.events import AudioChunk
+from harken.errors import MissingExtra
+
+try:
+    import websockets
+except ImportError as error:
+    raise MissingExtra("harken bench serving", "serve") from error
 
 PIECE_S = 0.04
 """What a microphone sends at once."""
 PATIENCE_S = 60.0
 EVERYTHING: dict[str, Any] = {"max_size": None, "max_queue": None, "ping_interval": None}
 """How a client connects that reads whatever it is sent; unread events would hold up its end."""
+PUSH_TO_TALK: dict[str, Any] = {"input": {"turn_detection": None}}
+"""A session's sound where the speaker says when a turn is over."""
 Event = dict[str, Any]
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from harken.bench.train_cost import Sizes, Tally
 from harken.checkpoint import load_text_side, new_prefix
 from harken.model.core import Core, new_core
+from harken.model.pretrained import load_tokenizer
 from harken.recipes import Recipe, small
 from harken.training.compiled import compile_layers
 from harken.training.core_update import CoreTask, CoreUpdateConfig, Listener
@@ -49,12 +50,10 @@ def large_text_side(recipe: Recipe) -> tuple[Any, Core]:
     """The recipe's tokenizer, and the core of the recipe `small` with random weights, drawn on a GPU if there
     is one: there it takes no time.
     """
-    from transformers import AutoTokenizer
-
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         core = new_core(small().core)
-    return AutoTokenizer.from_pretrained(ensure(recipe.core.weights)), core
+    return load_tokenizer(ensure(recipe.core.weights)), core
 
 
 CORES: dict[str, Callable[[Recipe], tuple[Any, Core]]] = {

@@ -94,6 +94,10 @@ class Bench(Command):
         if self.name != "serving":
             of_serving = {"--what": self.what != "overhead", "--seconds": self.seconds}
             check_unused(f"bench {self.name}", of_serving)
+        elif self.what == "sessions":
+            check_unused("bench serving --what sessions", {"--runs": self.runs})
+        else:
+            check_unused(f"bench serving --what {self.what}", {"--seconds": self.seconds})
         if self.name == "data" and "ieat" not in self.part:
             check_unused("bench data without --part ieat", of_ieat)
         bench.run(

@@ -92,9 +92,9 @@ class VerifyWeights(Command):
 
 
 def _needed_by(recipe: str) -> tuple[str, ...]:
-    chosen = named_recipe(recipe)
-    vocoder = (chosen.units.vocoder,) if chosen.units and chosen.speak else ()
-    return (chosen.listen.encoder, chosen.core.weights, *vocoder, chosen.voice)
+    from harken.checkpoint import needed_weights
+
+    return needed_weights(named_recipe(recipe))
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

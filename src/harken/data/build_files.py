@@ -12,18 +12,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harken.data.engines.base import FINISH, Finished, Parcel
+from harken.data.engines.base import Finished, Parcel
 from harken.data.files import write_text
 from harken.data.ingest import read_piece
 from harken.data.rows import Instruction, Row, Turn
 from harken.data.shards import dropped_path, read_dropped, read_rows, rows_path, write_shard
-from harken.data.steps.base import Dropped
 from harken.data.workspace import Workspace
 from harken.errors import DataError
 
 LEAST_FREE = 64 << 20
 """Bytes: with less room than this no shard is begun or written."""
-NO_TEXT = "is no text that can be stored"
 
 
 @dataclass
@@ -80,16 +78,14 @@ class ShardFiles:
         """Writes the shard without its source rows, and its figures beside the work."""
         self._check_room()
         workspace = self.workspace(parcel.number)
-        made = [row for row in parcel.rows if row.task != "source"]
-        rows = [row for row in made if _is_text(row)]
-        dropped = [*parcel.dropped, *(Dropped(row, FINISH, NO_TEXT) for row in made if not _is_text(row))]
-        unread = write_shard(self.out, parcel.number, rows, workspace, dropped)
-        lost = {one.row.id for one in unread}
+        rows = [row for row in parcel.rows if row.task != "source"]
+        left_out = write_shard(self.out, parcel.number, rows, workspace, parcel.dropped)
+        lost = {one.row.id for one in left_out}
         tally, heard = Tally(tokens=parcel.tokens), set[str]()
         for row in rows:
             if row.id not in lost:
                 tally.count(row, heard)
-        tally.dropped.update(f"{one.step}: {one.reason}" for one in [*dropped, *unread])
+        tally.dropped.update(f"{one.step}: {one.reason}" for one in [*parcel.dropped, *left_out])
         write_text(self._tally_path(parcel.number), json.dumps(vars(tally)), lasting=False)
         shutil.rmtree(workspace.folder, ignore_errors=True)
         return Finished(parcel.number, tally.rows.total(), tally.dropped.total())
@@ -122,13 +118,3 @@ class ShardFiles:
             raise DataError(
                 f"{self.out}: only {free >> 20} MB are free", "make room, then build again: it goes on"
             )
-
-
-def _is_text(row: Row) -> bool:
-    """Can what was written be stored? Half of a character, as a cut-off answer may end with, cannot."""
-    written = [row.target, row.trace, row.injection, *(turn.text for turn in row.turns)]
-    try:
-        "".join(text for text in written if text).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import harken
-from harken.audio.io import Recording, read
+from harken.audio.io import read
 from harken.data.arrow import HARKEN_KEY, SCHEMA, SCHEMA_KEY, SCHEMAS, pa, pq, to_batch, to_rows
 from harken.data.rows import Row
 from harken.data.steps.base import Dropped
@@ -188,14 +188,6 @@ def _dropped_row(line: str, where: str) -> DroppedRow:
         return DroppedRow(**json.loads(line))
     except (ValueError, TypeError) as error:
         raise DataError(f"{where}: {error}", _REBUILD) from None
-
-
-def load_audio(folder: Path, reference: str) -> Recording:
-    """A recording that a row of the data set in `folder` names, as 16 kHz mono.
-
-    Raises DataError or InputError naming the reference where it is not there or cannot be heard.
-    """
-    return Workspace(folder, root=folder).recording(reference)
 
 
 def _pack(

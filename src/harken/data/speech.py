@@ -7,8 +7,6 @@ writes it). Reading people's annotated emotion is left to `harken.training.reado
 
 from __future__ import annotations
 
-import gzip
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harken.data.files import json_rows
 from harken.errors import DataError
 from harken.voices.base import TimedWord
 
@@ -57,21 +56,27 @@ class Clip:
         return read(self.file_bytes(), self.member, sample_rate).samples
 
     def file_bytes(self) -> bytes:
-        """The audio file as it lies there. Raises DataError where the pack lacks it."""
-        if self.member is None:
-            return self.file.read_bytes()
-        with _ONE_AT_A_TIME:
-            handle = _open_tar(self.file).extractfile(self.member)
-            if handle is None:
-                raise DataError(f"{self.file.name} has no member {self.member!r}", "fetch the pack again")
-            return handle.read()
+        """The audio file as it lies there. Raises DataError where it is not there or cannot be read."""
+        try:
+            if self.member is None:
+                return self.file.read_bytes()
+            with _ONE_AT_A_TIME:
+                handle = _open_tar(self.file).extractfile(self.member)
+                if handle is None:
+                    raise KeyError(self.member)
+                return handle.read()
+        except KeyError:
+            raise DataError(f"{self.file} has no member {self.member!r}", "fetch the pack again") from None
+        except (OSError, tarfile.TarError) as error:
+            raise DataError(f"{self.file}: cannot be read: {error}", "fetch or make it again") from None
 
 
 def clips(folder: Path) -> list[Clip]:
     """All clips of a pack or a render, in a stable order.
 
     Raises:
-        DataError: the folder holds neither, or a row lacks a field (the message names file and row).
+        DataError: the folder holds neither, a manifest cannot be read, or a row lacks a field (the message
+            names file and row).
     """
     if (folder / "manifest.jsonl.gz").exists():
         return list(_pack(folder))
@@ -84,8 +89,19 @@ def clips(folder: Path) -> list[Clip]:
     return sorted((clip for path in manifests for clip in _render(path)), key=lambda clip: clip.id)
 
 
+def manifest_rows(manifest: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The rows of a manifest, each with all of `fields`.
+
+    Raises: DataError where it cannot be read to its end, or a row lacks a field; it names file and row.
+    """
+    for number, row in json_rows(manifest):
+        if lacking := [field for field in fields if field not in row]:
+            raise DataError(f"{manifest} row {number} lacks {', '.join(lacking)}", "mend or remove the row")
+        yield row
+
+
 def _pack(folder: Path) -> Iterator[Clip]:
-    for row in _rows(folder / "manifest.jsonl.gz", _PACK):
+    for row in manifest_rows(folder / "manifest.jsonl.gz", _PACK):
         tar = folder / row["tar"]
         common = (row["group"], row["source"], tar)
         yield Clip(
@@ -100,7 +116,7 @@ def _pack(folder: Path) -> Iterator[Clip]:
 
 
 def _render(manifest: Path) -> Iterator[Clip]:
-    for row in _rows(manifest, _RENDER):
+    for row in manifest_rows(manifest, _RENDER):
         yield Clip(
             row["id"], row["text"], row["lang"], row["split"], row.get("role", "user"), row["seconds"],
             row["voice"], row.get("emotion"), row["group"], row["source"],
@@ -111,22 +127,6 @@ def _render(manifest: Path) -> Iterator[Clip]:
 
 def _timed(word: dict[str, Any]) -> TimedWord:
     return TimedWord(word["start"], word["end"], word["symbols"], tuple(word["ends_s"]))
-
-
-def _rows(manifest: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    with gzip.open(manifest, "rt") if manifest.suffix == ".gz" else manifest.open() as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(
-                    f"{manifest} row {number} is not JSON: {error}", "mend or remove the row"
-                ) from None
-            if lacking := [field for field in fields if field not in row]:
-                raise DataError(
-                    f"{manifest} row {number} lacks {', '.join(lacking)}", "mend or remove the row"
-                )
-            yield row
 
 
 _ONE_AT_A_TIME = Lock()

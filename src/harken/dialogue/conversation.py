@@ -10,6 +10,7 @@ Shapes: T positions, D core width.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ CONTEXT_TOKENS = 4096
 """What a conversation may fill: some forty minutes of talk. More costs time at every step."""
 KEPT_WHEN_FULL = 0.75
 """Share of the context that stays when the oldest turns go. What stays is read anew, so not at every turn."""
+_SPACELESS = "\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+")
+"""A word with its punctuation. Chinese and Japanese put no space between words: each character is one."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,18 @@ class Prefix:
 
     @classmethod
     def read(cls, model: SpokenLM, system: str | None = None) -> Prefix:
-        """Args: system: the prompt; None takes the recipe's."""
+        """Args: system: the prompt; None takes the recipe's.
+
+        Raises: InputError where it alone is longer than the context; it is not read then.
+        """
         system = model.recipe.system if system is None else system
         segments = render([], model.tokenizer, system, prompt=False)
+        length, room = sum(map(len, segments)), _limit(model, CONTEXT_TOKENS) - _reserve(model)
+        if length > room:
+            raise InputError(
+                f"the instructions are {length} tokens long, the model can read {max(room, 0)}",
+                "shorten them",
+            )
         return cls(system, segments, _read(model, segments, CoreState.empty()).state)
 
 
@@ -72,11 +85,11 @@ class Conversation:
         """
         self.model = model
         self.prefix = prefix or Prefix.read(model)
-        recipe = model.recipe
-        self._reserve = recipe.max_reply_tokens + recipe.max_trace_tokens + 32  # 32: the marks around them
-        self.limit = min(limit, int(model.core.config.max_position_embeddings))
+        self._reserve = _reserve(model)
+        self.limit = _limit(model, limit)
         """Positions in all."""
         self._entries: list[_Entry] = []
+        self._reply: _Entry | None = None  # what the last reply left
         self._state = self.prefix.state
         self.asked = 0
         self.dropped = 0
@@ -109,6 +122,10 @@ class Conversation:
         for turn in turns[kept:]:
             self.add(turn)
 
+    def begin_reply(self) -> None:
+        """A reply begins: an interruption is of this one, whether it leaves anything or not."""
+        self._reply = None
+
     def ask(self, turn: UserTurn) -> tuple[Opening, int]:
         """Add the user's turn and read up to where the answer begins.
 
@@ -137,16 +154,18 @@ class Conversation:
         """Append the reply as heard; where nothing was, nothing is kept. `sound` is how it was spoken."""
         if text:
             self.add(AssistantTurn(text))
-            self._entries[-1].sound = list(sound)
+            self._reply = self._entries[-1]
+            self._reply.sound = list(sound)
 
     def interrupted_at(self, played_ms: float) -> str:
         """The user stopped the last reply when that much of its sound had been played: keep what was heard.
 
-        Returns: the words that were heard; the last one is whole.
+        Returns: the words that were heard; the last one is whole. Empty where the reply left nothing.
         """
-        last = self._entries[-1] if self._entries else None
-        if last is None or not isinstance(last.turn, AssistantTurn):
+        last, self._reply = self._reply, None
+        if last is None or not self._entries or self._entries[-1] is not last:
             return ""
+        assert isinstance(last.turn, AssistantTurn), "a reply"
         heard = spoken_text(last.turn.text, last.sound, played_ms) if last.sound else last.turn.text
         self._entries.pop()
         self.answer(heard, last.sound)
@@ -181,6 +200,16 @@ class Conversation:
         return opening
 
 
+def _limit(model: SpokenLM, most: int) -> int:
+    """Positions in all: so many, up to the core's own."""
+    return min(most, int(model.core.config.max_position_embeddings))
+
+
+def _reserve(model: SpokenLM) -> int:
+    """Positions that reply and trace may take."""
+    return model.recipe.max_reply_tokens + model.recipe.max_trace_tokens + 32  # 32: the marks around them
+
+
 def _same(one: Turn, other: Turn) -> bool:
     """Whether two turns read alike; heard vectors are told apart by which they are."""
     if isinstance(one, AssistantTurn) or isinstance(other, AssistantTurn):
@@ -203,9 +232,7 @@ def spoken_text(text: str, sound: Sequence[AudioChunk], played_ms: float) -> str
         break
     if end >= len(text):
         return text
-    if not text[end].isspace():
-        end = max(text.rfind(" ", 0, end), 0)
-    return text[:end].rstrip()
+    return text[: max((word.end() for word in _WORD.finditer(text) if word.end() <= end), default=0)]
 
 
 @torch.no_grad()

@@ -41,18 +41,26 @@ Guard = Callable[[Exchange], str | None]
 """Gives what to say in the model's place, or None to let it speak."""
 
 
+Patterns = tuple[re.Pattern[str], ...]
+
+
 @dataclass(frozen=True)
 class Watch:
     """What is looked for and said in one language."""
 
     reply: str
     instead: str
-    sayings: re.Pattern[str]
-    danger: re.Pattern[str]
-    harm: re.Pattern[str]
+    sayings: Patterns
+    danger: Patterns
+    harm: Patterns
 
     def speaks_of_danger(self, words: str) -> bool:
-        return self.danger.search(self.sayings.sub("·", words)) is not None
+        for saying in self.sayings:
+            words = saying.sub("·", words)
+        return any(pattern.search(words) for pattern in self.danger)
+
+    def does_harm(self, reply: str) -> bool:
+        return any(pattern.search(reply) for pattern in self.harm)
 
 
 class Care:
@@ -72,7 +80,7 @@ class Care:
     def __call__(self, exchange: Exchange) -> str | None:
         if exchange.reply:
             reply = _plain(exchange.reply)
-            return next((watch.instead for watch in self._watches if watch.harm.search(reply)), None)
+            return next((watch.instead for watch in self._watches if watch.does_harm(reply)), None)
         cause = exchange.attribution.cause if exchange.attribution else None
         words = _plain(f"{exchange.said or ''}\n{cause or ''}")
         return next((watch.reply for watch in self._watches if watch.speaks_of_danger(words)), None)
@@ -108,15 +116,17 @@ def _watch(language: str, table: Mapping[str, Any], path: Path | None) -> Watch:
     missing = [key for key in (*TEXTS, *PATTERNS) if key not in table]
     if missing:
         raise InputError(f"{path}: {language} has no {missing[0]}", f"a new language needs {_HOW}")
-    sayings, danger, harm = (_pattern(f"{path}: {language}.{key}", table[key]) for key in PATTERNS)
+    sayings, danger, harm = (_patterns(f"{path}: {language}.{key}", table[key]) for key in PATTERNS)
     return Watch(table["reply"].strip(), table["instead"].strip(), sayings, danger, harm)
 
 
-def _pattern(name: str, alternatives: Sequence[str]) -> re.Pattern[str]:
-    """Any of the patterns; none matches nothing."""
-    for each in alternatives:
-        try:
-            re.compile(each)
-        except re.error as error:
-            raise InputError(f"{name}: {each!r} is no pattern: {error}", "mend or remove it") from None
-    return re.compile("|".join(f"(?:{each})" for each in alternatives) or r"(?!)", re.IGNORECASE)
+def _patterns(name: str, texts: Sequence[str]) -> Patterns:
+    """Each by itself: joined, one's groups and flags would reach into the next."""
+    return tuple(_pattern(name, text) for text in texts)
+
+
+def _pattern(name: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except (re.error, OverflowError) as error:  # the latter of a repetition too often
+        raise InputError(f"{name}: {text!r} is no pattern: {error}", "mend or remove it") from None

@@ -2,6 +2,7 @@
 
 Training and inference render by this one file, so that the core never meets a form that it was not trained
 on. The form is ChatML, which SmolLM2, Qwen2.5 and Qwen3 share. Traces of earlier turns are never rendered.
+Marks in what is said are defused, so that no text can end its own turn or begin another's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+
+from harken.llm.templates import defused
 
 THINK_OPEN, THINK_CLOSE = "<think>\n", "\n</think>\n\n"
 REPEAT = "Repeat exactly what you hear."
@@ -40,7 +43,7 @@ Segment = list[int] | Tensor
 
 def render(turns: Sequence[Turn], tokenizer: Any, system: str, prompt: bool = True) -> list[Segment]:
     """A conversation as segments; with `prompt` it ends where the assistant's answer begins."""
-    segments: list[Segment] = [_encode(tokenizer, f"<|im_start|>system\n{system}<|im_end|>\n")]
+    segments: list[Segment] = [_encode(tokenizer, f"<|im_start|>system\n{defused(system)}<|im_end|>\n")]
     for turn in turns:
         segments += render_turn(turn, tokenizer)
     if prompt:
@@ -51,10 +54,10 @@ def render(turns: Sequence[Turn], tokenizer: Any, system: str, prompt: bool = Tr
 def render_turn(turn: Turn, tokenizer: Any) -> list[Segment]:
     """One turn as segments. An instruction stands before what was said."""
     if isinstance(turn, AssistantTurn):
-        return [_encode(tokenizer, f"<|im_start|>assistant\n{turn.text}<|im_end|>\n")]
-    opening = "<|im_start|>user\n" + (f"{turn.instruction}\n" if turn.instruction else "")
+        return [_encode(tokenizer, f"<|im_start|>assistant\n{defused(turn.text)}<|im_end|>\n")]
+    opening = "<|im_start|>user\n" + (f"{defused(turn.instruction)}\n" if turn.instruction else "")
     if isinstance(turn.content, str):
-        return [_encode(tokenizer, f"{opening}{turn.content}<|im_end|>\n")]
+        return [_encode(tokenizer, f"{opening}{defused(turn.content)}<|im_end|>\n")]
     return [_encode(tokenizer, opening), turn.content, _encode(tokenizer, "<|im_end|>\n")]
 
 

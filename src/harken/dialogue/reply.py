@@ -77,8 +77,6 @@ class ReplySettings:
     """How the model's own voice chooses what it says."""
     max_reply_tokens: int | None = None
     """None takes the recipe's."""
-    max_trace_tokens: int | None = None
-    """None takes the recipe's."""
     least_confidence: float = LEAST_CONFIDENCE
     reflect: ReflectConfig | None = None
     """Reflect between chunks of the reply, and how; None does not."""
@@ -106,6 +104,7 @@ def reply(
     settings = settings or ReplySettings()
     if settings.reflect:
         check_reflects(conversation.model)
+    conversation.begin_reply()
     if isinstance(said, str):
         yield from _Reply(conversation, settings, voice, guard, said, together=together).answer()
         return
@@ -127,6 +126,7 @@ def say(conversation: Conversation, text: str, voice: Voice | OwnVoice | None = 
 
     Yields: the text, its sound, and Done.
     """
+    conversation.begin_reply()
     yield from _Reply(conversation, ReplySettings(), voice, None, "").given(text)
 
 
@@ -176,6 +176,7 @@ class _Reply:
         self._sound: list[AudioChunk] = []
         self._speaker: Speaker | OwnSpeech | None = None
         self._spoken_from = 0  # characters of what is shown
+        self._out = 0  # characters that were said to their end
         self._pace = Pace()
         self._begun = perf_counter()
         self._timings_ms: dict[str, float] = {}
@@ -184,7 +185,6 @@ class _Reply:
         """Answer words."""
         content = self._said if isinstance(self._said, str) else self._said.embeddings
         opening, dropped = self.conversation.ask(UserTurn(content, self.settings.instruction))
-        finished = False
         try:
             if dropped:
                 yield Notice(f"the conversation is full: its {dropped} oldest turns are forgotten")
@@ -198,13 +198,14 @@ class _Reply:
                 yield from self._say_instead(instead)
             else:
                 yield from self._write(opening, attribution)
-            finished = True
+            self._out = len(self._shown)
             if self.settings.think == "after":
                 attribution = yield from self._think(opening)
                 if not instead and (instead := self._instead(attribution)):
                     yield from self._say_instead(instead)
+                    self._out = len(self._shown)
         finally:
-            self._remember(finished)
+            self._remember()
         yield self._done(attribution)
 
     def not_understood(self) -> Iterator[Event]:
@@ -333,7 +334,7 @@ class _Reply:
     def _think(self, opening: Opening) -> Generator[Event, None, Attribution]:
         """A branch of its own: the trace in a think block, and what it states."""
         branch = read(self.model, self._encode(THINK_OPEN), opening.state.fork())
-        most = self.settings.max_trace_tokens or self.model.recipe.max_trace_tokens
+        most = self.model.recipe.max_trace_tokens
         with closing(self._writing(branch, 1, self.thought, most)) as writing:
             for delta in writing:
                 yield TraceDelta(delta)
@@ -341,11 +342,11 @@ class _Reply:
         yield attribution
         return attribution
 
-    def _remember(self, finished: bool) -> None:
-        """The reply as heard: whole when it is out, else as far as it was spoken (without a voice: shown)."""
+    def _remember(self) -> None:
+        """The reply as heard: what is out, and more as far as it was spoken (without a voice: shown)."""
         text, sound = self._shown, self._sound
-        if self._speaker and not finished:
-            text = text[: sound[-1].text_end] if sound else ""
+        if self._speaker:
+            text = text[: max(self._out, sound[-1].text_end if sound else 0)]
         self.conversation.answer(text, sound)
 
     def _sampler(self, branch: int) -> Sampler:

@@ -102,22 +102,6 @@ class AffectReport:
             for row in self.table
         ]
 
-    def markdown(self) -> str:
-        """The table for a page."""
-        head = (
-            "| protocol | trained on | tested on | classes | clips | UAR | probe "
-            "| difference, clips resampled | speakers resampled | calibration error | probe |"
-        )
-        lines = [head, "|" + " --- |" * 11]
-        for row in self.table:
-            lines.append(
-                f"| {row.protocol} | {row.trained_on} | {row.tested_on} | {row.classes} | {row.clips} "
-                f"| {row.recall:.3f} | {row.probe_recall:.3f} | {row.difference} "
-                f"| {row.difference_by_speaker or '–'} "
-                f"| {row.calibration_error:.3f} | {row.probe_calibration_error:.3f} |"
-            )
-        return "\n".join(lines)
-
 
 def evaluate_affect(
     data: Path,

@@ -20,8 +20,6 @@ from harken.evaluation.statistics import Floats, Interval
 RESAMPLES = 1000
 BINS = 10
 
-_ROUNDING = 1e-12
-
 Indices = NDArray[np.intp]
 
 
@@ -71,14 +69,6 @@ class Repeatability:
     """Share of items whose repeats are all equal."""
     n: int
     """Items with two scores or more; the others take no part."""
-
-    @property
-    def reliability(self) -> float | None:
-        """The part of the variance that lies between items: 1 where repeats are equal, 0 where all is noise;
-        None where there is no variance.
-        """
-        whole = self.within + self.between
-        return self.between / whole if whole > _ROUNDING else None
 
 
 def pearson(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None, seed: int = 0) -> Interval | None:

@@ -75,10 +75,9 @@ def evaluate_codec(
             quality = per_item([h.quality for h in heard], [1] * len(heard))
             rows.append(figure(name, system, "DNSMOS overall", bootstrap(quality, seed=seed), len(clips)))
         known = [p.pitch for p in passed if p.pitch is not None]
-        correlation = per_item(known, [1] * len(known))
-        rows.append(
-            figure(name, "through units", "pitch correlation", bootstrap(correlation, seed=seed), len(known))
-        )
+        if known:
+            value = bootstrap(per_item(known), seed=seed)
+            rows.append(figure(name, "through units", "pitch correlation", value, len(known)))
         speed = per_item([p.decoding_s for p in passed], [p.seconds for p in passed])
         rows.append(
             figure(

@@ -97,7 +97,10 @@ def labeler_figures(
     seed: int = 0,
     min_confidence: float = MIN_CONFIDENCE,
 ) -> list[Row]:
-    """One corpus's figures; a clip that the labeler cannot read counts as an abstention, and so as wrong."""
+    """One corpus's figures; a clip that the labeler cannot read counts as an abstention, and so as wrong.
+
+    A figure over the clips that it is sure of, or tells a gender of, is left out where there are none.
+    """
     system = f"{labeler.name}@{labeler.revision}"
     readings = [_reading(labeler, clip) for clip in steps(clips, corpus)]
     truth = np.array([clip.emotion for clip in clips])
@@ -109,17 +112,20 @@ def labeler_figures(
         "unweighted average recall": bootstrap(recall_ratios(truth, heard), seed=seed),
         "agreement (kappa)": kappa(truth, heard),
         "abstains": float(1 - sure.mean()),
-        "accuracy where it does not abstain": bootstrap(
-            per_item(right * sure, sure.astype(float)), seed=seed
-        ),
     }
-    gendered = [
-        (clip, reading) for clip, reading in zip(clips, readings, strict=True) if reading and reading.gender
+    rows = [figure(corpus, system, measure, value, len(clips)) for measure, value in measures.items()]
+    if sure.any():
+        value = bootstrap(per_item(right * sure, sure.astype(float)), seed=seed)
+        rows.append(figure(corpus, system, "accuracy where it does not abstain", value, int(sure.sum())))
+    hits = [
+        float(reading.gender == clip.gender)
+        for clip, reading in zip(clips, readings, strict=True)
+        if reading and reading.gender
     ]
-    if gendered:
-        hits = [float(reading.gender == clip.gender) for clip, reading in gendered]
-        measures["gender accuracy"] = bootstrap(per_item(hits), seed=seed)
-    return [figure(corpus, system, measure, value, len(clips)) for measure, value in measures.items()]
+    if hits:
+        value = bootstrap(per_item(hits), seed=seed)
+        rows.append(figure(corpus, system, "gender accuracy", value, len(hits)))
+    return rows
 
 
 def kappa(truth: Sequence[str] | np.ndarray, heard: Sequence[str] | np.ndarray) -> float:

@@ -48,8 +48,8 @@ class Report:
     def markdown(self) -> str:
         """A heading, the table, and the setting as a list."""
         columns = self._columns()
-        lines = [f"## {self.benchmark}", "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
-        lines += [f"| {' | '.join(shown(row.get(column)) for column in columns)} |" for row in self.rows]
+        lines = [f"## {self.benchmark}", "", _table_line(columns), "|" + " --- |" * len(columns)]
+        lines += [_table_line([shown(row.get(column)) for column in columns]) for row in self.rows]
         return (
             "\n".join([*lines, "", *(f"- {name}: {shown(value)}" for name, value in self.setting.items())])
             + "\n"
@@ -133,6 +133,12 @@ def shown(value: object) -> str:
         case Sequence() if not isinstance(value, str):
             return ", ".join(map(shown, value))
     return str(value)
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    """A line of a table in Markdown, whatever is in its cells."""
+    escaped = (" ".join(cell.splitlines()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def _processor() -> str:

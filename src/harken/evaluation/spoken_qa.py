@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from harken.data.files import write_text
-from harken.errors import DataError, InputError
+from harken.errors import DataError
 from harken.evaluation.language import is_han
 from harken.evaluation.problems import Problem, json_objects
 from harken.evaluation.report import bootstrap, per_item
-from harken.evaluation.statistics import Interval
+from harken.evaluation.statistics import Interval, Ratios
 
 SET_SIZES = {
     "llamaqa-en": 300,
@@ -88,15 +90,16 @@ def set_score(predictions: Sequence[Prediction], seed: int = 0) -> Interval:
     return bootstrap(per_item([100 * item_score(p.pred, p.ref) for p in predictions]), seed=seed)
 
 
-def aqa_score(column: str, scores: Mapping[str, float]) -> float:
-    """A column of `AQA_WEIGHTS`, 0 to 100, from each set's score.
+def aqa_ratios(column: str, scores: Mapping[str, Sequence[float]]) -> Ratios:
+    """A column of `AQA_WEIGHTS` over questions, those of a set sharing the set's weight.
 
-    Raises: InputError where the score of one of its sets is missing.
+    Args: scores: set -> the score of each of its questions, 0 to 100.
     """
     weights = AQA_WEIGHTS[column]
-    if missing := [name for name in weights if name not in scores]:
-        raise InputError(f"{column} needs the score of {', '.join(missing)}", "evaluate on these sets too")
-    return sum(weight * scores[name] for name, weight in weights.items()) / sum(weights.values())
+    share = np.concatenate(
+        [np.full(len(scores[name]), weights[name] / len(scores[name])) for name in weights]
+    )
+    return per_item(share * np.concatenate([scores[name] for name in weights]), share)
 
 
 def prediction_file(folder: Path, model: str, dataset: str) -> Path:

@@ -43,7 +43,12 @@ Pair = tuple["LabelledClip", "LabelledClip"]
 
 
 def evaluate_style(model: SpokenLM, voice: OwnVoice, pairs: Sequence[Pair], seed: int = 0) -> Report:
-    """Args: pairs: see `sad_and_happy`."""
+    """Args: pairs: see `sad_and_happy`. Raises DataError for fewer than two: an effect size takes two."""
+    if len(pairs) < 2:
+        raise DataError(
+            f"{len(pairs)} pair of recordings is too few for an effect size",
+            "name more of RAVDESS, or a --limit of 2 or more",
+        )
     heard = [model.hear(clip.clip.samples()) for pair in steps(list(pairs), "listening") for clip in pair]
     order = np.random.default_rng(seed).permutation(len(heard))
     shuffled = [with_affect_of(turn, heard[other], model) for turn, other in zip(heard, order, strict=True)]

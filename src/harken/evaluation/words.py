@@ -2,8 +2,8 @@
 it heard.
 
 Text is made comparable by `normalise`: lower case, no punctuation, numbers as they are written, the same
-for every system. Whisper's own decoder stands beside, on the same recordings. The recordings are
-`harken.evaluation.clips`'.
+for every system; a Chinese character counts as a word. Whisper's own decoder stands beside, on the same
+recordings. The recordings are `harken.evaluation.clips`'.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ REPEAT_TOKENS = 96
 
 
 def normalise(text: str) -> str:
-    """Lower case, apostrophes kept, other punctuation and bracketed tags dropped, single spaces."""
+    """Lower case, apostrophes kept, other punctuation and bracketed tags dropped, Chinese characters apart,
+    single spaces.
+    """
     text = re.sub(r"\[[^\]]*\]", " ", text.lower().replace("’", "'"))
-    return " ".join(re.sub(r"[^a-z0-9' ]+", " ", text).split())
+    return " ".join(re.sub(r"([㐀-鿿])", r" \1 ", re.sub(r"[^a-z0-9' 㐀-鿿]+", " ", text)).split())
 
 
 def word_error_rate(references: Sequence[str], heard: Sequence[str]) -> float:

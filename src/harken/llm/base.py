@@ -46,6 +46,11 @@ def schema_text(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
+def whole_characters(text: str) -> str:
+    """A text with ? for each half of a character, as escapes in JSON can leave one: no file can hold it."""
+    return text.encode(errors="replace").decode()
+
+
 @dataclass(frozen=True)
 class Completion:
     """What a model wrote after a prompt."""

@@ -219,10 +219,9 @@ def _catalogue_file(name: str) -> tuple[str, str]:
     from harken.weights.catalogue import find
 
     entry = find(name)
-    path = entry.files[0].path
-    if entry.converter or not path.endswith(".gguf"):
+    if entry.converter or entry.is_repository or not entry.files[0].path.endswith(".gguf"):
         raise InputError(f"{name} is no GGUF language model in the catalogue", "harken weights list")
-    return path, entry.files[0].sha256
+    return entry.files[0].path, entry.files[0].sha256
 
 
 def _ensured(name: str) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harken.errors import HarkenError, InputError, MissingExtra
 from harken.llm import templates
 from harken.llm.asking import Asker
-from harken.llm.base import Completion, LLMError, Sampling
+from harken.llm.base import Completion, LLMError, Sampling, whole_characters
 
 if TYPE_CHECKING:
     import openai
@@ -149,8 +149,7 @@ class ServedLLM(Asker):
             return None
         usage = getattr(answer, "usage", None)
         read, written = (getattr(usage, f"{which}_tokens", None) for which in ("prompt", "completion"))
-        whole = text.encode(errors="replace").decode()  # half a character, escaped, is no text anywhere else
-        return Completion(whole, choices[0].finish_reason, read or 0, written or 0)
+        return Completion(whole_characters(text), choices[0].finish_reason, read or 0, written or 0)
 
     def _text(self, choice: Any) -> Any:
         """What was written, where the choice has the route's form."""

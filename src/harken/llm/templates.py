@@ -64,8 +64,13 @@ def render(template: str, messages: Sequence[Message]) -> str:
     Raises InputError for an unknown template.
     """
     t = find(template)
-    turns = [f"{t.head}{m.role}{t.neck}{_defused(m.content)}{t.end}{t.after}" for m in messages]
+    turns = [f"{t.head}{m.role}{t.neck}{defused(m.content)}{t.end}{t.after}" for m in messages]
     return "".join(turns) + f"{t.head}assistant{t.neck}" + (_NO_THOUGHT if t.thinks else "")
+
+
+def defused(content: str) -> str:
+    """`<|` of a mark becomes `< |`: readable as before, but no special token."""
+    return content.replace("<|", "< |")
 
 
 def opened_thought(prompt: str, injection: str) -> str:
@@ -84,8 +89,3 @@ def split_thought(text: str) -> tuple[str, str] | None:
     thought = text[: close.start()]
     opening = _OPEN.match(thought)
     return thought[opening.end() if opening else 0 :].strip(), text[close.end() :].strip()
-
-
-def _defused(content: str) -> str:
-    """`<|` of a mark becomes `< |`: readable as before, but no special token."""
-    return content.replace("<|", "< |")

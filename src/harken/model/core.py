@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from harken.errors import RecipeError
 from harken.model.layer_stack import StackState
+from harken.model.pretrained import check_sizes, read_config
 from harken.model.think import Think
 from harken.model.write import Write
 from harken.recipes import CoreConfig
@@ -149,25 +150,15 @@ class CoreOutput:
     state: CoreState
 
 
-def load_core(folder: Path, config: CoreConfig, dtype: torch.dtype = torch.float32) -> Core:
+def load_core(folder: Path, config: CoreConfig) -> Core:
     """Load a causal LM in transformers' layout and split it.
 
-    Raises: RecipeError where it is not of the recipe's sizes.
+    Raises: RecipeError where there is none, or it is not of the recipe's sizes.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    there = _sizes(AutoConfig.from_pretrained(folder))
-    different = [
-        f"core.{name}: {there[name]!r} there, {getattr(config, name)!r} here"
-        for name in SIZES
-        if there[name] != getattr(config, name)
-    ]
-    if different:
-        raise RecipeError(
-            f"{folder} holds another core than the recipe's: {'; '.join(different)}",
-            "correct the recipe, or name weights of its sizes",
-        )
-    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype), config.split)
+    check_sizes("core", folder, _sizes(read_config(folder)), config)
+    return Core(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), config.split)
 
 
 def _sizes(config: Any) -> dict[str, object]:

@@ -88,7 +88,8 @@ class CtcBridge(nn.Module):
             valid: (B, T) bool.
 
         Returns:
-            log-probabilities (B, U, P + 1), blank last; valid (B, U) bool.
+            log-probabilities (B, U, P + 1), blank last, and where not valid nothing but blank; valid (B, U)
+            bool.
         """
         states = states * valid[..., None]  # the last pair of an odd row has nothing beside it
         if states.shape[1] % 2:
@@ -101,7 +102,9 @@ class CtcBridge(nn.Module):
         directions: Tensor = self.directions  # type: ignore[assignment]
         similarity = F.normalize(self.out(x), dim=-1) @ directions.T  # (B, U, P)
         scores = torch.cat([self.scale[0] * similarity + self.bias, self.blank(x)], dim=-1)
-        return scores.float().log_softmax(-1), valid
+        silence = scores.new_full(scores.shape[-1:], -torch.inf, dtype=torch.float32)
+        silence[-1] = 0.0
+        return torch.where(valid[..., None], scores.float().log_softmax(-1), silence), valid
 
     def collapse(self, log_probs: Tensor, valid: Tensor) -> SoftTokens:
         """Merge runs of one piece and drop blanks.

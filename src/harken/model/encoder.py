@@ -12,7 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harken.model.pretrained import check_sizes, read_config
 from harken.recipes import ListenConfig
+
+SIZES = {
+    "encoder_width": "d_model",
+    "encoder_layers": "encoder_layers",
+    "encoder_heads": "encoder_attention_heads",
+    "encoder_feed_forward_width": "encoder_ffn_dim",
+}
+"""What a recipe says of its encoder -> what transformers calls that."""
 
 
 class SpeechEncoder(nn.Module):
@@ -31,41 +40,43 @@ class SpeechEncoder(nn.Module):
     def layers(self) -> int:
         return int(self.whisper.config.encoder_layers)
 
-    def forward(self, mel: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode up to 30 s a row.
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode up to 30 s a row, all of one length.
 
         Args:
-            mel: (B, 80, 2T) log-mel features, 100 a second, zero-padded at the end.
-            frames: (B,) int64 mel frames that are real, or None where all are.
+            mel: (B, 80, 2T) log-mel features, 100 a second.
 
         Returns:
             states: (B, T, L + 1, D): the convolutional stem, then each layer; the last one is normalised.
-            valid: (B, T) bool.
+            valid: (B, T) bool, all of them, as what reads the states takes it.
         """
         whisper = self.whisper
         hidden = nn.functional.gelu(whisper.conv1(mel))
         hidden = nn.functional.gelu(whisper.conv2(hidden)).transpose(1, 2)  # (B, T, D)
-        length = hidden.shape[1]
-        hidden = hidden + whisper.embed_positions.weight[:length]
-        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
-        mask = None
-        if frames is not None:
-            valid = torch.arange(length, device=hidden.device)[None] < (frames[:, None] + 1) // 2
-            mask = valid[:, None, None, :].expand(-1, 1, length, -1)  # (B, 1, T, T): nobody looks at padding
+        hidden = hidden + whisper.embed_positions.weight[: hidden.shape[1]]
         states = [hidden]
         for layer in whisper.layers:
-            output = layer(hidden, mask)
+            output = layer(hidden, None)
             hidden = output[0] if isinstance(output, tuple) else output
             states.append(hidden)
         states[-1] = whisper.layer_norm(states[-1])
+        valid = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
         return torch.stack(states, dim=2), valid
 
 
-def load_encoder(folder: Path) -> SpeechEncoder:
-    """Load the encoder of a Whisper model in transformers' layout; frozen, in evaluation mode."""
+def load_encoder(folder: Path, config: ListenConfig | None = None) -> SpeechEncoder:
+    """Load the encoder of a Whisper model in transformers' layout; float32, frozen, in evaluation mode.
+
+    Args: config: the recipe's; None takes any sizes.
+
+    Raises: RecipeError where there is none, or it is not of the recipe's sizes.
+    """
     from transformers import WhisperModel
 
-    encoder = SpeechEncoder(WhisperModel.from_pretrained(folder).encoder)
+    there = read_config(folder)
+    if config:
+        check_sizes("listen", folder, {o: getattr(there, t, None) for o, t in SIZES.items()}, config)
+    encoder = SpeechEncoder(WhisperModel.from_pretrained(folder, dtype=torch.float32).encoder)
     return encoder.requires_grad_(False).eval()
 
 
@@ -74,10 +85,5 @@ def new_encoder(config: ListenConfig) -> SpeechEncoder:
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    sizes = WhisperConfig(
-        d_model=config.encoder_width,
-        encoder_layers=config.encoder_layers,
-        encoder_attention_heads=config.encoder_heads,
-        encoder_ffn_dim=config.encoder_feed_forward_width,
-    )
-    return SpeechEncoder(WhisperEncoder(sizes))
+    sizes = {theirs: getattr(config, ours) for ours, theirs in SIZES.items()}
+    return SpeechEncoder(WhisperEncoder(WhisperConfig(**sizes)))

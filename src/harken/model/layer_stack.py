@@ -1,4 +1,4 @@
-"""A run of decoder layers with explicit, batchable state: what Think, Write and (later) Speak are made of.
+"""A run of decoder layers with explicit, batchable state: what Think, Write and Speak are made of.
 
 The layers are transformers' own (Llama, Qwen2 and Qwen3 families); this file replaces only the loop around
 them, so that the caller holds the key-value cache as a value: rows of unequal length, forks for a second

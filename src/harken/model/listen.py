@@ -67,12 +67,12 @@ class Listen(nn.Module):
         self.readout = readout
         self.prefix = prefix
 
-    def forward(self, mel: Tensor, frames: Tensor | None = None, words: bool = True) -> Heard:
-        """Hear up to 30 s a row; see SpeechEncoder for `mel` (B, 80, 2T) and `frames` (B,).
+    def forward(self, mel: Tensor, words: bool = True) -> Heard:
+        """Hear up to 30 s a row: `mel` (B, 80, 2T) as SpeechEncoder takes it.
 
         Args: words: False leaves the bridge out, where only the affect is wanted.
         """
-        states, valid = self.encoder(mel, frames)  # (B, T, L + 1, E)
+        states, valid = self.encoder(mel)  # (B, T, L + 1, E)
         affect = self.readout(states, valid, active_frames(mel))
         prefix = self.prefix(affect.vector)
         if not words:

@@ -7,7 +7,7 @@ Shapes: B rows, V width of the readout's vector.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -51,6 +51,12 @@ class OwnVoice:
         """What stands for each unit."""
         with torch.no_grad():
             return self.speak.units()
+
+    def of(self, speaker: str) -> OwnVoice:
+        """The same with another of the decoder's voices; what stands for the units is shared."""
+        other = replace(self, speaker=speaker)
+        other.table = self.table
+        return other
 
     def manner(self, affect: Tensor | None) -> Tensor:
         """How to answer what was heard, as Speak takes it: styles, then whose voice, (1, manners)."""

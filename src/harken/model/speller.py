@@ -18,7 +18,7 @@ from harken.model.ctc_bridge import SoftTokens
 from harken.model.lexicon import Lexicon
 from harken.model.pieces import Pieces
 
-_LETTERS = re.compile(r" ?[A-Za-z]+")
+_LETTERS = re.compile(r" ?[A-Za-z']+")
 
 
 @dataclass(frozen=True)

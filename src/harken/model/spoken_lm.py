@@ -2,7 +2,7 @@
 
 `hear` turns recordings into what the core reads; `read` runs the core on embeddings with explicit state. What
 a conversation looks like to the core, and the loop that writes a reply, are `harken.dialogue`'s. Where the
-weights come from is `harken.api`'s.
+weights come from is `harken.checkpoint`'s.
 
 Shapes: B rows, T positions, N heard tokens, K affect vectors, D core width, V vocabulary.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+import string
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ VARIABLE = "HARKEN_API_KEY"
 PROTOCOL = "realtime"
 _IN_PROTOCOL = "openai-insecure-api-key."
 """How a page in a browser hands over a key: it can send no headers with a WebSocket."""
+_MARKS = "!#$%&'*+-.^_`|~"
+IN_KEYS = frozenset(string.ascii_letters + string.digits + _MARKS)
+"""What may stand in a subprotocol's name (RFC 9110, token): of anything else a browser makes no WebSocket."""
 
 
 def is_loopback(host: str) -> bool:
@@ -28,13 +32,18 @@ def is_loopback(host: str) -> bool:
 
 def key_for(host: str, environment: Mapping[str, str] | None = None) -> str | None:
     """The key from the environment; None for no key. Raises InputError where others could reach the server
-    and there is none.
+    and there is none, and for one that the page could not send.
     """
     key = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
     if not key and not is_loopback(host):
         raise InputError(
             f"others reach {host}, and {VARIABLE} holds no key",
             f'{VARIABLE}="$(openssl rand -hex 32)" harken serve --host {host}, or --host 127.0.0.1',
+        )
+    if not IN_KEYS.issuperset(key):
+        raise InputError(
+            f"{VARIABLE} holds what a page cannot send: only letters, digits and {_MARKS} may be in it",
+            f'{VARIABLE}="$(openssl rand -hex 32)", for example',
         )
     return key or None
 

@@ -54,7 +54,7 @@ def to_client(event: Event) -> Iterable[Event]:
 
 def _released(given: Event) -> Event:
     """The settings of a session or a response."""
-    kept = ("instructions", "tools", "metadata", "harken")
+    kept = ("instructions", "tools", "metadata", "harken", "input", "conversation", "prompt")
     found: Event = {name: given[name] for name in kept if name in given}
     if "modalities" in given:
         spoken = "audio" in _listed(given["modalities"], "modalities")

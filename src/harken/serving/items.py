@@ -114,12 +114,17 @@ class Items:
     def __init__(self) -> None:
         self._items: list[Item] = []
 
-    @property
-    def last_id(self) -> str | None:
-        return self._items[-1].id if self._items else None
-
     def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
+
+    def has_room(self, items: int = 1) -> bool:
+        """Whether it takes so many more."""
+        return len(self._items) + items <= MOST_ITEMS
+
+    def check_room(self) -> None:
+        """Raises Refused where it takes no more."""
+        if not self.has_room():
+            raise Refused(f"the conversation has {MOST_ITEMS} items, and takes no more", "conversation_full")
 
     def add(self, item: Item, after: str | None = None) -> str | None:
         """Put an item in; gives the id of the one before it.
@@ -128,15 +133,26 @@ class Items:
 
         Raises: Refused.
         """
-        if len(self._items) >= MOST_ITEMS:
-            raise Refused(f"the conversation has {MOST_ITEMS} items, and takes no more", "conversation_full")
+        self.check_room()
         if len(item.id) > LONGEST_ID or any(item.id == other.id for other in self._items):
             raise Refused("the item's id is taken or too long", param="item.id")
+        system = sum(len(other.text) for other in (*self._items, item) if other.role == "system")
+        if item.role == "system" and system > LONGEST_TEXT:
+            raise Refused(
+                f"system messages may be {LONGEST_TEXT} characters long in all", param="item.content"
+            )
         place = len(self._items)
         if after is not None:
             place = 0 if after == "root" else self._place(after, "previous_item_id") + 1
         self._items.insert(place, item)
         return self._items[place - 1].id if place else None
+
+    def add_reply(self, item: Item) -> str | None:
+        """Put in what is said in a response that has begun, whatever was added since; gives the id of the one
+        before it.
+        """
+        self._items.append(item)
+        return self._items[-2].id if len(self._items) > 1 else None
 
     def find(self, item_id: str) -> Item:
         """The item of an id. Raises Refused."""
@@ -147,9 +163,10 @@ class Items:
 
     def forget(self, turns: int) -> None:
         """The model has forgotten so many of the oldest turns."""
-        read = [item for item in self._items if item.turn() is not None]
-        for item in read[:turns]:
-            item.kept, item.heard = False, None
+        read = [item for item in self._items if item.role != "system" and item.kept]
+        for of_turn, _ in _grouped(read)[:turns]:
+            for item in of_turn:
+                item.kept, item.heard = False, None
 
     def system(self, instructions: str) -> str:
         """The system prompt: the session's, and what the conversation adds to it."""
@@ -184,17 +201,23 @@ def _goes_with(item: Item, before: list[Item]) -> bool:
 
 
 def _turns(items: list[Item]) -> list[Turn]:
-    turns: list[Turn] = []
+    return [turn for _, turn in _grouped(items)]
+
+
+def _grouped(items: list[Item]) -> list[tuple[list[Item], Turn]]:
+    """Each turn that the model reads of the items, and those that it is made of."""
+    found: list[tuple[list[Item], Turn]] = []
     for place, item in enumerate(items):
         turn = item.turn()
         if turn is None:
             continue
-        before = turns[-1] if turns else None
+        of_turn, before = found[-1] if found else ([], None)
         if _goes_with(item, items[:place]) and isinstance(before, UserTurn):
-            turns[-1] = replace(before, instruction=before.instruction or item.text)
+            whole = replace(before, instruction=before.instruction or item.text)
+            found[-1] = [*of_turn, item], whole
         else:
-            turns.append(turn)
-    return turns
+            found.append(([item], turn))
+    return found
 
 
 def created(given: Any) -> tuple[Item, str | None]:
@@ -210,8 +233,8 @@ def created(given: Any) -> tuple[Item, str | None]:
     if not given.content or any(part.type not in kinds for part in given.content):
         raise Refused(f"the content is of {' and '.join(kinds)} here", "unsupported", "item.content")
     sounds = [part.audio for part in given.content if part.type == "input_audio"]
-    texts = [part.text or getattr(part, "transcript", None) or "" for part in given.content
-             if part.type != "input_audio"]  # fmt: skip
+    texts = [part.text or (part.transcript if given.role == "assistant" else None) or ""
+             for part in given.content if part.type != "input_audio"]  # fmt: skip
     text = text_in("\n".join(texts), "item.content", LONGEST_TEXT)
     if len(sounds) > 1 or (not sounds and not text.strip()) or (sounds and not sounds[0]):
         raise Refused("an item has one recording at most, and is not empty", param="item.content")

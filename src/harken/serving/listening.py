@@ -44,11 +44,6 @@ class Listening:
         self._detector: TurnDetector | None = None
         self.set(settings)
 
-    @property
-    def speaking(self) -> bool:
-        """Whether the user is heard to speak."""
-        return self._detector is not None and self._detector.speaking
-
     def set(self, settings: Settings) -> None:
         """Go on by new settings."""
         if settings.hears != self._ears.form:

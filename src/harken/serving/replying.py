@@ -116,10 +116,12 @@ class Replying:
             raise Refused("there is a response that is not over", "conversation_already_has_active_response")
         if self._host.leaving:
             raise Refused("the server is about to end", "server_leaving", kind="server_error")
+        self._items.check_room()
 
     def _begin(self, settings: Settings, asked_s: float, item: Item | None, metadata: object) -> _Reply:
         self._leave()
-        response = Response(settings, self._send, self._items.add, asked_s, self._host.head_start, metadata)
+        add = self._items.add_reply
+        response = Response(settings, self._send, add, asked_s, self._host.head_start, metadata)
         self._reply = _Reply(response, settings, item, metadata)
         response.begin()
         return self._reply
@@ -210,7 +212,7 @@ class Replying:
         reply.response = Response(
             settings,
             self._send,
-            self._items.add,
+            self._items.add_reply,
             monotonic(),
             self._host.head_start,
             reply.metadata,

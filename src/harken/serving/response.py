@@ -15,7 +15,7 @@ from harken.serving.settings import Settings
 from harken.serving.sound import Mouth
 from harken.serving.wire import Event, made, new_id
 
-Status = Literal["completed", "cancelled", "incomplete", "failed"]
+Status = Literal["completed", "cancelled", "failed"]
 Reason = Literal["turn_detected", "client_cancelled"]
 
 

@@ -7,9 +7,13 @@ import socket
 from time import monotonic
 from types import FrameType
 
-import uvicorn
+from harken.errors import InputError, MissingExtra
 
-from harken.errors import InputError
+try:
+    import uvicorn
+except ImportError as error:
+    raise MissingExtra("harken serve", "serve") from error
+
 from harken.serving.app import serving_app
 from harken.serving.host import Host
 

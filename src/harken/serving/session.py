@@ -103,7 +103,8 @@ class Session:
             self._tell(told)
 
     def _as_event(self) -> Event:
-        return {"id": self.id, **self._settings.as_event()}
+        turn_s = self._host.limits.buffered_s
+        return {"id": self.id, **self._settings.as_event(), "harken_turn_seconds": turn_s}
 
     async def _update(self, event: Any) -> None:
         self._settings = self._settings.updated(event.session)
@@ -129,6 +130,10 @@ class Session:
                 item_id=self._speech[0],
             )
         )
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """The user speaks."""
         if self._settings.turns is not None and self._settings.turns.interrupt_response:
             self._replying.interrupt("turn_detected")
             self._cut_playing()
@@ -139,9 +144,12 @@ class Session:
         (item_id, begin), self._speech = self._speech, None
         stopped_s = monotonic()
         self._send(made("input_audio_buffer.speech_stopped", audio_end_ms=milliseconds(at), item_id=item_id))
-        await self._commit_samples(self._listening.take(begin, at), item_id)
         turns = self._settings.turns
-        if turns is not None and turns.create_response and not self._replying.active:
+        answers = turns is not None and turns.create_response
+        if answers:
+            self._interrupt()  # what a guard has had said since the turn began
+        await self._commit_samples(self._listening.take(begin, at), item_id)
+        if answers and not self._replying.active:
             self._replying.answer(self._settings, stopped_s)
 
     async def _commit(self, event: Any) -> None:
@@ -315,7 +323,7 @@ class Session:
     def _idle_for_long(self, quiet_from: int) -> None:
         """The user has said nothing: that is an item of its own, and answered once."""
         self._idle, self._reminded = None, True
-        if self._replying.active or self._host.leaving:
+        if self._replying.active or self._host.leaving or not self._items.has_room(2):
             return
         item, end = Item("user", spoken=True, kept=False), self._listening.position
         times = {"audio_start_ms": milliseconds(min(quiet_from, end)), "audio_end_ms": milliseconds(end)}

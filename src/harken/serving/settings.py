@@ -58,10 +58,8 @@ class TurnDetection:
     @classmethod
     def chosen(cls, given: Any) -> TurnDetection:
         """What a client chose. Raises Refused."""
-        named = {
-            name: value for name in given.model_fields_set if (value := getattr(given, name)) is not None
-        }
-        known = {name: value for name, value in named.items() if name in cls.__dataclass_fields__}
+        names = type(given).model_fields.keys() & given.model_fields_set & cls.__dataclass_fields__.keys()
+        known = {name: value for name in names if (value := getattr(given, name)) is not None}
         if given.type == "semantic_vad":
             eagerness = known.setdefault("eagerness", "auto")
             known["silence_duration_ms"] = SILENCE_BY_EAGERNESS_MS[eagerness]
@@ -213,4 +211,4 @@ def _most_tokens(given: int | str, where: str) -> int | None:
 
 def _within(value: float, least: float, most: float, param: str) -> None:
     if not least <= value <= most:
-        raise Refused(f"{param} is {value:g}, and may be {least:g} to {most:g}", param=param)
+        raise Refused(f"{param} is {value}, and may be {least:g} to {most:g}", param=param)

@@ -24,6 +24,11 @@ except ImportError as error:
 Event = dict[str, Any]
 LONGEST_SAID = 300
 """Characters of a message about what a client sent; the rest is its own."""
+MOST_PARTS = 1_000
+"""Values in an event, at all depths: each may be tried against many models. A session with all its settings
+has some 40; sound is one."""
+MOST_COMMAS = 20_000
+"""In a message, before it is read at all; the longest texts may hold 16,000."""
 
 
 class Refused(Exception):
@@ -125,6 +130,8 @@ def new_id(kind: str) -> str:
 
 def parsed(message: str) -> Event:
     """A message as an object. Raises Refused."""
+    if message.count(",") > MOST_COMMAS:
+        raise Refused(f"a message has {MOST_COMMAS:,} commas at most")
     try:
         event = json.loads(message, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -142,6 +149,8 @@ def read(event: Event) -> Any:
     model = CLIENT_EVENTS.get(kind)
     if model is None:
         raise Refused(f"there is no event {_short(kind)!r} of a client's", param="type")
+    if _parts(event) > MOST_PARTS:
+        raise Refused(f"an event has {MOST_PARTS:,} parts at most")
     try:
         return model.model_validate(event)
     except ValidationError as error:
@@ -213,6 +222,18 @@ def _is_model(part: object) -> bool:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_SAID else text[:LONGEST_SAID] + "…"
+
+
+def _parts(event: Event) -> int:
+    """Values that are in it, at all depths."""
+    count = 0
+    inside: list[Any] = [event]
+    while inside:
+        within = inside.pop()
+        count += len(within)
+        values = within.values() if isinstance(within, dict) else within
+        inside += [value for value in values if isinstance(value, dict | list)]
+    return count
 
 
 def _no_number(name: str) -> None:

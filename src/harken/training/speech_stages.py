@@ -59,7 +59,7 @@ def codec_clips(run: Run) -> CodecClips:
     analysed = CodecClips(run.out / "codec" / name, layers, run.recipe.listen.encoder_width)
     found = spoken(run.data, run.recipe.languages)
     if missing := analysed.missing(found):
-        added = analysed.add(missing, load_encoder(ensure(run.recipe.listen.encoder)))
+        added = analysed.add(missing, load_encoder(ensure(run.recipe.listen.encoder), run.recipe.listen))
         for _ in track(added, "analysing speech", total=len(missing)):
             pass
     analysed.keep(found)

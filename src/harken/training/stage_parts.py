@@ -223,7 +223,8 @@ def encode(run: Run, cache: StateCache, clips: list[Clip], about: str, augmented
     from harken.weights.store import ensure
 
     if missing := cache.missing(clips, augmented):
-        encoder = load_encoder(ensure(run.recipe.listen.encoder)).to(run.world.device)
+        listen = run.recipe.listen
+        encoder = load_encoder(ensure(listen.encoder), listen).to(run.world.device)
         added = cache.add(missing, encoder, readout(run).to(run.world.device), 0, augmented)
         for _ in track(added, about, total=len(missing)):
             pass

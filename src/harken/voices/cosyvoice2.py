@@ -8,8 +8,8 @@ text and closed by `<|endofprompt|>`: with a text generator, or without the mark
 
 from __future__ import annotations
 
+import http.client
 import sys
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -146,7 +146,7 @@ class Server:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 pcm = answer.read()
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:  # the latter of an answer that breaks off
             raise HarkenError(f"{self._url}: {error}", "is CosyVoice's server running there?") from None
         if len(pcm) % 2 or not pcm:
             raise HarkenError(f"{self._url} answered {len(pcm)} bytes, no 16-bit samples")

@@ -73,7 +73,7 @@ class KokoroVoice:
         """All of an English text, spoken from its words one by one, and when each is said.
 
         Silence at either end, and between sentences, is cut down to what speech needs. Samples are (N,), none
-        where nothing can be spoken.
+        where nothing can be spoken. A word too long to be spoken at once is several, of the same place.
         """
         sounds: list[Samples] = []
         said: list[TimedWord] = []
@@ -141,7 +141,8 @@ class KokoroVoice:
 def _timed_lines(words: list[phonemes.SpokenWord]) -> Iterator[list[phonemes.SpokenWord]]:
     """Words a sentence, none with more symbols than are spoken at once."""
     line: list[phonemes.SpokenWord] = []
-    for word in words:
+    fitting = (word._replace(symbols=part) for word in words for part in phonemes.fit(word.symbols))
+    for word in fitting:
         if line and sum(len(w.symbols) + 1 for w in line) + len(word.symbols) > phonemes.LONGEST_LINE:
             yield line
             line = []

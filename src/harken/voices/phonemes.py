@@ -80,7 +80,7 @@ def phonemes(text: str, accent: str) -> str:
 
 def lines(text: str, accent: str) -> list[str]:
     """`text` as lines of phonemes, one or more a sentence, each of 1 to `LONGEST_LINE` symbols."""
-    return [line for sentence in sentences(text) for line in _fit(phonemes(sentence, accent)) if line]
+    return [line for sentence in sentences(text) for line in fit(phonemes(sentence, accent)) if line]
 
 
 class SpokenWord(NamedTuple):
@@ -129,7 +129,7 @@ def in_order(spoken: list[str], apart: list[SpokenWord]) -> list[list[SpokenWord
     return [[next(words) for _ in range(count)] for count in counts]
 
 
-def _fit(line: str) -> list[str]:
+def fit(line: str) -> list[str]:
     """Splits a line after the last clause that fits, else after the last word, else where it must."""
     fitting = []
     while len(line) > LONGEST_LINE:

@@ -63,7 +63,7 @@ class WeightFile:
 @dataclass(frozen=True)
 class Entry:
     """A named set of weights. With a converter the fetched files are turned into a transformers folder
-    once.
+    once. Without files it is a whole repository of the model hub, of which nothing is pinned.
     """
 
     name: str
@@ -73,6 +73,10 @@ class Entry:
     converter: Converter | None = None
     converted_bytes: int = 0
     sources: tuple[Source, ...] = ("file", "package", "hub")
+
+    @property
+    def is_repository(self) -> bool:
+        return not self.files
 
     @property
     def archives(self) -> tuple[Archive, ...]:

@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
@@ -30,13 +32,41 @@ _POLL_S = 0.2
 _HUB_SCRIPT = """
 import json, sys
 from huggingface_hub import hf_hub_download
+token = None if sys.argv[3] == "as the user" else False
 for repo, revision, path in json.loads(sys.argv[1]):
-    print(hf_hub_download(repo, path, revision=revision, local_dir=sys.argv[2], token=False))
+    print(hf_hub_download(repo, path, revision=revision, local_dir=sys.argv[2], token=token))
+"""
+_LIST_SCRIPT = """
+import json, sys
+from huggingface_hub import HfApi
+repo, revision, listing = sys.argv[1:]
+found = HfApi().model_info(repo, revision=revision or None, files_metadata=True)
+files = [(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None) for file in found.siblings]
+licence = found.card_data.license if found.card_data else None
+with open(listing, "w", encoding="utf-8") as file:
+    json.dump([found.sha, licence, files], file)
 """
 
 
 class Unavailable(WeightsError):
     """This source cannot give the weights; another may."""
+
+
+class HubListed(NamedTuple):
+    """A file of a repository of the model hub; the hub knows the sha256 of large ones alone."""
+
+    path: str
+    size_bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class HubListing:
+    """What a repository of the model hub holds at one commit."""
+
+    revision: str
+    licence: str | None
+    files: tuple[HubListed, ...]
 
 
 def fetch_archive(archive: Archive, into: Path, tools: Path, bars: Bars) -> Path:
@@ -60,14 +90,33 @@ def fetch_archive(archive: Archive, into: Path, tools: Path, bars: Bars) -> Path
     return found[0]
 
 
-def fetch_hub(files: Sequence[HubFile], size_bytes: int, into: Path, bars: Bars) -> list[Path]:
+def list_hub(repo: str, revision: str | None, into: Path, bars: Bars) -> HubListing:
+    """What a repository of the model hub holds at a commit, or now; asked as the user who is signed in there.
+
+    `into` is a new folder. Raises Unavailable if the hub cannot be reached or has no such repository.
+    """
+    into.mkdir(parents=True)
+    listing = into / "listing.json"
+    command = [sys.executable, "-c", _LIST_SCRIPT, repo, revision or "", str(listing)]
+    with bars.step(f"asking the model hub for {repo}") as advance:
+        _run(command, into, advance, f"the model hub did not give {repo}")
+    at, licence, files = json.loads(listing.read_text(encoding="utf-8"))
+    return HubListing(at, str(licence) if licence else None, tuple(HubListed(*file) for file in files))
+
+
+def fetch_hub(
+    files: Sequence[HubFile], size_bytes: int, into: Path, bars: Bars, as_user: bool = False
+) -> list[Path]:
     """Download `files` from the model hub into the new folder `into`; their paths, in order, unchecked.
+
+    Args: as_user: as the user who is signed in there, instead of as anybody.
 
     Raises Unavailable if the hub or a file cannot be reached, OSError with ENOSPC if the disk is full.
     """
     into.mkdir(parents=True)
     wanted = json.dumps([(file.repo, file.revision, file.path) for file in files])
-    command = [sys.executable, "-c", _HUB_SCRIPT, wanted, str(into)]
+    who = "as the user" if as_user else "as anybody"
+    command = [sys.executable, "-c", _HUB_SCRIPT, wanted, str(into), who]
     with bars.step(f"fetching {files[0].repo} from the model hub", size_bytes) as advance:
         _run(command, into, advance, f"the model hub did not give {files[0].repo}")
     return [into / file.path for file in files]

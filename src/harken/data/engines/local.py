@@ -23,7 +23,7 @@ from harken.data.engines.base import Chain, Finished, Parcel, StepFailed, failur
 
 BETWEEN = 1
 """Shards that may lie between two stations."""
-_WORKED, _FAILED = b"+", b"-"
+_DONE, _FAILED = b"+", b"-"
 _END_S = 5.0
 
 
@@ -134,6 +134,7 @@ class _Belt:
         if computes:
             process = _Process(name, self._chain, place, max(1, (os.cpu_count() or 1) // workers))
             self._processes.append(process)
+            process.opened()
             return process
         station = open_station(self._chain, place)
         return lambda item: station(Parcel.unpacked(item) if isinstance(item, bytes) else item)
@@ -152,9 +153,19 @@ class _Process:
         self._process.start()
         theirs.close()
 
+    def opened(self) -> None:
+        """Wait until it has what it needs. Raises StepFailed with why it cannot be opened."""
+        self._next_answer()
+
     def __call__(self, item: Parcel | bytes) -> Any:
+        answer = self._next_answer(item if isinstance(item, bytes) else item.packed())
+        return pickle.loads(answer) if self._name == "finish" else answer
+
+    def _next_answer(self, parcel: bytes | None = None) -> bytes:
+        """What it says next, to `parcel` where there is one. Raises StepFailed."""
         try:
-            self._pipe.send_bytes(item if isinstance(item, bytes) else item.packed())
+            if parcel is not None:
+                self._pipe.send_bytes(parcel)
             how = self._pipe.recv_bytes()
             answer = self._pipe.recv_bytes()
         except (EOFError, OSError):
@@ -164,7 +175,7 @@ class _Process:
             ) from None
         if how == _FAILED:
             raise pickle.loads(answer)
-        return pickle.loads(answer) if self._name == "finish" else answer
+        return answer
 
     def end(self) -> None:
         """Nothing more will come: it ends by itself."""
@@ -186,10 +197,12 @@ def _serve(chain: bytes, place: int, pipe: Connection, cores: int) -> None:
     with suppress(EOFError, BrokenPipeError):  # the parent has no more for us
         try:
             station = open_station(pickle.loads(chain), place)
+            pipe.send_bytes(_DONE)
+            pipe.send_bytes(b"")  # opened
             while True:
                 done = station(Parcel.unpacked(pipe.recv_bytes()))
                 answer = done.packed() if isinstance(done, Parcel) else pickle.dumps(done)
-                pipe.send_bytes(_WORKED)
+                pipe.send_bytes(_DONE)
                 pipe.send_bytes(answer)
         except StepFailed as error:
             pipe.send_bytes(_FAILED)

@@ -47,7 +47,7 @@ class ReadoutLabeler:
         self.revision = sha256_of(folder / READOUT, *sorted(encoder.glob("*.safetensors")))[:12]
         check_pin(self.name, self.revision, config.revision)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._encoder = load_encoder(encoder).to(self._device)
+        self._encoder = load_encoder(encoder, recipe.listen).to(self._device)
         self._readout = load_readout(folder / READOUT).to(self._device)
 
     def label(self, recordings: Sequence[Recording]) -> list[Reading | HarkenError]:

@@ -56,7 +56,10 @@ class Instruct(StepConfig):
         return self.model_copy(update={"per_task": max(2, min(self.per_task, rows))})
 
     def prepare(self, resources: Resources) -> None:
-        """Write the review files that are not there yet, side by side: each of them asks little at a time."""
+        """Write the review files that are not there yet, side by side: each of them asks little at a time.
+
+        Raises DataError where the teacher does not answer, or a file cannot be written.
+        """
         folder = resources.folder / FOLDER
         files = {key: review_file(folder, *key) for key in product(SPOKEN_TASKS, LANGS)}
         missing = [key for key, path in files.items() if not path.exists()]
@@ -65,8 +68,8 @@ class Instruct(StepConfig):
         teacher = resources.llm(self.llm)
 
         def write(key: tuple[str, str]) -> None:
-            texts = write_instructions(teacher, *key, self.per_task // len(LANGS), resources.seed)
-            _save(files[key], texts, teacher)
+            count = self.per_task // len(LANGS)
+            _save(files[key], write_instructions(teacher, *key, count, resources.seed), count, teacher)
 
         with ThreadPoolExecutor(len(missing)) as pool:
             list(pool.map(write, missing))
@@ -134,12 +137,14 @@ def read_review(path: Path) -> list[str]:
     return kept
 
 
-def _save(path: Path, texts: Sequence[str], teacher: LLM) -> None:
+def _save(path: Path, texts: Sequence[str], wanted: int, teacher: LLM) -> None:
     """The review file, whole or not at all."""
-    head = (
+    short = f"# {wanted} were wanted, it had no more than {len(texts)}." if len(texts) < wanted else None
+    head = [
         f"# Instructions that {teacher.name} ({teacher.revision}) wrote. Delete a line, or put # before it,",
         "# and it is not used. Delete the file and it is written again.",
-    )
+        *([short] if short else []),
+    ]
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 from harken.data.steps.prompts import Prompt
 from harken.data.steps.task_prompts import ASKED
-from harken.llm.base import LLM, Completion, Sampling
+from harken.errors import DataError
+from harken.llm.base import LLM, Completion, LLMError, Sampling
 from harken.llm.templates import Message, render
 
 SPOKEN_TASKS = ("trajectory", "reasoning")
@@ -119,7 +120,7 @@ _ENDS = ".?!。？！"
 def write_instructions(llm: LLM, task: str, lang: str, count: int, seed: int = 0) -> list[str]:
     """Up to `count` distinct instructions, the house's own first.
 
-    A teacher that has few ideas, or fails, gives fewer.
+    A teacher that has few ideas gives fewer. Raises DataError where it does not answer any more.
     """
     kept, idle = list(HOUSE[task, lang]), 0
     for number in range(_MOST_ROUNDS):
@@ -130,11 +131,13 @@ def write_instructions(llm: LLM, task: str, lang: str, count: int, seed: int = 0
         prompts = [_prompt(llm, task, lang, manner, dice) for manner in _MANNERS[lang]]
         enough = -(-_SPARE * missing // _LINES)
         sampling = Sampling(max_tokens=24 * _LINES, temperature=0.9, top_p=0.95, seed=seed + number)
-        before = len(kept)
-        for answer in llm.complete(prompts[:enough], sampling):
-            if isinstance(answer, Completion):
-                kept = _with_lines(kept, answer, task, lang)
+        before, answers = len(kept), llm.complete(prompts[:enough], sampling)
+        written = [answer for answer in answers if isinstance(answer, Completion)]
+        for answer in written:
+            kept = _with_lines(kept, answer, task, lang)
         idle = idle + 1 if len(kept) == before else 0
+        if idle == _IDLE_ROUNDS and not written:
+            raise _unanswered(task, lang, answers)
     return kept[:count]
 
 
@@ -158,6 +161,15 @@ def _prompt(llm: LLM, task: str, lang: str, manner: str, dice: random.Random) ->
     shown = dice.sample(HOUSE[task, lang], _SHOWN)
     opening = "".join(f"{_BULLET}{line}\n" for line in shown)
     return render(llm.template, [Message("user", asked)]) + opening + _BULLET.rstrip()
+
+
+def _unanswered(task: str, lang: str, answers: Sequence[Completion | LLMError]) -> DataError:
+    why = next(answer for answer in answers if isinstance(answer, LLMError))
+    again = "build again when it answers: what it wrote is kept"
+    return DataError(
+        f"instructions for {task} ({lang}): the teacher does not answer: {why.message}",
+        f"{why.hint}; {again}" if why.hint else again,
+    )
 
 
 def _with_lines(kept: list[str], answer: Completion, task: str, lang: str) -> list[str]:

@@ -22,6 +22,7 @@ from harken.data.steps.paralinguistic_words import (
     tone_fits,
 )
 from harken.data.steps.replies import OTHER_LANGUAGE, in_language
+from harken.llm.base import whole_characters
 
 UNREADABLE = "no readable question"
 TYPES = ("C", "CE", "CG", "E", "G")
@@ -189,11 +190,11 @@ def _drafts_in(value: Any, depth: int = 4) -> Iterator[Draft]:
     if isinstance(parts["question"], str) and isinstance(parts["answer"], str):
         evidence = parts["evidence"] if isinstance(parts["evidence"], list) else [parts["evidence"]]
         yield Draft(
-            question=parts["question"].strip(),
-            answer=parts["answer"].strip(),
+            question=whole_characters(parts["question"]).strip(),
+            answer=whole_characters(parts["answer"]).strip(),
             type=_type(parts["type"]),
             level="complex" if str(parts["level"]).strip().lower() in ("complex", "复杂") else "simple",
-            evidence=tuple(e.strip() for e in evidence if isinstance(e, str) and e.strip()),
+            evidence=tuple(whole_characters(e).strip() for e in evidence if isinstance(e, str) and e.strip()),
         )
         return
     yield from _drafts_in(list(value.values()), depth)

@@ -35,7 +35,7 @@ def empathy_report(
     scores[MEAN] = judging.means() if judging else {}
     rows = [_mean_row(name, of_judge, len(items), system, seed) for name, of_judge in scores.items()]
     if ratings is not None:
-        rows += _agreement_rows(scores, with_mean(ratings), system, seed)
+        rows += _agreement_rows(scores, with_mean(ratings, dimensions), system, seed)
     faults = Counter(judging.faults if judging else {"no judge": replied})
     faults["no reply"] += len(items) - replied
     setting = {
@@ -70,8 +70,12 @@ def _agreement_rows(scores: Ratings, ratings: Ratings, system: str, seed: int) -
     return rows
 
 
-def with_mean(ratings: Ratings) -> Ratings:
-    """With the mean over dimensions of the items that are rated on all."""
+def with_mean(ratings: Ratings, dimensions: Sequence[str]) -> Ratings:
+    """With the mean of the items that are rated on all of a rubric's dimensions, where people rated all: a
+    judge's mean is over all as well.
+    """
+    if not set(dimensions) <= ratings.keys():
+        return ratings
     whole = set.intersection(*(set(rated) for rated in ratings.values()))
     mean = {id: sum(rated[id] for rated in ratings.values()) / len(ratings) for id in sorted(whole)}
     return {**ratings, MEAN: mean}

@@ -191,7 +191,7 @@ def _others(
     by_judge: Table = {}
     if judging is not None:
         by_judge = {name: judging.means(name) for name in DIMENSIONS} | {MEAN: judging.means()}
-    by_people: Table = with_mean(people) if people else {}
+    by_people: Table = with_mean(people, DIMENSIONS) if people else {}
     rows: list[Row] = []
     for whose, theirs in (("the judge", by_judge), ("people", by_people)):
         for who, ours in tables.items():

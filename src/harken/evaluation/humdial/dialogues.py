@@ -7,7 +7,7 @@ its replies, and judging them, is left to others.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,23 +109,6 @@ def target_turn(dialogue: Dialogue, reading: Reading) -> Turn:
             "label the emotions of its turns, or leave it out",
         )
     return emotional[1] if reading == "second" else emotional[-1]
-
-
-def target_turns(
-    dialogues: Sequence[Dialogue], reading: Reading, file: Path
-) -> tuple[dict[str, Turn], list[Problem]]:
-    """Each dialogue's target turn by dialogue id, and the dialogues without one.
-
-    Args: file: where the dialogues are from, for the problems.
-    """
-    targets, problems = {}, []
-    for dialogue in dialogues:
-        try:
-            targets[dialogue.dialogue_id] = target_turn(dialogue, reading)
-        except DataError as error:
-            what = error.message.removeprefix(f"{dialogue.dialogue_id}: ")
-            problems.append(Problem(file, dialogue.dialogue_id, what))
-    return targets, problems
 
 
 def _turns(rows: object) -> tuple[Turn, ...]:

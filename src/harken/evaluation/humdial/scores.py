@@ -100,19 +100,6 @@ def task_means(task: Task, verdicts: Sequence[Verdict], seed: int = 0) -> dict[s
     return means
 
 
-def final_score(task1: float, task2: float, d1: float, d2: float, d3: float) -> float:
-    """The final score of one language, from 1 to 5.
-
-    Args: task1, task2: their means. d1, d2, d3: the means of task 3's dimensions `D1` to `D3`.
-    """
-    return float(np.dot(list(WEIGHTS.values()), (task1, task2, d1, d2, d3)))
-
-
-def combined(zh: float, en: float) -> float:
-    """The final score over both languages: their mean."""
-    return (zh + en) / 2
-
-
 def final_interval(
     verdicts: Mapping[Language, Mapping[int, Sequence[Verdict]]], seed: int = 0
 ) -> Interval | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harken.evaluation.judges.rubrics import Dimension, Rubric
+from harken.llm.base import whole_characters
 
 NO_JSON = "no JSON object"
 NO_SCORES = "no scores in the JSON object"
@@ -117,8 +118,8 @@ def _score(scores: Mapping[str, Any], dimension: Dimension) -> int | Fault:
 
 
 def _text(value: object) -> str:
-    """A string without halves of characters, which cannot be written to a file; nothing for another value."""
-    return value.encode(errors="replace").decode().strip() if isinstance(value, str) else ""
+    """A string without halves of characters; nothing for another value."""
+    return whole_characters(value).strip() if isinstance(value, str) else ""
 
 
 def _shown(value: object) -> str:

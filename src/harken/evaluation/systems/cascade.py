@@ -117,11 +117,14 @@ def open_cascade(recipe: Recipe, voice: str | None = None) -> CascadeSystem:
 
 
 def _gguf(core: str) -> str:
-    """The catalogue's name of a core as llama.cpp reads it: one that transformers reads has it beside it."""
-    from harken.weights.catalogue import CATALOGUE
+    """The catalogue's name of a core as llama.cpp reads it: one that transformers reads was made of the same
+    file.
+    """
+    from harken.weights.catalogue import CATALOGUE, find
 
-    beside = f"{core}-gguf"
-    return beside if any(entry.name == beside for entry in CATALOGUE) else core
+    files = find(core).files
+    raw = (entry.name for entry in CATALOGUE if entry.files == files and not entry.converter)
+    return next(raw, core)
 
 
 def _speaker(recipe: Recipe, voice: str | None) -> Voice | None:

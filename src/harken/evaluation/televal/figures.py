@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from harken.evaluation.humdial.figures import MEASURED, PUBLISHED
 from harken.evaluation.published import IEAT_PAPER, TABLE_1, TELEVAL, TELEVAL_AQA
-from harken.evaluation.report import Report, Row, bootstrap, figure, per_item
-from harken.evaluation.spoken_qa import AQA_WEIGHTS, SET_SIZES, Prediction, item_score, set_score
-from harken.evaluation.statistics import Interval
+from harken.evaluation.report import Report, Row, bootstrap, figure
+from harken.evaluation.spoken_qa import AQA_WEIGHTS, SET_SIZES, Prediction, aqa_ratios, item_score, set_score
 
 MEASURE = "score"
 
@@ -27,9 +24,12 @@ def televal_report(
         rows.append({**row, "unanswered": unanswered, "from": MEASURED})
     why = {column: _why_not(column, predictions) for column in AQA_WEIGHTS}
     for column in (column for column, lacking in why.items() if lacking is None):
-        of_column = {name: predictions[name] for name in AQA_WEIGHTS[column]}
-        n = sum(map(len, of_column.values()))
-        row = figure(column, system, MEASURE, _aqa(column, of_column, seed), n)
+        scores = {
+            name: [100.0 * item_score(each.pred, each.ref) for each in predictions[name]]
+            for name in AQA_WEIGHTS[column]
+        }
+        value = bootstrap(aqa_ratios(column, scores), seed=seed)
+        row = figure(column, system, MEASURE, value, sum(map(len, scores.values())))
         rows.append({**row, "unanswered": None, "from": MEASURED})
     setting = {
         "system": system,
@@ -68,17 +68,6 @@ def _parts(predictions: Mapping[str, Sequence[Prediction]]) -> list[str]:
         for name, given in predictions.items()
         if len(given) != SET_SIZES[name]
     ]
-
-
-def _aqa(column: str, predictions: Mapping[str, Sequence[Prediction]], seed: int) -> Interval:
-    """`aqa_score` with its interval: the questions of a set share the set's weight."""
-    weights, scores = [], []
-    for name, weight in AQA_WEIGHTS[column].items():
-        given = predictions[name]
-        weights += [weight / len(given)] * len(given)
-        scores += [100 * item_score(each.pred, each.ref) for each in given]
-    share = np.asarray(weights)
-    return bootstrap(per_item(share * np.asarray(scores), share), seed=seed)
 
 
 def _formula(column: str) -> str:

@@ -11,6 +11,7 @@ Shapes: N samples, U units, B rows, T mel frames (100 a second).
 from __future__ import annotations
 
 import uuid
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +127,7 @@ class CosyVoice2Decoder:
         path = str(self._prompts[voice])
         row = _Row(self._frontend.frontend_zero_shot("", "", path, SAMPLE_RATE_HZ, ""))
         self._model.hift_cache_dict[row.name] = None
+        weakref.finalize(row, self._model.hift_cache_dict.pop, row.name, None)  # of a stream that is left
         return row
 
     def _chunk(self, row: _Row) -> int:

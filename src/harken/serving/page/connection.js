@@ -18,7 +18,11 @@ export class Connection {
     const address = new URL("v1/realtime", location.href);
     address.protocol = address.protocol.replace("http", "ws");
     address.search = address.hash = "";
-    this.socket = new WebSocket(address, this.key ? ["realtime", `openai-insecure-api-key.${this.key}`] : []);
+    try {
+      this.socket = new WebSocket(address, this.key ? ["realtime", `openai-insecure-api-key.${this.key}`] : []);
+    } catch {  // no server's key has such characters
+      return Promise.reject(new NoConnection("key"));
+    }
     return new Promise((resolve, reject) => {
       let there = false;
       this.socket.onmessage = ({ data }) => {

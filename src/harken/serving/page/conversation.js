@@ -31,10 +31,17 @@ export class Conversation {
   take(event) { HANDLERS[event.type]?.(this, event); }
 
   turnOf(item) {
-    let turn = this.turns.slice(this.since).findLast(turn => turn.item === item);
-    if (!turn) this.turns.push(turn = { item, number: this.turns.length, hearing: true });
+    const turn = this.turns.slice(this.since).findLast(turn => turn.item === item);
+    return turn ?? this.add({ item, hearing: true });
+  }
+
+  add(turn) {
+    this.turns.push(turn = { ...turn, number: this.turns.length });
     return turn;
   }
+
+  // What was sent and is in no turn yet will be in none. A turn whose end is on its way keeps its sound.
+  clear() { this.taken = this.position; }
 
   // The user's turn has ended: its sound is what was sent from one position to another.
   ended(turn, from, to) {
@@ -42,15 +49,16 @@ export class Conversation {
     const parts = this.sent.filter(({ at, samples }) => at < to && at + samples.length > from);
     turn.said = joined(parts.map(({ at, samples }) => samples.subarray(Math.max(0, from - at), to - at)));
     this.sent = this.sent.filter(({ at, samples }) => at + samples.length > to);
-    this.taken = to;
+    this.taken = Math.max(this.taken, to);
     turn.hearing = false;
     turn.endedAt = performance.now();
     this.changed(turn);
   }
 
+  // The user's last turn is answered once; what else is said, as what a guard has to say later, has no turn of theirs.
   replying(id) {
-    const turn = this.last && !this.last.reply ? this.last : this.turnOf(undefined);
-    turn.hearing = false;
+    const asked = this.turns.slice(this.since).findLast(turn => turn.item);
+    const turn = asked?.said && !asked.reply ? asked : this.add({});
     turn.reply = { id, text: "", sound: [], status: "coming" };
     this.replies.set(id, turn);
     this.changed(turn);

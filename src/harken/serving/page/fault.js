@@ -28,7 +28,7 @@ export function fault(kind, mend, detail) {
   at("key-form").hidden = kind !== "key";
   button.hidden = !(mend && MENDS[kind]);
   button.textContent = MENDS[kind] ?? "";
-  button.onclick = () => mend(at("key").value);
+  button.onclick = () => mend(at("key").value.trim());
   at("key-form").onsubmit = event => { event.preventDefault(); button.onclick(); };
   at("dismiss").onclick = settled;
   at("fault").hidden = false;

@@ -13,19 +13,19 @@ import { trajectory } from "./trajectory.js";
 import { TurnCard } from "./turn.js";
 
 const PART = 5 * RATE_HZ;  // of a recording, sent at a time
-const LONGEST_FILE_S = 60;  // the server's own limit of a turn
 const cards = new Map(), changed = new Set();
 const conversation = new Conversation(show);
 const microphone = new Microphone(sound => hear(sound), () => lostMicrophone("missing"));
 const speaker = new Speaker(() => showState());
 let connection, connecting, key;
+let longestFileS = 60;  // as long as a turn may be; a server of Harken's says so itself
 let listening = false;  // hands free: the server finds the turns
 let holding = false;  // the button is held
 let busy = 0, doing = Promise.resolve();  // connecting, opening the microphone, reading a file
 
 const format = { type: "audio/pcm", rate: RATE_HZ };
 const setTurns = turn_detection => connection.send("session.update", {
-  session: { type: "realtime", output_modalities: ["audio"], ...thoughts(),
+  session: { type: "realtime", ...thoughts(),
              audio: { input: { format, transcription: { model: "harken" }, turn_detection }, output: { format } } },
 });
 
@@ -51,6 +51,7 @@ async function connectAnew() {
   conversation.begin();
   at("model").textContent = session.model ?? "";
   at("reflecting").hidden = !session.harken_reflects;
+  longestFileS = session.harken_turn_seconds ?? longestFileS;
   setTurns(null);
   settled();
 }
@@ -76,10 +77,8 @@ function refused(error) {
 const retry = () => attempt(connected);
 
 function take(event) {
-  if (event.type === "input_audio_buffer.speech_started") {
-    if (!listening) return;  // it was on its way when the button was pressed
-    interrupt();
-  }
+  if (event.type === "input_audio_buffer.speech_started" && !listening) return;  // it was on its way when the button was pressed
+  if (event.type.startsWith("input_audio_buffer.speech_")) interrupt();  // by the end of a turn a guard may have said something
   conversation.take(event);
   if (event.type === "response.output_audio.delta") {
     const { reply } = conversation.replies.get(event.response_id) ?? {};
@@ -101,19 +100,24 @@ function attempt(deed) {
   return doing;
 }
 
-const startListening = () => attempt(async () => {
+// The connection and the microphone; whether both are there.
+async function opened() {
   speaker.wake();
   await connected();
   await microphone.start();
+  if (!connection?.there) microphone.stop();  // it was lost meanwhile, and ended() says so
+  return microphone.open;
+}
+
+const startListening = () => attempt(async () => {
+  if (!await opened()) return;
   setTurns({ type: "server_vad" });
   listening = true;
 });
 
 function stopListening() {
-  if (listening && connection.there) {
-    setTurns(null);
-    connection.send("input_audio_buffer.clear");
-  }
+  if (listening && connection.there) setTurns(null);
+  if (listening || holding) clear();
   listening = holding = false;
   microphone.stop();
   for (const turn of conversation.turns) if (turn.hearing) { turn.hearing = false; show(turn); }
@@ -138,14 +142,9 @@ function send(sound) {
 async function hold() {
   if (holding || busy) return;
   let released = false;
-  const release = () => { released = true; };
-  addEventListener("pointerup", release, { once: true });
-  addEventListener("keyup", release, { once: true });
-  await attempt(async () => {
-    speaker.wake();
-    await connected();
-    await microphone.start();
-  });
+  for (const kind of ["pointerup", "pointercancel", "keyup", "blur"])
+    addEventListener(kind, () => { released = true; }, { once: true });
+  await attempt(opened);
   if (released || !microphone.open || !connection?.there) return;
   stopReply();
   holding = true;
@@ -156,8 +155,13 @@ function release() {
   if (!holding) return;
   holding = false;
   if (conversation.position > conversation.taken + 0.1 * RATE_HZ) ask();
-  else connection.send("input_audio_buffer.clear");
+  else clear();
   showState();
+}
+
+function clear() {
+  connection.send("input_audio_buffer.clear");
+  conversation.clear();
 }
 
 function ask() {
@@ -169,9 +173,9 @@ const sendFile = file => attempt(async () => {
   speaker.wake();
   const sound = await decoded(file).catch(() => undefined);
   if (!sound?.length) { fault("file", undefined, file.name); return; }
-  if (sound.length > LONGEST_FILE_S * RATE_HZ) { fault("long", undefined, `${LONGEST_FILE_S} s`); return; }
-  if (listening) stopListening();
   await connected();
+  if (sound.length > longestFileS * RATE_HZ) { fault("long", undefined, `${longestFileS} s`); return; }
+  if (listening) stopListening();
   stopReply();
   for (let from = 0; from < sound.length; from += PART) send(sound.subarray(from, from + PART));
   ask();
@@ -244,7 +248,7 @@ function showState() {
 // ---- buttons, keys and files
 
 const toggle = () => (listening ? stopListening() : startListening());
-const aimsElsewhere = target => target.closest("input:not([type=checkbox]), textarea, button:not(#talk), label.file");
+const aimsElsewhere = target => target.closest("input, textarea, button:not(#talk), label.file");
 
 function start() {
   const talk = at("talk"), held = () => at("hold").checked;
@@ -261,6 +265,11 @@ function start() {
     if (held()) hold();
     else toggle();
   });
+  // A switch that was clicked leaves the space bar to talking; one that was reached by keys is switched by it.
+  let clicking = false;
+  addEventListener("pointerdown", () => { clicking = true; });
+  addEventListener("keydown", () => { clicking = false; });
+  for (const name of ["hold", "reflect"]) at(name).addEventListener("change", ({ target }) => { if (clicking) target.blur(); });
   addEventListener("keyup", event => { if (event.key === " " || event.key === "Enter") release(); });
   at("hold").onchange = () => { if (listening) stopListening(); showState(); };
   at("reflect").onchange = () => { if (connection?.there) connection.send("session.update", { session: { type: "realtime", ...thoughts() } }); };

@@ -81,6 +81,14 @@ QWEN_CODER_0_5B_INSTRUCT = Entry(
     ),
 )
 
+QWEN_CODER_0_5B_INSTRUCT_SAFETENSORS = dataclasses.replace(
+    QWEN_CODER_0_5B_INSTRUCT,
+    name="qwen2.5-coder-0.5b-instruct-safetensors",
+    what="The same, as transformers reads it (from Q4_K_M GGUF)",
+    converter="gguf",
+    converted_bytes=2_540_000_000,
+)
+
 _QWEN_1_5B = """
     ba72ca23489565a63c966163baaaee8583bc8613db69ae8bb138a6f09c437bfe 48072524
     9fec2da61f00610bbd67f5729a86ee383cf56dfcf1274fb16fd3a355fd5043c9 52315524
