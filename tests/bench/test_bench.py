@@ -15,16 +15,16 @@ import pytest
 from harken import bench
 from harken.api import Harken
 from harken.audio.io import write
-from harken.bench import cascade, cold, latency, turns
+from harken.bench import cascade, cold, latency, reflecting, turns
 from harken.bench.apart import Apart
 from harken.bench.moments import Moments, moments
 from harken.bench.recording import recording
 from harken.bench.result import print_result, ratio, spread
 from harken.dialogue.events import Attribution, AudioChunk, Done, Event, TextDelta
-from harken.errors import HarkenError, InputError, MissingExtra
+from harken.errors import HarkenError, InputError, MissingExtra, RecipeError
 from harken.evaluation.dnsmos import Opinion
-from harken.recipes import mini
-from harken.testing import FakeVoice, ToneVoice, tiny_model
+from harken.recipes import ReflectConfig, mini
+from harken.testing import FakeVoice, ScriptedLM, ToneVoice, heard_turn, tiny_model
 from harken.weights.catalogue import find
 
 
@@ -75,6 +75,33 @@ def test_latency_measures_all_systems_on_the_same_recordings(
     assert list(result["not_measured"]) == ["broken", "falls silent"]
     assert "harken[bench]" in result["not_measured"]["broken"] and "falls silent" not in result
     json.dumps(result)
+
+
+def test_reflecting_is_measured_beside_replies_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reflecting, "understood", lambda replies: {"word_error_rate": 0.25})
+    how = ReflectConfig(response_tokens=5, reflection_tokens=8, real_time=False)
+    model = ScriptedLM(
+        lambda text: "That hurts a lot.",
+        lambda samples: heard_turn(seconds=len(samples) / 16_000, width=1),
+        reflect=how,
+        reflection=lambda _: "Sad?",
+    )
+    recordings = [recording(seconds)[0] for seconds in (3.0, 4.0)]
+    result = reflecting.compare(Harken(model, ToneVoice()), ToneVoice(), recordings)
+    assert result["runs"] == 2 and result["plain"]["word_error_rate"] == 0.25
+    plain, reflected = (result[kind]["seconds_of_sound"] for kind in ("plain", "reflecting"))
+    assert plain == reflected, "nobody hears a reflection"
+    assert result["audible_ratio"] == ratio(result["reflecting"]["audible_ms"], result["plain"]["audible_ms"])
+    told = result["reflections"]
+    assert told["made"] == told["places"] == told["places limited by length"] > 2
+    assert told["tokens"] >= told["made"] and told["tokens hidden by a second of sound"] > 0
+    print_result({"bench": "reflect", **result}, as_json=False, out=(shown := io.StringIO()))
+    assert "places limited by length" in shown.getvalue()
+
+
+def test_a_model_that_cannot_reflect_has_no_cost_of_it() -> None:
+    with pytest.raises(RecipeError, match="has no tokens for reflections"):
+        bench.run("reflect", recipe=mini(), runs=1)
 
 
 def test_why_a_system_cannot_be_opened_is_said_where_it_is_measured() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harken.bench.serving import What
     from harken.recipes import Recipe
 
-BENCHES = ("latency", "cold", "turns", "train", "data", "judging", "serving")
+BENCHES = ("latency", "reflect", "cold", "turns", "train", "data", "judging", "serving")
 
 
 def run(
@@ -41,7 +41,8 @@ def run(
         name: of BENCHES; "data" (building data sets) and "judging" (a slow judge) know no recipe.
         runs: how often each thing is measured, of "data" how many builds are killed; None: the bench's own.
         ask: of "data", what is measured; None takes the parts with fakes.
-        data, voice, alone: of "latency", see `harken.bench.latency.bench_latency`.
+        data, voice, alone: of "latency", see `harken.bench.latency.bench_latency`; the first two also of
+            "reflect".
         core: of "train", which one learns, see `harken.bench.train_systems.CORES`.
         what, seconds: of "serving", see `harken.bench.serving.bench_serving`.
 
@@ -59,6 +60,10 @@ def run(
         from harken.bench.latency import bench_latency
 
         result = bench_latency(recipe, checkpoint, runs, data, voice, alone)
+    elif name == "reflect":
+        from harken.bench.reflecting import bench_reflecting
+
+        result = bench_reflecting(recipe, checkpoint, runs, data, voice)
     else:
         result = _measured(name, recipe, checkpoint, runs, core, what, seconds)
     print_result(result, json)

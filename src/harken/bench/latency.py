@@ -67,7 +67,7 @@ def bench_latency(
     from harken.evaluation.progress import quiet_libraries
 
     quiet_libraries()
-    recordings, source = _recordings(data, runs or RUNS)
+    recordings, source = recordings_of(data, runs or RUNS)
     harken = Harken(load_model(recipe, checkpoint))
     try:
         speaking, silent_because = harken.voice(voice), None
@@ -209,7 +209,7 @@ def _parts(harken: Harken, recordings: Sequence[Samples]) -> dict[str, Any]:
     return {"listen_real_time_factor": spread(listen), "decode_tokens_per_s": spread(decode)}
 
 
-def _recordings(data: Sequence[Path], runs: int) -> tuple[list[Samples], str]:
+def recordings_of(data: Sequence[Path], runs: int) -> tuple[list[Samples], str]:
     """Recordings (N,) at 16 kHz, and where they are from. Raises DataError where none is long enough."""
     from harken.errors import DataError
     from harken.evaluation.clips import drawn, evaluation_clips

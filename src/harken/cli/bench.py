@@ -31,9 +31,10 @@ class Bench(Command):
     """Measure time and memory, side by side with a named alternative."""
 
     name: Positional[str]
-    """What is measured: latency (warm), cold (from the start of the process), turns (memory over many), train
-    (tokens a second that are learned, beside the transformers Trainer), data (building data sets), judging
-    (verdicts from a judge that takes its time), serving (the realtime server)."""
+    """What is measured: latency (warm), reflect (what reflecting while speaking costs), cold (from the start
+    of the process), turns (memory over many), train (tokens a second that are learned, beside the
+    transformers Trainer), data (building data sets), judging (verdicts from a judge that takes its time),
+    serving (the realtime server)."""
     recipe: str = "mini"
     """The system."""
     checkpoint: Path | None = None
@@ -55,9 +56,9 @@ class Bench(Command):
     teacher: str | None = None
     """Of ieat, another embedded teacher than the starter's, by its name in `harken weights list`."""
     data: tuple[Path, ...] = ()
-    """Of latency, folders of recordings to answer: speech packs, renders, people reading."""
+    """Of latency and reflect, folders of recordings to answer: speech packs, renders, people reading."""
     voice: str = "recipe"
-    """Of latency, who speaks Harken's replies, as in `harken reply`."""
+    """Of latency and reflect, who speaks Harken's replies, as in `harken reply`."""
     alone: bool = False
     """Of latency, measure nothing beside Harken."""
     core: TrainedCore = "recipe"
@@ -88,9 +89,10 @@ class Bench(Command):
             check_unused(f"bench {self.name}", {"--core": self.core != "recipe"})
         if self.name == "judging":
             check_unused("bench judging", {"--runs": self.runs})
+        if self.name not in ("latency", "reflect"):
+            check_unused(f"bench {self.name}", {"--data": self.data, "--voice": self.voice != "recipe"})
         if self.name != "latency":
-            spoken = {"--data": self.data, "--voice": self.voice != "recipe", "--alone": self.alone}
-            check_unused(f"bench {self.name}", spoken)
+            check_unused(f"bench {self.name}", {"--alone": self.alone})
         if self.name != "serving":
             of_serving = {"--what": self.what != "overhead", "--seconds": self.seconds}
             check_unused(f"bench {self.name}", of_serving)
