@@ -148,18 +148,18 @@ def compare(
             system.close()
     figures = {name: times(each) | understood(each) for name, each in found.items()}
     figures["harken"] |= _parts(harken, recordings) | {"peak_rss_gb": peak_gb}
+    return {"runs": len(recordings), **_ratios(figures), "not_measured": missing, **figures}
+
+
+def _ratios(figures: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """How soon Harken is heard and read, over each other's."""
     return {
-        "runs": len(recordings),
-        **{
-            f"{moment}_ratio": {
-                name: ratio(figures["harken"][f"{moment}_ms"], figures[name][f"{moment}_ms"])
-                for name in figures
-                if name != "harken"
-            }
-            for moment in ("audible", "first_text")
-        },
-        "not_measured": missing,
-        **figures,
+        f"{moment}_ratio": {
+            name: ratio(figures["harken"][f"{moment}_ms"], theirs[f"{moment}_ms"])
+            for name, theirs in figures.items()
+            if name != "harken"
+        }
+        for moment in ("audible", "first_text")
     }
 
 
