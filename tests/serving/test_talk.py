@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -206,14 +204,17 @@ def test_the_terminal_shows_what_was_heard_the_reply_and_why(
 
 
 def test_ctrl_c_in_the_middle_of_a_reply_ends_its_line(
-    command: FakeSoundDevice, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: FakeSoundDevice,
+    ctrl_c: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     show, leave, left = Terminal.event, Terminal.leave, threading.Event()
 
     def shown(screen: Terminal, event: Event) -> None:
         show(screen, event)
         if isinstance(event, TextDelta):
-            os.kill(os.getpid(), signal.SIGINT)
+            ctrl_c()
             assert left.wait(20)
 
     monkeypatch.setattr(Terminal, "event", shown)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -172,11 +170,11 @@ def test_what_is_done_before_there_is_an_event_loop_is_done_on_the_same_thread()
     assert not worker.alive
 
 
-def test_ctrl_c_says_something_before_it_waits_for_what_is_done() -> None:
+def test_ctrl_c_says_something_before_it_waits_for_what_is_done(ctrl_c: Callable[[], None]) -> None:
     worker, told, done = Worker(), threading.Event(), []
 
     def load() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        ctrl_c()
         assert told.wait(20)
         done.append("loaded")
 

@@ -66,17 +66,10 @@ class Answers:
             self._append(dict(head))
 
     def get(self, question: Question) -> Kept | None:
-        """The answer to a question, where it was answered.
-
-        Raises: DataError where another question of that name was.
-        """
+        """The answer to a question, where it was answered; one to another question of its name is none."""
         kept = self._kept.get((question.dataset, question.key))
-        if kept is not None and kept.asked is not None and kept.asked != question.digest:
-            raise DataError(
-                f"{self._path} holds an answer to another question named {question.key}",
-                "the data are others: name another folder after --out",
-            )
-        return kept
+        same = kept is None or kept.asked is None or kept.asked == question.digest
+        return kept if same else None
 
     def keep(self, question: Question, answer: Answer) -> Kept:
         """Its sound first: a line in the file stands for a whole answer. Raises InputError."""
