@@ -59,6 +59,7 @@ def test_a_server_that_does_not_speak_answers_in_writing(page: Any) -> None:
         page.open(f"http://127.0.0.1:{running.port}/")
         page.press(" ")
         page.until(f"[...document.querySelectorAll('.reply .words')].some(e => e.textContent === {ANSWER!r})")
+        page.until("document.querySelector('.user mark')")  # stated after the reply
         page.press(" ")
         page.until("document.body.dataset.state === 'idle'")
         assert page.value("document.getElementById('fault').hidden")
