@@ -7,24 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 pytest.importorskip("pyarrow", reason="data sets are kept in Parquet: extra data")
 
-from harken.cli import main
 from harken.data import build as room
 from harken.data.build import Summary
 from harken.data.build_files import Tally
 from harken.errors import DataError
-
-
-def run(capsys, *arguments):
-    try:
-        code = main(arguments)
-    except SystemExit as stop:
-        code = stop.code
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents_sdk import BIN, install
+from scripted_page import FAKE_MICROPHONE
 from served import Served, a_host, served
 
 
@@ -37,3 +39,22 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
         yield lambda: os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module")
+def one_browser(
+    chromium: str, start_browser: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    opened = start_browser(chromium, tmp_path_factory.mktemp("profile"), FAKE_MICROPHONE)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def browser(one_browser: Any) -> Iterator[Any]:
+    """The module's one browser, with a page that nobody has touched."""
+    yield one_browser
+    one_browser.open("about:blank")
+    one_browser.events.clear()

@@ -4,9 +4,6 @@ dropping a file; and it says what is wrong when something is. The server is scri
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,84 +11,8 @@ import pytest
 pytest.importorskip("starlette", reason="the page needs harken[serve]")
 pytest.importorskip("uvicorn", reason="the page needs harken[serve]")
 
+from scripted_page import EXAMPLES, HAPPY, SAD, count, drop, faultless, key, state, texts
 from scripted_realtime import Said, ScriptedServer, serving
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-SAD = Said(
-    "I got the job, but <b>my dad</b> isn't here to see it.",
-    "sad",
-    {"sad": 0.6, "happy": 0.3, "neutral": 0.08, "fear": 0.02},
-    "He would be proud of you.",
-    "<b>my dad</b> isn't here",
-    reply_s=0.4,
-)
-HAPPY = Said("We had cake.", "happy", {"happy": 0.9, "neutral": 0.1}, "How lovely!", reply_s=0.4)
-
-
-FAKE_MICROPHONE = (
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    f"--use-file-for-fake-audio-capture={EXAMPLES / 'sad.wav'}",
-)
-
-
-@pytest.fixture(scope="module")
-def one_browser(
-    chromium: str, start_browser: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    opened = start_browser(chromium, tmp_path_factory.mktemp("profile"), FAKE_MICROPHONE)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-@pytest.fixture
-def browser(one_browser: Any) -> Iterator[Any]:
-    """The module's one browser, with a page that nobody has touched."""
-    yield one_browser
-    one_browser.open("about:blank")
-    one_browser.events.clear()
-
-
-def texts(browser: Any, selector: str) -> list[str]:
-    """What every element says."""
-    found = (
-        f"[...document.querySelectorAll({selector!r})].map(one => one.textContent.replaceAll('\\u202f', ' '))"
-    )
-    return [str(text) for text in browser.value(found)]
-
-
-def count(selector: str) -> str:
-    return f"document.querySelectorAll({selector!r}).length"
-
-
-def state(name: str) -> str:
-    return f"document.body.dataset.state === {name!r}"
-
-
-def key(browser: Any, kind: str, name: str = " ") -> None:
-    browser.ask("Input.dispatchKeyEvent", type=kind, key=name, text=name if kind == "keyDown" else "")
-
-
-def drop(browser: Any, sound: bytes, name: str = "said.wav") -> None:
-    """Drop a file on the page."""
-    browser.value(f"""(() => {{
-      const bytes = Uint8Array.from(atob("{base64.b64encode(sound).decode()}"), c => c.charCodeAt(0));
-      const dataTransfer = new DataTransfer();
-      dataTransfer.items.add(new File([bytes], "{name}", {{ type: "audio/wav" }}));
-      for (const kind of ["dragover", "drop"])
-        document.body.dispatchEvent(new DragEvent(kind, {{ dataTransfer, bubbles: true, cancelable: true }}));
-      return true;
-    }})()""")
-
-
-def faultless(browser: Any, server: ScriptedServer) -> None:
-    """Nothing went wrong on the page, and it asked nobody else."""
-    assert browser.told("Runtime.exceptionThrown", "Log.entryAdded") == []
-    asked = {sent["request"]["url"] for sent in browser.told("Network.requestWillBeSent")}
-    assert all(address.startswith((server.address, "data:", "blob:", "about:")) for address in asked)
-    assert browser.value("document.documentElement.scrollWidth <= innerWidth"), "a phone shows it whole"
 
 
 def test_a_person_talks_with_the_keyboard_alone_and_sees_what_was_heard(browser: Any) -> None:
@@ -327,103 +248,3 @@ def test_what_is_said_beside_the_users_turns_has_cards_of_its_own(browser: Any) 
         [None, "a guard's second", None],
         [None, "a guard's third", None],
     ]
-
-
-KEPT = """(() => {
-  const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = async wanted => (window.stream = await asked(wanted));
-})()"""
-"""A microphone that can be lost."""
-
-
-def test_what_was_not_sent_as_a_turn_is_in_no_later_one(browser: Any) -> None:
-    with serving(ScriptedServer([SAD], finds=0)) as server:
-        browser.open(server.address)
-        browser.value(f"{KEPT} ?? true")
-        browser.press(" ")
-        browser.until(state("listening"))
-        while server.samples < 24_000:
-            browser.value("new Promise(done => requestAnimationFrame(() => done(true)))")
-        browser.press(" ")
-        browser.until(state("idle"))
-        browser.value("document.getElementById('hold').click() ?? true")
-        key(browser, "keyDown")
-        browser.until(state("holding"))
-        before = server.samples
-        while server.samples < before + 12_000:
-            browser.value("new Promise(done => requestAnimationFrame(() => done(true)))")
-        browser.value("stream.getTracks()[0].dispatchEvent(new Event('ended'))")
-        browser.until("document.getElementById('fault').dataset.kind === 'missing'")
-        key(browser, "keyUp")
-        drop(browser, (EXAMPLES / "sad.wav").read_bytes())
-        browser.until(f"{count('.user b')} === 1")
-        assert texts(browser, ".user .length") == ["5.7 s"]
-        sent = [event["type"] for event in server.got if event["type"] != "session.update"]
-        clear = "input_audio_buffer.clear"
-        assert sent == [clear, clear, "input_audio_buffer.commit", "response.create"]
-
-
-LATE = """(() => {
-  const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  const allowed = new Promise(allow => { window.allow = allow; });
-  navigator.mediaDevices.getUserMedia = async wanted => {
-    window.asked = true;
-    await allowed;
-    return asked(wanted);
-  };
-})()"""
-"""A microphone that is there when somebody allows it."""
-
-
-def test_a_connection_that_is_lost_while_the_microphone_opens_is_not_listened_on(browser: Any) -> None:
-    with serving(ScriptedServer([SAD])) as server:
-        browser.open(server.address)
-        browser.value(f"{LATE} ?? true")
-        browser.press(" ")
-        browser.until("window.asked")
-        server.hang_up("server_leaving")
-        browser.until("document.getElementById('fault').dataset.kind === 'leaving'")
-        browser.value("allow() ?? true")
-        browser.until(f"!({state('waiting')})")
-        assert browser.value(state("idle"))
-        assert browser.value("document.getElementById('fault').dataset.kind") == "leaving"
-        browser.press(" ")  # begins anew, and does not stop what is not there
-        browser.until(f"{count('.user b')} >= 1")
-
-
-@pytest.mark.parametrize("kind", ["pointercancel", "blur"])
-def test_a_button_that_was_let_go_before_it_was_ready_is_not_held(browser: Any, kind: str) -> None:
-    with serving(ScriptedServer([SAD])) as server:
-        browser.open(server.address)
-        browser.value(f"{LATE} ?? true")
-        browser.value("document.getElementById('hold').click() ?? true")
-        key(browser, "keyDown")
-        browser.until("window.asked")
-        browser.value(f"dispatchEvent(new Event('{kind}'))")
-        browser.value("allow() ?? true")
-        browser.until(f"!({state('waiting')})")
-        assert browser.value(state("hold"))
-        key(browser, "keyUp")
-
-
-def test_a_switch_is_switched_by_keys_and_leaves_them_to_talking_when_it_was_clicked(browser: Any) -> None:
-    with serving(ScriptedServer([SAD])) as server:
-        browser.open(server.address)
-        browser.value("document.getElementById('hold').focus() ?? true")
-        browser.press(" ")
-        assert browser.value("document.getElementById('hold').checked") and browser.value(state("hold"))
-        browser.press(" ")
-        assert not browser.value("document.getElementById('hold').checked") and browser.value(state("idle"))
-        browser.value("document.activeElement.blur() ?? true")
-        box = browser.value(
-            "(({ x, y, width, height }) => [x + width / 2, y + height / 2])"
-            "(document.querySelector('label:has(#hold)').getBoundingClientRect())"
-        )
-        for _ in range(2):
-            for pointer in ("mousePressed", "mouseReleased"):
-                at = {"type": pointer, "x": box[0], "y": box[1], "button": "left", "clickCount": 1}
-                browser.ask("Input.dispatchMouseEvent", **at)
-        assert not browser.value("document.getElementById('hold').checked")
-        browser.press(" ")
-        browser.until(state("listening") + "||" + state("hearing"))
-        assert not browser.value("document.getElementById('hold').checked")
