@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import pytest
 import soundfile
@@ -17,7 +18,6 @@ from annotated import written
 
 from harken.affect.labels import EMOTIONS
 from harken.audio.io import read
-from harken.cli import main
 from harken.errors import DataError
 from harken.evaluation.dialogue_sets import build as room
 from harken.evaluation.dialogue_sets.build import UNCHECKED, build_dialogues
@@ -280,13 +280,8 @@ def test_people_whom_training_heard_are_refused(annotated: Path, people: Path, t
 
 
 def run(capsys: Any, *arguments: str) -> tuple[int, str, str]:
-    try:
-        code = main(("evaluate", "build-dialogues", *arguments))
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
+    code, out, err = command_line.run(capsys, "evaluate", "build-dialogues", *arguments)
+    return code or 0, out, err
 
 
 def test_the_command_builds(

@@ -45,6 +45,17 @@ def key(browser: Any, kind: str, name: str = " ") -> None:
     browser.ask("Input.dispatchKeyEvent", type=kind, key=name, text=name if kind == "keyDown" else "")
 
 
+def until_sent(browser: Any, server: ScriptedServer, samples: int) -> None:
+    """Wait until so many samples have come in all."""
+    while server.samples < samples:
+        next_frame(browser)
+
+
+def next_frame(browser: Any) -> None:
+    """Wait for what is on its way."""
+    browser.value("new Promise(done => requestAnimationFrame(() => done(true)))")
+
+
 def drop(browser: Any, sound: bytes, name: str = "said.wav") -> None:
     """Drop a file on the page."""
     browser.value(f"""(() => {{

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("starlette", reason="the page needs harken[serve]")
 pytest.importorskip("uvicorn", reason="the page needs harken[serve]")
 
-from scripted_page import EXAMPLES, HAPPY, SAD, count, drop, faultless, key, state, texts
+from scripted_page import EXAMPLES, HAPPY, SAD, count, drop, faultless, key, state, texts, until_sent
 from scripted_realtime import Said, ScriptedServer, serving
 
 
@@ -75,8 +75,7 @@ def test_the_button_is_held_to_talk(browser: Any) -> None:
         browser.until(state("hold"))
         key(browser, "keyDown")
         browser.until(f"{state('holding')} && document.body.style.getPropertyValue('--level') > 0")
-        while server.samples < 12_000:
-            browser.value("new Promise(requestAnimationFrame) && true")
+        until_sent(browser, server, 12_000)
         key(browser, "keyUp")
         browser.until(f"{count('.user b')} === 1 && {state('hold')}")
         assert texts(browser, ".user .words") == [HAPPY.words]

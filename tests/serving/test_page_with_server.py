@@ -11,32 +11,27 @@ import pytest
 
 pytest.importorskip("fastapi", reason="serving needs harken[serve]")
 
+from scripted_page import EXAMPLES, FAKE_MICROPHONE, next_frame, texts
 from served import ANSWER, a_host, heard, script, served
 
 from harken.recipes import ReflectConfig
 from harken.serving.limits import Limits
 from harken.testing import ScriptedLM
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
 
 @pytest.fixture
 def page(chromium: str, start_browser: Callable[..., Any], tmp_path: Path) -> Any:
     """A browser whose microphone plays a recording, over and over."""
-    microphone = f"--use-file-for-fake-audio-capture={EXAMPLES / 'sad.wav'}"
-    fake = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", microphone
-    opened = start_browser(chromium, tmp_path / "profile", fake)
+    opened = start_browser(chromium, tmp_path / "profile", FAKE_MICROPHONE)
     try:
         yield opened
     finally:
         opened.close()
 
 
-def texts(page: Any, selector: str) -> list[str]:
-    return [
-        str(text)
-        for text in page.value(f"[...document.querySelectorAll({selector!r})].map(e => e.textContent)")
-    ]
+def frames(page: Any) -> list[str]:
+    """What the page has sent by its WebSocket."""
+    return [sent["response"]["payloadData"] for sent in page.told("Network.webSocketFrameSent")]
 
 
 def test_a_turn_is_found_heard_answered_and_explained(page: Any) -> None:
@@ -98,7 +93,8 @@ def test_a_held_turn_and_its_key(page: Any) -> None:
         page.value("document.activeElement.blur() ?? true")
         page.ask("Input.dispatchKeyEvent", type="keyDown", key=" ", text=" ")
         page.until("document.body.dataset.state === 'holding'")
-        page.value("new Promise(done => setTimeout(() => done(true), 600))")  # so long it is held
+        while sum("input_audio_buffer.append" in sent for sent in frames(page)) < 15:  # of 40 ms each
+            next_frame(page)
         page.ask("Input.dispatchKeyEvent", type="keyUp", key=" ")
         page.until("document.querySelector('.user mark')")
         assert texts(page, ".user .words") == ["I lost my job."]
