@@ -82,6 +82,8 @@ def test_what_different_judges_scored_is_not_compared(tmp_path: Path) -> None:
     scored(tmp_path, "reflect-0", {"a1": 2}, judge="one@1, empathy")
     (_, _, difference) = arms_report(tmp_path, ["sft"]).rows
     assert difference["value"][0] == 1  # type: ignore[index]
+    scored(tmp_path, "reflect-2", {"a1": None}, judge="three@1, empathy")  # withheld
+    assert len(arms_report(tmp_path, ["sft"]).rows) == 2
     scored(tmp_path, "reflect-1", {"a1": 2}, judge="two@1, empathy")
     with pytest.raises(DataError, match=r"different judges scored .*reflect-1"):
         arms_report(tmp_path, ["sft"])

@@ -58,6 +58,8 @@ def test_scores_of_different_judges_are_left_out_and_named(tmp_path: Path) -> No
     report = compare(run(tmp_path / "one", ours), run(tmp_path / "two", theirs))
     assert [row["measure"] for row in report.rows] == ["right"]
     assert report.setting["left out, by different judges"] == ["en contrast, judged mean"]
+    with pytest.raises(DataError, match="different judges scored"):
+        compare(run(tmp_path / "four", ours[1:]), tmp_path / "two")
     same = compare(tmp_path / "one", run(tmp_path / "three", [ours[0], score(0, 2.0, **vars_of(ours[1]))]))
     assert [row["value"][0] for row in same.rows] == [0.0, 2.0]  # type: ignore[index]
 

@@ -90,3 +90,12 @@ def test_it_ends_where_it_ended_and_another_bridge_is_another_beginning(align, o
     align()
     moved = [(value - bridge[name]).abs().max() for name, value in listen_part("bridge.", trained).items()]
     assert 0 < max(moved) < 0.01, "a step from the new one"
+
+
+def test_an_update_that_another_stage_left_is_not_undone(align, out, student):
+    align()
+    save_tensors(out / "trained" / UPDATE, low_rank_update(student(2).core) | {"more": torch.ones(1)})
+    newer = (out / "trained" / UPDATE).read_bytes()
+    with pytest.raises(RecipeError, match=f"{UPDATE} is neither what the stage 'align' began with"):
+        align()
+    assert (out / "trained" / UPDATE).read_bytes() == newer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -123,6 +124,14 @@ def test_files_in_a_folder_that_the_user_names(cache: Path, tmp_path: Path, name
     assert set(contents(folder)) == {*PARTS, "config.json", "model.safetensors.index.json"}
     assert "revision" not in manifest(folder) and manifest(folder)["licence"] == "not stated"
     assert "no known commit" in store.status()[-1].what
+
+
+def test_a_folder_of_another_machines_cache_is_taken_once(cache: Path) -> None:
+    imported = put(cache / "import" / NAME, FILES | {store.MANIFEST: b'{"name": "as it was there"}'})
+    folder = store.ensure(NAME, progress=False)
+    assert contents(folder) == FILES and set(manifest(folder)["files"]) == set(FILES)
+    shutil.rmtree(imported)
+    assert store.ensure(NAME, progress=False) == folder, "it is ready, and asks nobody"
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,10 @@ def _runs(folder: Path, items: str) -> dict[str, dict[str, Scores]]:
         data[head.get("data")] = path.parent
         of_run = found.setdefault(arm, {}).setdefault(seed, {})
         for score in scores:
-            if score.judge is not None:
-                judges[score.task, score.measure, score.judge] = path.parent
             if score.id.startswith(items) and score.score is not None:
                 of_run.setdefault((score.data, score.by, score.measure), {})[score.id] = score
+                if score.judge is not None:
+                    judges[score.task, score.measure, score.judge] = path.parent
     if not found:
         raise DataError(f"{folder} holds no scored run", "folders NAME-SEED, each evaluated with --out in it")
     if len(data) > 1:

@@ -29,6 +29,10 @@ def compare(first: Path, second: Path, seed: int = 0) -> Report:
             )
     by_measure, apart = _paired(ours, theirs)
     rows = [row for pairs in by_measure.values() if (row := _difference(pairs, seed)) is not None]
+    if not rows and apart:
+        raise DataError(
+            f"different judges scored {first} and {second}: {', '.join(apart)}", "have one judge score both"
+        )
     if not rows:
         raise DataError(f"{first} and {second} have no scored item in common", "score more items in both")
     setting = {

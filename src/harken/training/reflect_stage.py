@@ -92,6 +92,4 @@ def _keep(run: Run, recipe: Recipe, begun: Path, student: ReflectStudent, work: 
         save_tensors(folder / UPDATE, low_rank_update(student.core))
         if recipe.reflect:
             save_tensors(folder / MARKS, student.marks.state_dict())
-        else:
-            (folder / MARKS).unlink(missing_ok=True)
         write_text(folder / RECIPE, recipe.model_dump_json(indent=2) + "\n")

@@ -215,7 +215,7 @@ def _align(run: Run) -> None:
     turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
     own = run.world.made(lambda: own_words(run, sorted(turns), affects))
     written = text_samples(data_folder(run.data, "dialogue"))
-    parts = (LISTEN, PIECES) if isinstance(run.recipe.listen.bridge, CtcBridgeConfig) else ()
+    parts = (UPDATE, LISTEN, PIECES) if isinstance(run.recipe.listen.bridge, CtcBridgeConfig) else (UPDATE,)
     begun = run.world.made(lambda: beginning(run, "align", parts))
     torch.manual_seed(config.schedule.seed)
     student, pieces = new_student(run, begun)

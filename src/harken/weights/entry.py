@@ -7,6 +7,8 @@ from typing import Literal
 
 Source = Literal["file", "package", "hub"]
 Converter = Literal["gguf", "ctranslate2", "hifigan"]
+MANIFEST = "harken.json"
+"""The file beside fetched weights that says where they came from."""
 
 
 @dataclass(frozen=True)

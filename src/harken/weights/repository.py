@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harken.errors import WeightsError
 from harken.weights.bars import Bars
-from harken.weights.entry import Entry, HubFile
+from harken.weights.entry import MANIFEST, Entry, HubFile
 from harken.weights.fetch import Unavailable, fetch_hub, list_hub
 from harken.weights.sources import check_space
 from harken.weights.unpack import check, join, sha256_of
@@ -84,7 +84,8 @@ def check_same(entry: Entry, before: Mapping[str, str], files: Path, folder: Pat
 
 
 def _is_wanted(path: str) -> bool:
-    return "/" not in path and any(fnmatchcase(path, pattern) for pattern in _WANTED)
+    """A manifest is Harken's own: it lies in a folder that was a cache's."""
+    return "/" not in path and path != MANIFEST and any(fnmatchcase(path, each) for each in _WANTED)
 
 
 def _check_whole(folder: Path, where: str) -> None:

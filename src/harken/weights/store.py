@@ -27,11 +27,10 @@ from harken.errors import InputError, WeightsError
 from harken.weights import repository, sources
 from harken.weights.bars import Bars
 from harken.weights.catalogue import CATALOGUE, find, names_repository
-from harken.weights.entry import Entry, Source
+from harken.weights.entry import MANIFEST, Entry, Source
 from harken.weights.fetch import Unavailable
 from harken.weights.unpack import sha256_of
 
-MANIFEST = "harken.json"
 _CONVERSIONS = (
     1  # counts up when a converter writes something else than before: old folders are then made anew
 )

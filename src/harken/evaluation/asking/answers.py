@@ -32,9 +32,9 @@ class Kept:
     sound: str | None
     """The file of its sound in the folder; None where there is none."""
     first_audio_s: float | None
-    felt: Felt | None = None
-    asked: str | None = None
+    asked: str
     """`Question.digest` of what was answered."""
+    felt: Felt | None = None
 
 
 class Answers:
@@ -68,8 +68,7 @@ class Answers:
     def get(self, question: Question) -> Kept | None:
         """The answer to a question, where it was answered; one to another question of its name is none."""
         kept = self._kept.get((question.dataset, question.key))
-        same = kept is None or kept.asked is None or kept.asked == question.digest
-        return kept if same else None
+        return kept if kept is not None and kept.asked == question.digest else None
 
     def keep(self, question: Question, answer: Answer) -> Kept:
         """Its sound first: a line in the file stands for a whole answer. Raises InputError."""
@@ -85,8 +84,8 @@ class Answers:
             answer.text,
             place,
             answer.first_audio_s,
-            answer.felt,
             question.digest,
+            answer.felt,
         )
         with self._lock:
             self._append(asdict(kept))

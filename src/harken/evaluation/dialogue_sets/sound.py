@@ -144,7 +144,8 @@ class SoundScores:
     def _english(self, text: str, wave: Wave) -> tuple[float, float]:
         from harken.evaluation.words import normalise, word_errors
 
-        if not HAN.sub("", normalise(text)).strip():  # no words, or a reply in another language
+        text = HAN.sub(" ", text)  # which Moonshine does not read
+        if not normalise(text):  # no words, or a reply in another language
             return 0.0, 0.0
         errors = word_errors([text], [self.ears.words(wave)])
         return float(errors.above.sum()), float(errors.below.sum())

@@ -11,11 +11,11 @@ OUT/empathy.html            the report with replies to listen to, as one page
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harken.data.labelers.base import sha256_of
 from harken.errors import DataError
 from harken.evaluation.asking.answers import Answers, Kept
 from harken.evaluation.asking.exchanges import Exchange, ask, score
@@ -158,8 +158,7 @@ def item_scores(items: Sequence[Item], judging: Judging) -> list[ItemScore]:
 
 def _digest(items: Sequence[Item]) -> str:
     """Of the files that the turns are from."""
-    files = dict.fromkeys(item.file for item in items)
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return sha256_of(*dict.fromkeys(item.file for item in items))
 
 
 def _given(replies: Mapping[Item, Kept | None]) -> list[JudgedItem]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
 from harken.audio.io import Samples
 from harken.errors import HarkenError
+from harken.weights.unpack import sha256_of
 
 
 class Unanswered(HarkenError):
@@ -47,12 +49,21 @@ class Question:
     def digest(self) -> str:
         """Of what is asked: what the recordings hold (their names, where they are not there), the instruction
         and the candidates."""
-        said = [
-            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else path.name
-            for path in self.recordings
-        ]
-        asked = json.dumps([said, self.instruction, self.candidates])
+        asked = json.dumps([[_hash(path) for path in self.recordings], self.instruction, self.candidates])
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+def _hash(recording: Path) -> str:
+    if not recording.is_file():
+        return recording.name
+    told = recording.stat()
+    return _hash_of(recording, told.st_mtime_ns, told.st_size)
+
+
+@cache
+def _hash_of(file: Path, changed_ns: int, size_bytes: int) -> str:
+    """A conversation is looked up often: each state of a file is read once."""
+    return sha256_of(file)
 
 
 @dataclass(frozen=True)
