@@ -17,6 +17,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -59,6 +60,14 @@ class ReflectExample(Example):
     """What the core reads, and which of its labels are a reflection's."""
 
     reflects: Tensor  # (T,) bool
+
+
+class Read(NamedTuple):
+    """A batch as Think made it."""
+
+    shared: Tensor  # (B, T, D)
+    valid: Tensor  # (B, T) bool, the positions that are there
+    labels: Tensor  # (B, T), IGNORED where nothing is learned
 
 
 class ReflectTask:
@@ -133,25 +142,30 @@ class ReflectTask:
         ]
         if self.config.arm == "dpo":
             return self._preferred(chosen, drawn, heard, learned)
-        log_probs, places = self.log_probs(self.student.core, learned)
+        read = self.read(learned)
+        log_probs = self.log_probs(self.student.core, read)
         reflects = torch.cat([one.reflects[one.labels != IGNORED] for one in learned])
         reply, reflection = -log_probs[~reflects], -log_probs[reflects]
-        found = {"reply": reply.mean(), "tokens": torch.tensor(places)}
+        found = {"reply": reply.mean(), "tokens": read.valid.sum()}
         unread = self.student.marks.rows.sum() * 0.0  # a batch may have no reflection
         if self.how is None:
             return found | {"loss": found["reply"]}
         found["reflection"] = reflection.mean() if len(reflection) else unread
         return found | {"loss": found["reply"] + self.config.reflection_weight * found["reflection"] + unread}
 
-    def log_probs(self, core: Core, examples: Sequence[ReflectExample]) -> tuple[Tensor, int]:
-        """Log-probability of each learned token, (M,), row by row; how many positions were read."""
+    def read(self, examples: Sequence[ReflectExample]) -> Read:
+        """The stage leaves Think as it is, so this serves the core that learns and the reference."""
         inputs, valid, labels = collate(examples)
-        learned = labels != IGNORED
-        hidden = core(inputs, valid=valid).hidden[learned]  # (M, D)
+        return Read(self.student.core.think(inputs, valid=valid)[0], valid, labels)
+
+    def log_probs(self, core: Core, read: Read) -> Tensor:
+        """Log-probability of each learned token by a core's Write, (M,), row by row."""
+        learned = read.labels != IGNORED
+        hidden = core.write(read.shared, valid=read.valid)[0][learned]  # (M, D)
         logits = core.logits(hidden)
         if self.how is not None:
             logits = self.student.marks.with_logits(logits, hidden)
-        return -F.cross_entropy(logits.float(), labels[learned], reduction="none"), int(valid.sum())
+        return -F.cross_entropy(logits.float(), read.labels[learned], reduction="none")
 
     def _preferred(
         self,
@@ -165,14 +179,15 @@ class ReflectTask:
         paired = [n for n, one in enumerate(chosen) if one.rejected]
         weak = [self.example(drawn[n], heard, self.weak(chosen[n])) for n in paired]
         both = [*good, *weak]
-        log_probs, places = self.log_probs(self.student.core, both)
+        read = self.read(both)
+        log_probs = self.log_probs(self.student.core, read)
         with torch.no_grad():
-            before, _ = self.log_probs(self.reference, both)
+            before = self.log_probs(self.reference, read)
         counts = [int((one.labels != IGNORED).sum()) for one in both]
         gained = torch.stack([part.sum() for part in (log_probs - before).split(counts)])
         margin = self.config.beta * (gained[: len(good)][paired] - gained[len(good) :])
         reply = -log_probs[: sum(counts[: len(good)])].mean()
-        found = {"reply": reply, "tokens": torch.tensor(places)}
+        found = {"reply": reply, "tokens": read.valid.sum()}
         if not paired:
             return found | {"loss": self.config.reply_weight * reply}
         found["preference"] = preference_loss(margin)
