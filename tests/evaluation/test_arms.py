@@ -49,6 +49,15 @@ def test_each_arm_has_its_mean_and_its_difference_on_the_items_of_both(runs: Pat
     assert report.setting["runs"] == {"label": ["0", "1"], "no-vectors": ["0", "1"]}
 
 
+def test_pairs_say_how_often_an_arm_scores_above_the_other(runs: Path) -> None:
+    rows = {(row["system"], row["measure"]): row for row in arms_report(runs, ["label"], pairs=True).rows}
+    pair = rows["no-vectors - label", f"{MEASURE}: share above"]
+    # a1 and b1 won in both seeds, b2 in one; a2, c1 and b2 in the other equal
+    assert pair["value"][0] == pytest.approx((5 + 5 / 2) / 10) and pair["n"] == 5
+    assert rows["no-vectors - label", MEASURE]["value"][0] == pytest.approx(0.5)
+    assert ("label", f"{MEASURE}: share above") not in rows
+
+
 def test_the_picture_has_every_arm_and_difference(runs: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "arms.svg"

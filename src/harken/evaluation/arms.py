@@ -27,10 +27,13 @@ METHOD = (
 )
 
 
-def arms_report(folder: Path, against: Sequence[str], items: str = "", seed: int = 0) -> Report:
+def arms_report(
+    folder: Path, against: Sequence[str], items: str = "", pairs: bool = False, seed: int = 0
+) -> Report:
     """What each arm scores, and its difference to the arms in `against`.
 
-    Args: items: only those whose ids begin so. seed: draws bootstrap samples.
+    Args: items: only those whose ids begin so. pairs: also on which share of the items an arm scores above
+        the other; equal scores count half. seed: draws bootstrap samples.
     Raises: DataError where there are no runs, or none of an arm in `against`, or runs are of different data
         or were scored by different judges.
     """
@@ -51,6 +54,7 @@ def arms_report(folder: Path, against: Sequence[str], items: str = "", seed: int
         for called, sides in compared:
             row = _row(called, measure, sides, seed)
             rows += [row] if row else []
+            rows += [_preferred(called, measure, sides, seed)] if row and pairs and len(sides) == 2 else []
             left_out += [] if row else [f"{called}: {measure[0]}, {_name(measure)}"]
     about = {"runs": {arm: sorted(seeds) for arm, seeds in runs.items()}, "method": METHOD}
     about |= {"items": items} if items else {}
@@ -86,15 +90,30 @@ def _runs(folder: Path, items: str) -> dict[str, dict[str, Scores]]:
 
 def _row(called: str, measure: Measure, sides: Sequence[dict[str, Scores]], seed: int) -> Row | None:
     """A mean, or the difference of two sides on the seeds and items that all have; None without any."""
+    ids, groups, ratios = _shared(measure, sides)
+    if not ids:
+        return None
+    value = crossed_bootstrap(ratios[0], groups, *ratios[1:], seed=seed)
+    return figure(measure[0], called, _name(measure), value, len(ids))
+
+
+def _preferred(called: str, measure: Measure, sides: Sequence[dict[str, Scores]], seed: int) -> Row:
+    """The share of what two sides both have on which the first scores above; equal scores count half."""
+    ids, groups, (ours, theirs) = _shared(measure, sides)
+    above = (np.sign(ours.above - theirs.above) + 1) / 2 * ours.below
+    value = crossed_bootstrap(Ratios(above, ours.below), groups, seed=seed)
+    return figure(measure[0], called, f"{_name(measure)}: share above", value, len(ids))
+
+
+def _shared(
+    measure: Measure, sides: Sequence[dict[str, Scores]]
+) -> tuple[list[str], list[str], list[Ratios]]:
+    """Items that all sides have in all seeds that all have, the groups of these, and each side's scores."""
     seeds = sorted(set.intersection(*(set(side) for side in sides)))
     scored = [side[s].get(measure, {}) for side in sides for s in seeds]
     ids = sorted(set.intersection(*(set(of) for of in scored))) if scored else []
-    if not ids:
-        return None
-    ours, *others = [_ratios([side[s][measure] for s in seeds], ids) for side in sides]
     groups = [scored[0][key].group for key in ids]
-    value = crossed_bootstrap(ours, groups, *others, seed=seed)
-    return figure(measure[0], called, _name(measure), value, len(ids))
+    return ids, groups, [_ratios([side[s][measure] for s in seeds], ids) for side in sides] if ids else []
 
 
 def _name(measure: Measure) -> str:
