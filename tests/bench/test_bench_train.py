@@ -6,7 +6,6 @@ import json
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +22,7 @@ from harken.bench.train_cost import (
     flops,
     matrix_rate,
     peak_bytes,
-    plain_bytes,
+    row_bytes,
 )
 from harken.bench.train_process import Account, Pupil, Step, TooLarge
 from harken.bench.train_systems import GROUPED, HARKEN, RANDOM, SYSTEMS, Lesson, Work, run
@@ -37,6 +36,7 @@ from harken.training.examples import target_ids
 from harken.training.loop import attention, autocast
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import listening_dialogues
+from harken.training.shared_prompt import read
 from harken.training.world import ALONE
 from harken.weights.catalogue import find
 
@@ -50,10 +50,11 @@ SMALL = Sizes(10, 20, 2, 1, 4, 3, 100, 2, frozen=1000, trained=50, head_norms=Fa
 
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
 @pytest.mark.parametrize(
-    ("compiled", "precision"), list(product([False, True], [torch.bfloat16, torch.float32]))
+    ("compiled", "prompt"), [(False, 0), (False, 25), (True, 0)], ids=["rows", "prompt", "compiled"]
 )
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
 def test_the_formula_counts_what_is_kept_for_backward(
-    family: Family, compiled: bool, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    family: Family, compiled: bool, prompt: int, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     core = tiny_core(family, layers=6, split=3).to(precision).train()
@@ -73,28 +74,33 @@ def test_the_formula_counts_what_is_kept_for_backward(
     plain = nullcontext() if compiled else attention(CPU)
     ids = torch.zeros(5, 60, dtype=torch.long)
     with plain, autocast(core, precision), saved_tensors_hooks(keep, lambda tensor: tensor):
-        hidden = core(core.embed(ids)).hidden
+        hidden = read(core, core.embed(ids), None, prompt)
     trained = sum(p.numel() for p in core.parameters() if p.requires_grad)
     copies = 2 * trained if precision is torch.bfloat16 else 0  # that autocast keeps
     saved = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own) - copies
     assert hidden.requires_grad
     sizes = Sizes.of(core, 8)
-    a_position = compiled_bytes(sizes) if compiled else plain_bytes(sizes, 60)
-    assert 6 * 5 * 60 * a_position == pytest.approx(saved, rel=0.06 if compiled else 0.02)
+    a_row = 60 * compiled_bytes(sizes) if compiled else row_bytes(sizes, 60, prompt)
+    expected = 6 * (5 * a_row + row_bytes(sizes, prompt))
+    assert expected == pytest.approx(saved, rel=0.06 if compiled else 0.02)
 
 
 def test_peak_memory_is_weights_update_activations_and_loss() -> None:
     shape = Shape(2, 5, learned=3)
-    norms, attended, fed, small = 2 * (4 * 10 + 4 + 2 * 10), 3 * 4 * 8 + 4 * 2 * 5 + 2 * 8, 8 * 20, 14 * 2
-    assert plain_bytes(SMALL, 5) == norms + attended + fed + small
+    norms, attended, fed, small = 2 * (4 * 10 + 4 + 2 * 10), 4 * 8 + 4 * 2 * 5 + 2 * 8, 8 * 20, 14 * 2
+    own, repeated = norms + attended + fed + small, 2 * 4 * 8
+    assert row_bytes(SMALL, 5) == 5 * (own + repeated)
+    assert row_bytes(SMALL, 5, prompt=3) == 2 * own + 5 * repeated
     norms, attended, fed = 2 * (2 * 10 + 2 * 10 + 4), 2 * 8 + 2 * 2 * 4 + 4 * 2 + 2 * 8, 6 * 20
     assert compiled_bytes(SMALL) == norms + attended + fed + small
     held = 2 * 1000 + 18 * 50 + 12 * 3 * 100
-    assert peak_bytes(SMALL, shape, compiled=False) == held + 3 * 10 * plain_bytes(SMALL, 5)
+    assert peak_bytes(SMALL, shape, compiled=False) == held + 3 * 2 * row_bytes(SMALL, 5)
     assert peak_bytes(SMALL, shape, compiled=True) == held + 3 * 10 * compiled_bytes(SMALL)
     full = replace(SMALL, number=4)  # nothing is copied for products
     held = 4 * 1000 + 16 * 50 + 12 * 3 * 100
-    assert peak_bytes(full, shape, compiled=False) == held + 3 * 10 * plain_bytes(full, 5)
+    assert peak_bytes(full, shape, compiled=False) == held + 3 * 2 * row_bytes(full, 5)
+    once = held + 3 * (2 * row_bytes(full, 5, 3) + row_bytes(full, 3))
+    assert peak_bytes(full, replace(shape, prompt=3), compiled=False) == once
 
 
 def test_operations_are_counted_for_real_tokens() -> None:
@@ -107,6 +113,11 @@ def test_operations_are_counted_for_real_tokens() -> None:
     assert (tally.tokens, tally.padded, tally.learned) == (10, 12, 4)
     assert tally.flops_a_token(SMALL) == pytest.approx(flops(SMALL, 10, 4, (4 + 16 + 16) / 10) / 10)
     assert tally.peak_bytes(SMALL, False) == peak_bytes(SMALL, Shape(2, 4, 3), False)
+    tally = Tally()
+    tally.add([3, 4, 4], learned=4, prompt=2)  # two rows are spared two tokens
+    assert (tally.tokens, tally.read, tally.padded) == (11, 7, 12)
+    spared = flops(SMALL, 7, 4, (9 + 16 + 16 - 2 * 4) / 7) / 11
+    assert tally.flops_a_token(SMALL) == pytest.approx(spared)
     assert matrix_rate(CPU, torch.float32, side=64, times=1) > 0
 
 

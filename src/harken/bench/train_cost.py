@@ -68,6 +68,8 @@ class Shape:
     """Of the longest row: the others are padded to it."""
     learned: int
     """Over all rows."""
+    prompt: int = 0
+    """Positions that the rows begin with alike, and that are read once (`harken.training.shared_prompt`)."""
 
 
 @dataclass
@@ -75,20 +77,24 @@ class Tally:
     """The batches that a training read."""
 
     tokens: int = 0
+    read: int = 0
+    """Tokens, without what other rows of the batch have read already."""
     padded: int = 0
     """Tokens, with padding."""
     learned: int = 0
     squares: int = 0
-    """Of the rows' lengths."""
+    """Of the rows' lengths, as far as they are read."""
     shapes: set[Shape] = field(default_factory=set)
 
-    def add(self, lengths: Sequence[int], learned: int) -> None:
-        """A batch of rows so long, padded to the longest."""
-        shape = Shape(len(lengths), max(lengths), learned)
+    def add(self, lengths: Sequence[int], learned: int, prompt: int = 0) -> None:
+        """A batch of rows so long, padded to the longest, whose first `prompt` positions are read once."""
+        shape = Shape(len(lengths), max(lengths), learned, prompt)
+        known = (shape.rows - 1) * prompt
         self.tokens += sum(lengths)
+        self.read += sum(lengths) - known
         self.padded += shape.rows * shape.positions
         self.learned += learned
-        self.squares += sum(length**2 for length in lengths)
+        self.squares += sum(length**2 for length in lengths) - known * prompt
         self.shapes.add(shape)
 
     def peak_bytes(self, sizes: Sizes, compiled: bool) -> int:
@@ -96,9 +102,9 @@ class Tally:
         return max(peak_bytes(sizes, shape, compiled) for shape in self.shapes)
 
     def flops_a_token(self, sizes: Sizes) -> float:
-        """On average."""
-        length = self.squares / self.tokens  # of the row that a token is in
-        return flops(sizes, self.tokens, self.learned, length) / self.tokens
+        """On average, of all tokens: what is not read again costs nothing."""
+        length = self.squares / self.read  # of the row that a token is in
+        return flops(sizes, self.read, self.learned, length) / self.tokens
 
 
 def peak_bytes(sizes: Sizes, shape: Shape, compiled: bool) -> int:
@@ -114,32 +120,37 @@ def peak_bytes(sizes: Sizes, shape: Shape, compiled: bool) -> int:
     """
     copy = sizes.number if sizes.number < FULL else 0
     held = sizes.number * sizes.frozen + (3 * FULL + FULL + copy) * sizes.trained
-    a_position = compiled_bytes(sizes) if compiled else plain_bytes(sizes, shape.positions)
-    saved = sizes.layers * shape.rows * shape.positions * a_position
+    positions, prompt = shape.positions, shape.prompt
+    a_row = positions * compiled_bytes(sizes) if compiled else row_bytes(sizes, positions, prompt)
+    saved = sizes.layers * (shape.rows * a_row + row_bytes(sizes, prompt))
     return held + saved + 3 * FULL * shape.learned * sizes.vocabulary
 
 
-def plain_bytes(sizes: Sizes, positions: int) -> int:
-    """What a position leaves in a layer for the backward pass, in rows of so many (T):
+def row_bytes(sizes: Sizes, positions: int, prompt: int = 0) -> int:
+    """What a row of so many positions (T) leaves in a layer for the backward pass, by each position that is
+    its own, behind a prompt that was read for all rows:
 
     - two norms: the float32 input (4D) and its scale (4), and what comes out (PD), which q, k, v and gate, up
       share; with normalised heads two more, over (H + G) C numbers;
-    - attention by plain products, in float32: q, k and v once keys are repeated for all heads (3 x 4HC), and
-      probabilities (4HT). What comes out (PHC), which o reads;
+    - attention by plain products, in float32: q (4HC), and probabilities (4HT). What comes out (PHC), which o
+      reads;
     - the feed-forward part: gate, its SiLU, up and their product (4 x PI);
-    - what the seven small matrices pass on to each other (7 x PR).
+    - what the seven small matrices pass on to each other (7 x PR);
+
+    and by each position, the prompt's too, k and v once they are repeated for all heads (2 x 4HC).
     """
     d, hc, number = sizes.width, sizes.heads * sizes.head, sizes.number
     norms = 2 * (FULL * d + FULL + number * d)
     if sizes.head_norms:
         heads = sizes.heads + sizes.kv_heads
         norms += FULL * heads * sizes.head + FULL * heads
-    attention = 3 * FULL * hc + FULL * sizes.heads * positions + number * hc
-    return norms + attention + 4 * number * sizes.inner + 7 * number * sizes.rank
+    attention = FULL * hc + FULL * sizes.heads * positions + number * hc
+    own = norms + attention + 4 * number * sizes.inner + 7 * number * sizes.rank
+    return (positions - prompt) * own + positions * 2 * FULL * hc
 
 
 def compiled_bytes(sizes: Sizes) -> int:
-    """What a position leaves in a compiled layer, which computes again what costs no product:
+    """What a position leaves in a compiled layer, which computes again what costs no product, in whole rows:
 
     - two norms: what comes in and what goes out (2 x PD), and the scale (4);
     - attention by one kernel that keeps no probabilities: q (PHC), k and v (2 x PGC), the logarithm of a sum

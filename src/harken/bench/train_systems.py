@@ -125,10 +125,16 @@ class Lesson:
         spelled = self.task.spelled(sample, voiced=False)
         return {"input_ids": spelled.ids, "labels": spelled.labels}
 
-    def read(self, rows: Sequence[Ids]) -> None:
-        """Take down that a batch of them was read."""
+    @property
+    def prompt(self) -> int:
+        """Positions that Harken reads once a batch."""
+        return 0 if self.core.think.learn else self.task.prompt
+
+    def read(self, rows: Sequence[Ids], prompt: int = 0) -> None:
+        """Take down that a batch of them was read. Args: prompt: positions that were read once for all."""
         learned = sum(len(row["labels"]) - row["labels"].count(IGNORED) for row in rows)
-        self.tally.add([len(row["labels"]) for row in rows], learned)
+        lengths = [len(row["labels"]) for row in rows]
+        self.tally.add(lengths, learned, prompt if len(rows) > 1 else 0)
 
     def held_out(self) -> float:
         """Mean loss of dev samples, sixteen by sixteen."""
@@ -169,7 +175,7 @@ def _harken(lesson: Lesson, out: Path, after: AfterStep) -> None:
 
     def losses_at(number: int) -> Losses:
         chosen = [lesson.samples[i] for i in bins.at(number)]
-        lesson.read([row for _, row in chosen])
+        lesson.read([row for _, row in chosen], lesson.prompt)
         with autocast(lesson.task.listener, lesson.work.precision):
             return {"loss": lesson.loss([sample for sample, _ in chosen])}
 

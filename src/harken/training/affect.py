@@ -42,6 +42,7 @@ from harken.training.callbacks import Blend, WordsGuard, usual
 from harken.training.examples import IGNORED, Bins, Example, collate, continued
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
+from harken.training.shared_prompt import prompt_length, read
 from harken.training.states import CachedClip, StateCache
 from harken.training.words import Batches, WordsConfig, mask_frames, pad, words_on_dev
 from harken.training.world import ALONE, World
@@ -95,6 +96,7 @@ class AffectTask:
         """
         self.student, self.speller, self.tokenizer, self.system = student, speller, tokenizer, system
         self.cache, self.affects, self.config = cache, affects, config
+        self.prompt = prompt_length(tokenizer, system)
         self.strangers = [clip for clip in cache.clips if clip.role == "user" and clip.split == "train"]
         if config.heard == "shuffled" and not self.strangers:
             raise DataError("no row is spoken, so there is no speech to shuffle", "build it with `speak`")
@@ -239,7 +241,7 @@ class AffectTask:
         heard = self.heard([clip for one in drawn for clip in one.clips()])
         inputs, valid, labels = collate([self.example(one, heard) for one in drawn])
         learned = labels != IGNORED
-        logits = core.logits(core(inputs, valid=valid).hidden[learned]).float()  # (M, V)
+        logits = core.logits(read(core, inputs, valid, self.prompt)[learned]).float()  # (M, V)
         return {"affect": F.cross_entropy(logits, labels[learned]), "tokens": valid.sum()}
 
 

@@ -36,6 +36,7 @@ from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample, Task
 from harken.training.saving import identity
 from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.shared_prompt import prompt_length, read
 from harken.training.states import CachedClip, StateCache
 from harken.training.words import (
     Batches,
@@ -138,6 +139,7 @@ class AlignTask:
         self.student, self.speller, self.tokenizer, self.system = student, speller, tokenizer, system
         self.answers, self.felt, self.traces, self.causes = answers, felt, traces, causes
         self.affects, self.config = affects, config
+        self.prompt = prompt_length(tokenizer, system)
 
     def draw(self, clip: CachedClip, repeat_share: float, random: np.random.Generator) -> DrawnTask:
         """A task for a clip, with its affect vector and the answer that it is taught."""
@@ -219,7 +221,7 @@ class AlignTask:
         examples = [self.example(one, words, log_probs, row) for row, one in enumerate(drawn)]
         inputs, valid, labels = collate(examples)
         learned = labels != IGNORED
-        logits = core.logits(core(inputs, valid=valid).hidden[learned]).float()  # (M, V)
+        logits = core.logits(read(core, inputs, valid, self.prompt)[learned]).float()  # (M, V)
         task_of = [one.sample.task for one in drawn]
         owner = torch.arange(len(drawn))[:, None].expand_as(labels)[learned]  # (M,) whose position it is
         entropy = F.cross_entropy(logits, labels[learned], reduction="none")

@@ -31,6 +31,7 @@ from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample
 from harken.training.saving import identity
 from harken.training.schedule import CORE_UPDATE, Schedule
+from harken.training.shared_prompt import prompt_length, read
 from harken.training.world import ALONE, World
 
 
@@ -80,6 +81,7 @@ class CoreTask:
         """Args: affects: emotion -> (M, V) readout vectors of people who acted it."""
         self.listener, self.tokenizer, self.system = listener, tokenizer, system
         self.affects, self.config = affects, config
+        self.prompt = prompt_length(tokenizer, system)
         self._spelled: dict[tuple[Sample, bool], Spelled] = {}
 
     def draw(self, sample: Sample, random: np.random.Generator) -> Voiced:
@@ -129,7 +131,7 @@ class CoreTask:
         inputs, batch = self.read([self.draw(sample, random) for sample in samples])
         core = self.listener.core
         # rows end in padding, which nothing before it attends to: no mask is needed
-        hidden = core(inputs).hidden.flatten(0, 1).index_select(0, batch.learned)  # (M, D)
+        hidden = read(core, inputs, None, self.prompt).flatten(0, 1).index_select(0, batch.learned)  # (M, D)
         unheard = sum(p.sum() for p in self.listener.prefix.parameters()) * 0.0  # a batch may have no voice
         return F.cross_entropy(core.logits(hidden).float(), batch.targets) + unheard
 

@@ -42,6 +42,7 @@ from harken.training.reflect_arms import ReflectTraining
 from harken.training.reflect_rows import Reflecting
 from harken.training.reflect_sequence import Marks, Sequenced, sequenced
 from harken.training.saving import identity
+from harken.training.shared_prompt import through
 from harken.training.world import ALONE, World
 
 
@@ -156,12 +157,13 @@ class ReflectTask:
     def read(self, examples: Sequence[ReflectExample]) -> Read:
         """The stage leaves Think as it is, so this serves the core that learns and the reference."""
         inputs, valid, labels = collate(examples)
-        return Read(self.student.core.think(inputs, valid=valid)[0], valid, labels)
+        prompt = self.hearing.prompt
+        return Read(through(self.student.core.think, inputs, valid, prompt), valid, labels)
 
     def log_probs(self, core: Core, read: Read) -> Tensor:
         """Log-probability of each learned token by a core's Write, (M,), row by row."""
         learned = read.labels != IGNORED
-        hidden = core.write(read.shared, valid=read.valid)[0][learned]  # (M, D)
+        hidden = through(core.write, read.shared, read.valid, self.hearing.prompt)[learned]  # (M, D)
         logits = core.logits(hidden)
         if self.how is not None:
             logits = self.student.marks.with_logits(logits, hidden)
