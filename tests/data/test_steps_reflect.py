@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reflected import reflected, replied
 
-from harken.data.rows import Affect, Reflection, Row, Turn, content_id
+from harken.data.rows import Reflection, Row
 from harken.data.steps import replies
 from harken.data.steps.base import Dropped
 from harken.data.steps.reflect import Reflect, ends
@@ -29,9 +28,8 @@ from harken.data.steps.reflect_filters import (
 from harken.data.steps.reflect_prompts import REFLECT
 from harken.data.steps.teaching import CUT_OFF, LLM_ERROR, NO_LANGUAGE
 from harken.data.steps.weak_replies import KINDS, weak_reply
-from harken.data.workspace import Workspace
 from harken.llm.base import Completion, LLMError
-from harken.testing import Answer, FakeLLM, FakeResources
+from harken.testing import Answer, FakeLLM
 
 SAID = "We had to put old Biscuit to sleep on Tuesday."
 REPLY = "Poor old Biscuit, and poor you. How long had he been part of the house?"
@@ -47,19 +45,11 @@ def write(prompt: str, seed: int) -> Answer:
 def run(
     rows: Sequence[Row], answer: Any = write, **settings: Any
 ) -> tuple[list[Row], list[Dropped], FakeLLM]:
-    llm = FakeLLM(answer)
-    results = list(Reflect(**settings).open(FakeResources(llm))(rows, Workspace(Path("unused"))))
-    made = [result for result in results if isinstance(result, Row)]
-    return made, [result for result in results if isinstance(result, Dropped)], llm
+    return reflected(rows, answer, **settings)
 
 
 def source_row(said: str = SAID, reply: str | None = REPLY, emotion: str = "sad", **fields: Any) -> Row:
-    turn = Turn("user", said, affect=(Affect(emotion, "human"),))
-    made = Row(
-        content_id(said, emotion), f"g-{said}", "train", "source", "", "en", "tests", "CC0-1.0", True,
-        (turn,), target=reply,
-    )  # fmt: skip
-    return replace(made, **fields)
+    return replied(said, reply, emotion, **fields)
 
 
 def test_a_reply_has_a_reflection_before_it_and_after_every_few_words() -> None:
@@ -187,7 +177,7 @@ def test_a_teacher_that_fails_is_a_reason(answer: Answer, reason: str) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (source_row("我的狗走了。", "真让人难过。", lang="zh"), NO_LANGUAGE),
+        (source_row("Mein Hund ist tot.", "Der arme Hund.", lang="de"), NO_LANGUAGE),
         (source_row(reply="真让人难过。"), replies.OTHER_LANGUAGE),
         (source_row(reply="The speaker feels sad, so far it is warm."), LEAKS),
         (source_row(reply="<|reflect|> Poor you."), LEAKS),

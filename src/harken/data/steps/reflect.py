@@ -28,6 +28,7 @@ from harken.data.steps.reflect_prompts import (
     prompt,
     reply_opening,
     shown,
+    whole,
 )
 from harken.data.steps.teaching import (
     CUT_OFF,
@@ -40,11 +41,13 @@ from harken.data.steps.teaching import (
     draw,
     teacher,
 )
-from harken.data.steps.weak_replies import Kind, Weak, weak_reply
+from harken.data.steps.weak_replies import Kind, Weak, joined, weak_reply
 from harken.data.workspace import Workspace
 from harken.llm.base import LLM, Completion, LLMError, Sampling
 
 STAGE = "reflect"
+_CHARACTER = r"(?:[㐀-鿿]|[^\W㐀-鿿]+)[^\w\s]*"
+"""Of Chinese, with the punctuation behind it; or a word of another script."""
 
 
 class Reflect(TaughtStep):
@@ -54,11 +57,12 @@ class Reflect(TaughtStep):
     max_tokens: int = 24
     temperature: float = 0.3
     max_words: int = Field(default=7, ge=2)
-    """That the teacher writes of either part of a reflection."""
+    """That the teacher writes of either part of a reflection; of Chinese, twice as many characters."""
     tasks: tuple[Task, ...] = ("source", "empathy")
     """Rows of these tasks are replied to well."""
     every_words: int = Field(default=6, ge=1)
-    """Of the reply: so far apart are reflections. Whoever learns them takes the last one in each chunk."""
+    """Of the reply: so far apart are reflections; of Chinese, twice as many characters. Whoever learns them
+    takes the last one in each chunk."""
     weak_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the replies that come once more behind a weak beginning."""
 
@@ -114,7 +118,7 @@ class ReflectStep:
                 needs[row.id] = need
         weak = {row.id: weak_reply(row, others, self.config.maker) for row in rows if row.id in needs}
         asked = [
-            Asked(row, so_far, reply_opening(needs[row.id], kind), kind is not None)
+            Asked(row, so_far, reply_opening(needs[row.id], kind, row.lang), kind is not None)
             for row in rows
             if row.id in needs
             for so_far, kind in self._so_far(row, weak[row.id])
@@ -129,7 +133,7 @@ class ReflectStep:
 
     def _so_far(self, row: Row, weak: Weak) -> Iterator[tuple[str, Kind | None]]:
         """What is reflected on: the reply up to each place, then the weak one where it is mended."""
-        for end in ends(row.target or "", self.config.every_words):
+        for end in ends(row.target or "", self.config.every_words, row.lang):
             yield (row.target or "")[:end], None
         if self._is_mended(row):
             yield weak.text, weak.kind
@@ -145,7 +149,7 @@ class ReflectStep:
         if len(texts) < len(thoughts):
             return next(thought for thought in thoughts if isinstance(thought, Fault))
         reply, first = row.target or "", Reflection(0, need)
-        places = ends(reply, self.config.every_words)
+        places = ends(reply, self.config.every_words, row.lang)
         along = [Reflection(at, text) for at, text in zip(places, texts, strict=False)]
         sampling = replace(self.config.sampling(self.seed), stop=STOPS)
         maker = self.config.made_with(self.llm)
@@ -157,7 +161,7 @@ class ReflectStep:
         if not self._is_mended(row):
             return [good]
         begun = len(weak.text)
-        before = " ".join(part for part in (weak.text, weak.turn) if part) + " "
+        before = joined([weak.text, weak.turn, reply], row.lang).removesuffix(reply)
         mending = (first, Reflection(begun, texts[-1]), *(replace(r, at=r.at + len(before)) for r in along))
         mended = derive(
             row, maker, 1, task="reflect", stage=STAGE, injection=None, trace=None, teacher=good.teacher,
@@ -181,21 +185,23 @@ class ReflectStep:
         if isinstance(completion, LLMError):
             return Fault(LLM_ERROR, completion.message)
         written, row = completion.text.strip(), asked.row
-        whole = f"{asked.opening} {written}."
+        sentence = whole(asked.opening, written, row.lang)
         if completion.finish == "length":
-            return Fault(CUT_OFF, whole[:DETAIL])
+            return Fault(CUT_OFF, sentence[:DETAIL])
+        most = self.config.max_words * (2 if row.lang == "zh" else 1)
         own = " ".join([*(turn.text for turn in row.turns), row.target or "", asked.so_far])
-        reason = fault(written, row.lang, row.target or "", own, shown(row.lang), self.config.max_words)
+        reason = fault(written, row.lang, row.target or "", own, shown(row.lang), most)
         if not reason and asked.weak and not names_what_was_said(written, _said(row), row.lang):
             reason = ELSEWHERE
-        return Fault(reason, whole[:DETAIL]) if reason else whole
+        return Fault(reason, sentence[:DETAIL]) if reason else sentence
 
 
-def ends(reply: str, every_words: int) -> list[int]:
+def ends(reply: str, every_words: int, lang: str = "en") -> list[int]:
     """How many characters of a reply stand before each place that it is reflected on at: after every so many
-    words, and not at its end."""
-    found = [word.end() for word in re.finditer(r"\S+", reply)]
-    return [end for end in found[every_words - 1 :: every_words] if end < len(reply.rstrip())]
+    words (of Chinese: twice as many characters), with the punctuation behind them, and not at its end."""
+    word, every = (_CHARACTER, 2 * every_words) if lang == "zh" else (r"\S+", every_words)
+    found = [word.end() for word in re.finditer(word, reply)]
+    return [end for end in found[every - 1 :: every] if end < len(reply.rstrip())]
 
 
 def _said(row: Row) -> str:

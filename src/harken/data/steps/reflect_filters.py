@@ -18,13 +18,14 @@ BLAMES = "reflection calls a good reply weak"
 ELSEWHERE = "reflection names nothing that was said"
 
 _MARK = re.compile(r"<\s*\|?\s*/?|/?\s*\|?\s*>|\breflect", re.IGNORECASE)
-_SPOKEN_TO = re.compile(r"\b(?:i|i'm|i've|me|my|you|you're|your|yours|we|let's|us|our)\b")
+_SPOKEN_TO = re.compile(r"\b(?:i|i'm|i've|me|my|you|you're|your|yours|we|let's|us|our)\b|[我你您咱]")
 _REPLY = re.compile(
     r"<\s*\||\|\s*>|\breflect(?:ing|ions?)\b|\b(?:my|the|this) (?:reply|answer|response)\b"
-    r"|\bso far (?:it|warm|cold)\b"
+    r"|\bso far (?:it|warm|cold)\b|反思|(?:我的|这个|这句)(?:回复|回答|回应)|目前(?:温暖|冷淡|跑题)"
 )
-_WEAK = re.compile(r"\bcold\b|\boff the point\b|\bfits? anyone\b")
-_SAME_WORDS = 4
+_WEAK = re.compile(r"\bcold\b|\boff the point\b|\bfits? anyone\b|冷淡|跑题|对谁都")
+_SAME_WORDS = {"en": 4, "zh": 6}
+"""In a row are a copy; of Chinese, characters."""
 
 
 def reply_fault(reply: str) -> str | None:
@@ -55,14 +56,15 @@ def fault(written: str, lang: str, reply: str, own: str, shown: str, max_words: 
         return MARKS
     if len(ours) > max_words:
         return replies.TOO_LONG
-    if _SPOKEN_TO.search(" ".join(ours)):
+    plain = ("" if lang == "zh" else " ").join(ours)
+    if _SPOKEN_TO.search(plain):
         return SPEAKS
-    if _WEAK.search(" ".join(ours)):
+    if _WEAK.search(plain):
         return BLAMES
     if replies.loops(written, lang):
         return replies.LOOP
     same = replies.longest_run(ours, replies.words(reply))[2]
-    if same >= _SAME_WORDS or (same == len(ours) and same > 2):
+    if same >= _SAME_WORDS[lang] or (2 * same > _SAME_WORDS[lang] and same == len(ours)):
         return COPIES
     if traces.borrowed(written, lang, own, shown):
         return BORROWS

@@ -20,7 +20,7 @@ Kind = Literal["generic", "cold", "off the point"]
 KINDS: tuple[Kind, ...] = ("generic", "cold", "off the point")
 
 _HARD = ("sad", "anger", "fear", "disgust")
-_GENERIC = {
+_GENERIC_EN = {
     "hard": (
         "I am sorry to hear that.",
         "That must be really hard for you.",
@@ -38,7 +38,7 @@ _GENERIC = {
         "Okay, I hear what you are saying.",
     ),
 }
-_COLD = {
+_COLD_EN = {
     "hard": (
         "Well, these things happen to everybody.",
         "There is no reason to make a fuss.",
@@ -52,12 +52,31 @@ _COLD = {
     ),
     "plain": ("And what is that to me?", "Fine, if you say so.", "I do not see why that matters."),
 }
-_TURNS: dict[Kind, tuple[str, ...]] = {
-    "generic": ("",),
-    "cold": ("Sorry, that was too quick of me.", "No, that came out wrong."),
-    "off the point": ("But back to you.", "Sorry, my mind was elsewhere."),
+_GENERIC_ZH = {
+    "hard": ("听到这个我很难过。", "那一定很不容易。", "听起来确实很难办。", "我理解你的感受。"),
+    "glad": ("那太好了，谢谢你告诉我。", "听起来真不错。", "真好，我为你高兴。"),
+    "plain": ("好的，谢谢你的分享。", "挺有意思的，谢谢你告诉我。", "嗯，我听到了。"),
 }
-_OTHERS_WORDS = range(4, 10)  # of a sentence that was meant for somebody else
+_COLD_ZH = {
+    "hard": ("这种事谁都会遇到。", "没必要大惊小怪。", "还有比这更糟的呢。", "过几天你就忘了。"),
+    "glad": ("这也没什么特别的吧。", "别高兴得太早。", "能这么说的人多了。"),
+    "plain": ("这跟我有什么关系？", "行吧，你说了算。", "我看不出这有什么要紧。"),
+}
+_GENERIC, _COLD = {"en": _GENERIC_EN, "zh": _GENERIC_ZH}, {"en": _COLD_EN, "zh": _COLD_ZH}
+_TURNS: dict[str, dict[Kind, tuple[str, ...]]] = {
+    "en": {
+        "generic": ("",),
+        "cold": ("Sorry, that was too quick of me.", "No, that came out wrong."),
+        "off the point": ("But back to you.", "Sorry, my mind was elsewhere."),
+    },
+    "zh": {
+        "generic": ("",),
+        "cold": ("对不起，我刚才说得太急了。", "不，我不该这么说。"),
+        "off the point": ("还是说说你吧。", "抱歉，我刚才走神了。"),
+    },
+}
+_OTHERS_WORDS = {"en": range(4, 10), "zh": range(5, 18)}
+"""Of a sentence that was meant for somebody else; of Chinese, characters."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +98,22 @@ def weak_reply(row: Row, others: Sequence[Row], maker: str) -> Weak:
         kind = "generic"
     emotion = row.last_user.emotion
     feeling = "hard" if emotion in _HARD else "glad" if emotion == "happy" else "plain"
-    text = said or dice.choice((_COLD if kind == "cold" else _GENERIC)[feeling])
-    return Weak(kind, text, dice.choice(_TURNS[kind]))
+    text = said or dice.choice((_COLD if kind == "cold" else _GENERIC)[row.lang][feeling])
+    return Weak(kind, text, dice.choice(_TURNS[row.lang][kind]))
+
+
+def joined(parts: Sequence[str], lang: str) -> str:
+    """Sentences, or parts of one, behind one another."""
+    return ("" if lang == "zh" else " ").join(part for part in parts if part)
 
 
 def _sentence(row: Row, others: Sequence[Row], dice: random.Random) -> str | None:
     """The first sentence of a reply to somebody of another group, about other things; None where none is."""
     own = set(content_words(" ".join([*(turn.text for turn in row.turns), row.target or ""]), row.lang))
     for other in dice.sample(others, min(20, len(others))):
-        sentence = re.split(r"(?<=[.!?])\s", other.target or "", maxsplit=1)[0]
+        sentence = re.split(r"(?<=[.!?])\s|(?<=[。！？])", other.target or "", maxsplit=1)[0]
         apart = other.group != row.group and (other.split, other.lang) == (row.split, row.lang)
-        fits = apart and len(words(sentence)) in _OTHERS_WORDS
-        if fits and sentence[-1:] in ".!?" and not own & set(content_words(sentence, row.lang)):
+        fits = apart and len(words(sentence)) in _OTHERS_WORDS[row.lang]
+        if fits and sentence[-1:] in ".!?。！？" and not own & set(content_words(sentence, row.lang)):
             return sentence
     return None
