@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from harken.data.rows import Task
 from harken.errors import RecipeError
 from harken.recipes import Recipe
 from harken.training.affect_config import AffectConfig
@@ -19,7 +20,11 @@ from harken.training.schedule import CORE_UPDATE
 
 _RATES = (("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4))
 _SCHEDULE = replace(AffectConfig().schedule, steps=80, warmup=8, rates=_RATES)
-_TRACE = AffectConfig(_SCHEDULE, supervise="trace", other_voice_share=0.0, blend=1.0)
+_SHARES: tuple[tuple[Task, float], ...] = (("contrast", 0.5), ("empathy", 0.35), ("paralinguistic", 0.15))
+"""Half of what is learned are rows in which only the voice tells."""
+_TRACE = AffectConfig(
+    _SCHEDULE, supervise="trace", other_voice_share=0.0, shares=_SHARES, replay_s=10.0, blend=1.0
+)
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
     {
