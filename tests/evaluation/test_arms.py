@@ -76,6 +76,13 @@ def test_only_some_items_count_where_that_is_wanted(runs: Path) -> None:
     ]
 
 
+def test_only_some_measures_are_told_where_that_is_wanted(runs: Path) -> None:
+    assert len(arms_report(runs, [], measure="right emotion").rows) == 2
+    with pytest.raises(DataError, match="no measure that begins with 'emotion'") as refused:
+        arms_report(runs, [], measure="emotion")
+    assert refused.value.hint == f"it has: {MEASURE}"
+
+
 def test_what_cannot_be_compared_is_named(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no run of trace"):
         arms_report(runs, ["trace"])

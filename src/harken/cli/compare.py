@@ -41,6 +41,8 @@ class CompareArms(Command):
     """Arms that every other is set against, one or more."""
     items: str = ""
     """Only items whose ids begin so, as contrast-ravdess: what people said."""
+    measure: str = ""
+    """Only measures whose names begin so, as "judged mean"."""
     pairs: bool = False
     """Also, on which share of the items an arm scores above the other; equal scores count half."""
     picture: Path | None = None
@@ -53,7 +55,14 @@ class CompareArms(Command):
     def run(self) -> int:
         from harken.evaluation.arms import arms_report
 
-        report = arms_report(self.folder, self.against, self.items, self.pairs, self.seed)
+        report = arms_report(
+            self.folder,
+            self.against,
+            items=self.items,
+            measure=self.measure,
+            pairs=self.pairs,
+            seed=self.seed,
+        )
         if self.picture is not None:
             from harken.evaluation.arms_picture import draw_arms
 

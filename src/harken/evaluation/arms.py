@@ -28,22 +28,36 @@ METHOD = (
 
 
 def arms_report(
-    folder: Path, against: Sequence[str], items: str = "", pairs: bool = False, seed: int = 0
+    folder: Path,
+    against: Sequence[str],
+    *,
+    items: str = "",
+    measure: str = "",
+    pairs: bool = False,
+    seed: int = 0,
 ) -> Report:
     """What each arm scores, and its difference to the arms in `against`.
 
-    Args: items: only those whose ids begin so. pairs: also on which share of the items an arm scores above
-        the other; equal scores count half. seed: draws bootstrap samples.
-    Raises: DataError where there are no runs, or none of an arm in `against`, or runs are of different data
-        or were scored by different judges.
+    Args:
+        items: only those whose ids begin so.
+        measure: only measures whose names begin so.
+        pairs: also on which share of the items an arm scores above the other; equal scores count half.
+        seed: draws bootstrap samples.
+
+    Raises: DataError where there are no runs, or none of an arm in `against`, or no such measure, or runs are
+        of different data or were scored by different judges.
     """
     runs = _runs(folder, items)
     if missing := [arm for arm in against if arm not in runs]:
         raise DataError(f"{folder} has no run of {', '.join(missing)}", f"it has: {', '.join(runs)}")
-    measures = dict.fromkeys(measure for seeds in runs.values() for of in seeds.values() for measure in of)
+    found = dict.fromkeys(one for seeds in runs.values() for of in seeds.values() for one in of)
+    measures = [one for one in found if _name(one).startswith(measure)]
+    if found and not measures:
+        names = ", ".join(dict.fromkeys(map(_name, found)))
+        raise DataError(f"{folder} has no measure that begins with {measure!r}", f"it has: {names}")
     rows: list[Row] = []
     left_out: list[str] = []
-    for measure in measures:
+    for scored in measures:
         compared = [(arm, [runs[arm]]) for arm in runs]
         compared += [
             (f"{arm} - {other}", [runs[arm], runs[other]])
@@ -52,12 +66,12 @@ def arms_report(
             if arm != other
         ]
         for called, sides in compared:
-            row = _row(called, measure, sides, seed)
+            row = _row(called, scored, sides, seed)
             rows += [row] if row else []
-            rows += [_preferred(called, measure, sides, seed)] if row and pairs and len(sides) == 2 else []
-            left_out += [] if row else [f"{called}: {measure[0]}, {_name(measure)}"]
+            rows += [_preferred(called, scored, sides, seed)] if row and pairs and len(sides) == 2 else []
+            left_out += [] if row else [f"{called}: {scored[0]}, {_name(scored)}"]
     about = {"runs": {arm: sorted(seeds) for arm, seeds in runs.items()}, "method": METHOD}
-    about |= {"items": items} if items else {}
+    about |= ({"items": items} if items else {}) | ({"only": measure} if measure else {})
     return Report("arms", about | ({"not scored in every run": left_out} if left_out else {}), tuple(rows))
 
 
