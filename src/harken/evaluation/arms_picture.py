@@ -36,7 +36,8 @@ def draw_arms(report: Report, path: Path) -> None:
         place.set_title(
             f"{data}: {measure} (n = {max(int(str(row['n'])) for row in rows)})", fontsize=9, loc="left"
         )
-        place.axvline(0, color="#999999", linewidth=0.7)
+        if any(DIFFERS in str(row["system"]) for row in rows):
+            place.axvline(0, color="#999999", linewidth=0.7)
         for height, row in enumerate(reversed(rows)):
             _interval(place, height, row)
         place.set_yticks(range(len(rows)), [row["system"] for row in reversed(rows)], fontsize=8)
