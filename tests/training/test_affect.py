@@ -18,12 +18,13 @@ from harken.testing import tiny_core
 from harken.training.affect import AffectTask, DrawnTalk, Sound, portions, train_affect
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
-from harken.training.align import AlignTask, Student
+from harken.training.align import AlignTask
 from harken.training.answers import TOP, Answer
 from harken.training.examples import IGNORED
 from harken.training.low_rank import add_low_rank
 from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.stage_modules import align_module
+from harken.training.student import Student
 
 SYSTEM = "Be kind."
 OWN = torch.full((4,), 0.5)  # what `spoken` says that the readout made of a clip

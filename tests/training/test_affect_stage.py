@@ -14,20 +14,29 @@ pytest.importorskip("pyarrow", reason="shards need pyarrow (extra data)")
 pytest.importorskip("peft")
 pytest.importorskip("jiwer")
 
-from harken.checkpoint import LISTEN, PIECES, READOUT, RECIPE, UPDATE, load_prefix, save_listen, stored_recipe
+from harken.checkpoint import (
+    LISTEN,
+    PIECES,
+    READOUT,
+    RECIPE,
+    UPDATE,
+    load_prefix,
+    new_bridge,
+    save_listen,
+    stored_recipe,
+)
 from harken.data.rows import Affect, Row, Turn
 from harken.data.shards import write_shard
 from harken.data.workspace import Workspace
 from harken.errors import DataError, RecipeError
 from harken.model.affect_readout import AffectReadoutConfig, save_readout
-from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.model.listen import AffectPrefix
-from harken.recipes import CtcBridgeConfig
+from harken.recipes import ConvBridgeConfig, CtcBridgeConfig, mini
 from harken.tensors import read_tensors, save_tensors
 from harken.testing import tiny_core, tiny_recipe, tiny_tokenizer
 from harken.training import affect_stage, arms, stage_modules, stage_parts
 from harken.training.affect_config import AffectConfig
-from harken.training.affect_stage import PARTS, train_affect_stage
+from harken.training.affect_stage import needed, train_affect_stage
 from harken.training.begun import beginning
 from harken.training.low_rank import add_low_rank, low_rank_update
 from harken.training.schedule import CORE_UPDATE, Schedule
@@ -36,16 +45,19 @@ from harken.training.stages import run as run_stage
 from harken.training.states import INDEX, STATES, CachedClip
 from harken.training.world import ALONE
 
+PARTS = needed(mini())
+WIDTH = 28
 BRIDGE = CtcBridgeConfig(width=16, layers=1, heads=2, kernel=3)
 SCHEDULE = Schedule(steps=1, rates=(("prefix.*", 1e-2), (CORE_UPDATE, 1e-2)), warmup=1)
 
 
 @pytest.fixture
-def recipe():
-    tiny = tiny_recipe()
-    sizes = {"encoder_width": 27, "encoder_heads": 3, "affect_vectors": 2}
-    listen = tiny.listen.model_copy(update={"bridge": BRIDGE, **sizes})
-    core = tiny.core.model_copy(update={"low_rank": 2})
+def recipe(request):
+    """A tiny system; with another bridge, which gives no transcript, its core stays as it is."""
+    tiny, bridge = tiny_recipe(), getattr(request, "param", BRIDGE)
+    sizes = {"encoder_width": WIDTH, "encoder_heads": 2, "affect_vectors": 2}
+    listen = tiny.listen.model_copy(update={"bridge": bridge, **sizes})
+    core = tiny.core.model_copy(update={"low_rank": 2 if bridge is BRIDGE else 0})
     return tiny.model_copy(update={"listen": listen, "core": core, "units": None, "speak": None})
 
 
@@ -55,15 +67,15 @@ def parts(tmp_path, recipe, pieces):
     torch.manual_seed(0)
     folder, core = tmp_path / "parts", tiny_core()
     folder.mkdir()
-    readout = AffectReadoutConfig(n_layers=2, width=27, layers=(0, 1), curved=2).build()
+    readout = AffectReadoutConfig(n_layers=2, width=WIDTH, layers=(0, 1), curved=2).build()
     save_readout(readout, folder / READOUT)
-    table = core.embed(torch.tensor(pieces.ids)).detach()
-    bridge = CtcBridge(CtcBridgeSizes(27, 16, layers=1, heads=2, kernel=3), table)
+    bridge = new_bridge(recipe, core, pieces.ids)
     prefix = AffectPrefix(readout.config.vector, 2, core.width, core.embedding_rms())
     save_listen(folder, bridge, prefix)
-    add_low_rank(core, 2)
+    add_low_rank(core, recipe.core.low_rank)
     save_tensors(folder / UPDATE, low_rank_update(core))
-    (folder / PIECES).write_text(json.dumps(pieces.ids))
+    if PIECES in needed(recipe):
+        (folder / PIECES).write_text(json.dumps(pieces.ids))
     (folder / RECIPE).write_text(recipe.model_dump_json())
     (folder / "card.md").write_text("# Another model\n")
     return folder
@@ -72,16 +84,20 @@ def parts(tmp_path, recipe, pieces):
 @pytest.fixture
 def data(tmp_path):
     """A built data set of two rows, one of them spoken."""
-    workspace = Workspace(tmp_path / "work")
-    workspace.save("he-left", 0.1 * np.sin(np.arange(16000, dtype=np.float32)), 16000)
-    sad = (Affect("sad", "human"),)
-    said = Turn("user", "he left", "work:he-left.ogg", 1.0, affect=sad)
-    made = Row(
-        "1", "g", "train", "empathy", "1-2", "en", "tests", "CC0-1.0", True, (said,), target="Poor you."
-    )
-    unspoken = replace(made, id="2", turns=(Turn("user", "he left", affect=sad),))
-    write_shard(tmp_path / "data", 0, [made, unspoken], workspace)
+    spoken = row(tmp_path, "1")
+    unspoken = replace(spoken, id="2", turns=(replace(spoken.turns[0], audio=None, seconds=None),))
+    write_shard(tmp_path / "data", 0, [spoken, unspoken], Workspace(tmp_path / "work"))
     return tmp_path / "data"
+
+
+def row(tmp_path, name, split="train"):
+    """Somebody who says that he left, and is answered."""
+    Workspace(tmp_path / "work").save(
+        f"he-left-{name}", 0.1 * np.sin(np.arange(16000, dtype=np.float32)), 16000
+    )
+    said = Turn("user", "he left", f"work:he-left-{name}.ogg", 1.0, affect=(Affect("sad", "human"),))
+    about = ("empathy", "1-2", "en", "tests", "CC0-1.0", True)
+    return Row(name, name, split, *about, (said,), target="Poor you.")
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +113,7 @@ def tiny_weights(monkeypatch):
             )
             for n, c in enumerate(clips)
         ]
-        noise = np.random.default_rng(0).standard_normal((50 * len(clips), 27)).astype(np.float16)
+        noise = np.random.default_rng(0).standard_normal((50 * len(clips), WIDTH)).astype(np.float16)
         (cache.folder / STATES).write_bytes(noise.tobytes())
         (cache.folder / INDEX).write_text("".join(json.dumps(clip.__dict__) + "\n" for clip in cached))
         cache.clips = cached
@@ -257,6 +273,21 @@ def test_what_was_trained_since_is_not_undone(call, parts):
         (run.trained / name).write_bytes((parts / name).read_bytes())
         train_affect_stage(call())
         assert files(run.trained) == left
+
+
+@pytest.mark.parametrize("recipe", [ConvBridgeConfig(layers=1, heads=2, kv_heads=1)], indirect=True)
+def test_the_papers_adapter_learns_too_and_the_core_stays(call, parts, data, tmp_path, monkeypatch):
+    schedule = replace(SCHEDULE, rates=(("prefix.*", 1e-2), ("bridge.*", 1e-2), (CORE_UPDATE, 1e-2)))
+    monkeypatch.setattr(arms, "AffectConfig", lambda: AffectConfig(schedule, replay_s=10.0))
+    write_shard(data, 1, [row(tmp_path, "3", "dev")], Workspace(tmp_path / "work"))
+    run = call(begin=parts)
+    train_affect_stage(run)
+    before, after = read_tensors(parts / LISTEN), read_tensors(run.trained / LISTEN)
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert {name.split(".")[0] for name in moved} == {"bridge", "prefix"}
+    assert read_tensors(run.trained / UPDATE) == {} and not (run.trained / PIECES).exists()
+    measured = json.loads((run.out / "affect" / "metrics.jsonl").read_text())
+    assert measured["dev_repeat"] > 0 and "dev_wer" not in measured, "it has no words to be guarded"
 
 
 def test_other_people_are_another_beginning(call, parts, monkeypatch):

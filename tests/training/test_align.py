@@ -14,13 +14,14 @@ from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes, SoftTokens
 from harken.model.listen import AffectPrefix
 from harken.model.speller import Speller
 from harken.testing import tiny_core
-from harken.training.align import AlignConfig, AlignTask, DrawnTask, Student, divergence, train_align
+from harken.training.align import AlignConfig, AlignTask, DrawnTask, divergence, train_align
 from harken.training.answers import TOP, Answer
 from harken.training.examples import IGNORED
 from harken.training.low_rank import add_low_rank
 from harken.training.samples import Sample
 from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.stage_modules import align_module
+from harken.training.student import Hearing, Student
 
 SYSTEM = "Be kind."
 RATES = (("prefix.*", 1e-2), ("bridge.*", 1e-2), (CORE_UPDATE, 1e-2))
@@ -65,7 +66,8 @@ def heard(pieces, student):
     table = student.bridge.table
     ones = torch.ones(numbers.shape)
     log_probs = torch.zeros(1, 12, len(pieces) + 1).log_softmax(-1)
-    return SoftTokens(table[numbers], ones.bool(), numbers, ones, torch.arange(5)[None]), log_probs
+    soft = SoftTokens(table[numbers], ones.bool(), numbers, ones, torch.arange(5)[None])
+    return Hearing(soft, log_probs, torch.ones(1, 12).bool())
 
 
 def drawn(task, kind, target="", affect=None):
@@ -90,7 +92,7 @@ def test_labels_are_where_the_target_is_and_the_turn_is_what_was_heard(
     task, heard, tokenizer, kind, target, learned, given
 ):
     affect = AFFECTS["sad"][0]
-    example = task.example(drawn(task, kind, target, affect), *heard, 0)
+    example = task.example(drawn(task, kind, target, affect), heard, 0)
     places = (example.labels != IGNORED).nonzero()[:, 0]
     embed = task.student.core.embed
     assert tokenizer.decode(example.labels[places]) == learned
@@ -106,16 +108,15 @@ def test_labels_are_where_the_target_is_and_the_turn_is_what_was_heard(
 
 
 def test_without_affect_the_words_stand_alone(task, heard):
-    with_affect = task.example(drawn(task, "reply", affect=AFFECTS["sad"][0]), *heard, 0)
-    without = task.example(drawn(task, "reply"), *heard, 0)
+    with_affect = task.example(drawn(task, "reply", affect=AFFECTS["sad"][0]), heard, 0)
+    without = task.example(drawn(task, "reply"), heard, 0)
     assert len(with_affect.inputs) - len(without.inputs) == 2
 
 
 def test_a_row_in_which_nothing_was_heard_can_be_learned_from(task, heard):
-    soft, log_probs = heard
-    silent = SoftTokens(*(field[:, :0] for field in soft))
-    example = task.example(drawn(task, "reply"), silent, log_probs, 0)
-    assert len(task.example(drawn(task, "reply"), soft, log_probs, 0).inputs) - len(example.inputs) == 5
+    silent = heard._replace(words=SoftTokens(*(field[:, :0] for field in heard.words)))
+    example = task.example(drawn(task, "reply"), silent, 0)
+    assert len(task.example(drawn(task, "reply"), heard, 0).inputs) - len(example.inputs) == 5
 
 
 def draws(task, clip, share, times=300):
@@ -219,16 +220,15 @@ def test_a_batch_without_replies_costs_nothing_and_can_be_learned_from():
 
 
 def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
-    soft, log_probs = heard
     batch = [
         drawn(task, "reply"),
         drawn(task, "trace", "The speaker feels sad.", AFFECTS["sad"][1]),
         drawn(task, "repeat", HEARD),
     ]
-    three = SoftTokens(*(torch.cat([field] * 3) for field in soft))
-    together = task.losses(batch, three, torch.cat([log_probs] * 3))
+    three = SoftTokens(*(torch.cat([field] * 3) for field in heard.words))
+    together = task.losses(batch, Hearing(three, torch.cat([heard.log_probs] * 3), heard.valid))
     for one in batch:
-        alone = task.losses([one], soft, log_probs)
+        alone = task.losses([one], heard)
         assert alone[one.sample.task].item() > 0
         torch.testing.assert_close(together[one.sample.task], alone[one.sample.task], atol=1e-4, rtol=1e-4)
         assert all(loss.item() == 0 for name, loss in alone.items() if name != one.sample.task)

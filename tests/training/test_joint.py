@@ -18,13 +18,13 @@ from harken.testing import tiny_core
 from harken.training.affect import AffectTask
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
-from harken.training.align import Student
 from harken.training.callbacks import METRICS
 from harken.training.examples import IGNORED
 from harken.training.joint import JointConfig, JointStudent, JointTask, Written, train_joint
 from harken.training.low_rank import add_low_rank
 from harken.training.schedule import Schedule
 from harken.training.speak import Said, SpeakConfig, SpeakTask
+from harken.training.student import Student
 from harken.training.thoughts import kept_thoughts
 
 RATES = (("speak.stack.*", 1e-2), ("speak.*", 1e-2), ("core.write.*lora_*", 1e-2))

@@ -15,13 +15,14 @@ from harken.checkpoint import UPDATE
 from harken.errors import DataError
 from harken.recipes import mini
 from harken.training import joint_stage, speech_stages
-from harken.training.affect_stage import PARTS
+from harken.training.affect_stage import needed
 from harken.training.speech_stages import some, speak_origin, thinks, train_speak_stage
 from harken.training.speech_units import SpokenReply
 from harken.training.stage_parts import Run
 from harken.training.world import ALONE
 from harken.unit_checkpoint import UNITS
 
+PARTS = needed(mini())
 REPLY = SpokenReply("1", "dev", "Hello?", "Oh.", "ben", None, ((0, 3, "oh."),), (1.0, 2.0, 3.0), "")
 
 

@@ -44,7 +44,7 @@ class Pace:
     """All systems take turns."""
 
 
-PACES = {"cpu": Pace(32, 1, 2, 2, together=True), "cuda": Pace(256, 3, 4, 5, together=False)}
+PACES = {"cpu": Pace(16, 1, 2, 3, together=True), "cuda": Pace(256, 3, 4, 5, together=False)}
 Start = Callable[[str, Work], Pupil]
 
 

@@ -33,18 +33,18 @@ from harken.dialogue.render import (
     trace,
 )
 from harken.errors import DataError
-from harken.model.ctc_bridge import CtcBridge
 from harken.model.speller import Speller
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
-from harken.training.align import AlignTask, Student, batch_losses
+from harken.training.align import AlignTask, batch_losses, measures_on_dev
 from harken.training.callbacks import Blend, WordsGuard, usual
 from harken.training.examples import IGNORED, Bins, Example, collate, continued
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
 from harken.training.shared_prompt import prompt_length, read
 from harken.training.states import CachedClip, StateCache
-from harken.training.words import Batches, WordsConfig, mask_frames, pad, words_on_dev
+from harken.training.student import Student
+from harken.training.words import Batches, WordsConfig, mask_frames, pad
 from harken.training.world import ALONE, World
 
 AFFECT_TASKS: tuple[Task, ...] = ("empathy", "trajectory", "reasoning", "paralinguistic", "contrast")
@@ -82,15 +82,16 @@ class AffectTask:
     def __init__(
         self,
         student: Student,
-        speller: Speller,
+        speller: Speller | None,
         tokenizer: Any,
         system: str,
         cache: StateCache,
         affects: Mapping[str, Tensor],
         config: AffectConfig,
     ) -> None:
-        """Args: affects: emotion -> (M, V) readout vectors of people who acted it; without them a voice has
-        its own.
+        """Args:
+        speller: None where the bridge does not spell.
+        affects: emotion -> (M, V) readout vectors of people who acted it; without them a voice has its own.
 
         Raises: DataError where others' speech is to be heard and nobody speaks.
         """
@@ -160,14 +161,8 @@ class AffectTask:
         rows, valid = pad([states[clip.start : clip.start + clip.frames] for clip in once])
         if self.student.training:
             rows = mask_frames(rows, WordsConfig())
-        bridge = self.student.bridge
-        assert isinstance(bridge, CtcBridge), "its words are spelled"
-        log_probs, valid = bridge(rows, valid)
-        soft, sound = bridge.collapse(log_probs, valid).to_spell(), log_probs.detach().cpu()
-        return {
-            clip.id: self.speller.vectors(self.speller.words(soft, sound, row), soft, self._embed, row)
-            for row, clip in enumerate(once)
-        }
+        hearing = self.student.hear(rows, valid).to_spell()
+        return {clip.id: self.student.read(hearing, row, self.speller) for row, clip in enumerate(once)}
 
     def example(self, drawn: DrawnTalk, heard: Mapping[str, Tensor]) -> Example:
         """A conversation as the core reads it, with the reply, and what stands before it, to be learned."""
@@ -201,7 +196,7 @@ class AffectTask:
             return turn.words
         parts = [] if before is None else [heard[before.id]]
         parts.append(
-            self._embed(self._ids(turn.words)) if isinstance(turn.words, str) else heard[turn.words.id]
+            self.student.embed(self._ids(turn.words)) if isinstance(turn.words, str) else heard[turn.words.id]
         )
         if turn.affect is not None:
             affect = turn.affect.to(self.student.core.embed.weight.device)
@@ -223,10 +218,6 @@ class AffectTask:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
-
-    def _embed(self, ids: list[int]) -> Tensor:
-        embedded: Tensor = self.student.core.embed(torch.tensor(ids, dtype=torch.long))
-        return embedded
 
     def length(self, talk: Talk) -> int:
         """Positions that it takes in writing, its thought included; heard it takes about as many."""
@@ -274,7 +265,7 @@ def train_affect(
         replay: draws what is replayed, of `spoken`'s clips.
         origin: names the parts that the student began as, and whose vectors voices have; a checkpoint of
             another origin is refused.
-        guard: refuse a stage that costs words.
+        guard: refuse a stage that costs words, where the bridge spells.
 
     Raises: DataError where no conversation fits; TrainingError where too many words are lost.
     """
@@ -288,9 +279,9 @@ def train_affect(
             "build more rows of stage 1-2: harken data build",
         )
     clips = [clip for clip in spoken.clips if clip.split == "train" and clip.role != "instruction"]
-    batches = Batches(spoken, clips, task.speller.pieces, config.replay_s, schedule.seed)
-    assert isinstance(student.bridge, CtcBridge), "its words are spelled"
-    words = words_on_dev(student.bridge, task.speller.pieces, spoken, most=120)
+    pieces = task.speller.pieces if task.speller else None
+    batches = Batches(spoken, clips, pieces, config.replay_s, schedule.seed)
+    words = measures_on_dev(replay, spoken, precision, most=120)
     has_words = any(clip.split == "dev" and clip.role == "user" for clip in spoken.clips)
 
     def evaluate() -> dict[str, float]:
@@ -298,7 +289,7 @@ def train_affect(
             found = losses_on(task, [talk for talk in fits if talk.split == "dev"])
         return found | (words() if has_words else {})
 
-    guards = (WordsGuard(words),) if guard and has_words else ()
+    guards = (WordsGuard(words),) if guard and has_words and pieces is not None else ()
     beside = (Blend(student, schedule.rates, config.blend), *usual(evaluate, *guards))
     whose = identity(
         "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips]

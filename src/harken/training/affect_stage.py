@@ -20,22 +20,20 @@ from harken.checkpoint import (
     READOUT,
     RECIPE,
     UPDATE,
+    known_pieces,
     listen_part,
-    load_pieces,
     load_text_side,
     save_listen,
 )
 from harken.data.files import write_text
 from harken.errors import DataError
-from harken.model.lexicon import Lexicon
 from harken.model.pieces import Pieces
-from harken.model.speller import Speller
-from harken.recipes import Recipe
+from harken.recipes import CtcBridgeConfig, Recipe
 from harken.tensors import read_tensors, save_tensors
 from harken.training.affect import AffectTask, train_affect
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
-from harken.training.align import AlignTask, Student
+from harken.training.align import AlignTask
 from harken.training.arms import arm_config, as_heard
 from harken.training.begun import beginning, complete, leaving, made_whole
 from harken.training.low_rank import load_low_rank, low_rank_update
@@ -43,18 +41,19 @@ from harken.training.saving import digest
 from harken.training.stage_modules import align_module, core_module
 from harken.training.stage_parts import (
     Run,
-    check_spells,
     encode,
     felt_vectors,
     own_words,
     people,
     precision,
     readout,
+    speller,
     state_cache,
     states,
     work_folder,
 )
 from harken.training.states import StateCache
+from harken.training.student import Student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,13 +62,15 @@ if TYPE_CHECKING:
 
     from harken.data.rows import Row
 
-PARTS = (LISTEN, UPDATE, READOUT, PIECES)
-"""What the stage builds on."""
+
+def needed(recipe: Recipe) -> tuple[str, ...]:
+    """The parts that the stage builds on."""
+    parts = (LISTEN, UPDATE, READOUT)
+    return (*parts, PIECES) if isinstance(recipe.listen.bridge, CtcBridgeConfig) else parts
 
 
 def train_affect_stage(run: Run) -> None:
     """What is felt, and why, as part of the answer."""
-    check_spells(run.recipe, "affect")
     config: AffectConfig = run.scaled(arm_config(run.arm, run.seed))
     begun = run.world.made(lambda: _begun(run))
     recipe = as_heard(run.recipe, config)
@@ -85,12 +86,11 @@ def train_affect_stage(run: Run) -> None:
     affects = felt_vectors(run) if (run.data / "affect").is_dir() else {}
     student, pieces = new_student(run, recipe, begun, config)
     tokenizer, _ = load_text_side(recipe)
-    speller = Speller(pieces, Lexicon(pieces))
-    task = AffectTask(student, speller, tokenizer, recipe.system, heard, affects, config)
+    task = AffectTask(student, speller(pieces), tokenizer, recipe.system, heard, affects, config)
     replay = _replay(run, begun, task, spoken)
     conversations = talks(rows, {clip.id: clip for clip in heard.clips})
     work = work_folder(run.out, "affect", run.arm, run.seed)
-    origin = digest([people(run), *((begun / name).read_bytes() for name in PARTS)])
+    origin = digest([people(run), *((begun / name).read_bytes() for name in needed(recipe))])
     guard = run.arm is None and not run.allow_worse_words
     train_affect(task, conversations, replay, spoken, work, origin, precision(), run.world, guard)
     if run.world.first:
@@ -99,7 +99,7 @@ def train_affect_stage(run: Run) -> None:
 
 def _begun(run: Run) -> Path:
     """What the stage begins with, or its arm."""
-    begun = beginning(run, "affect", PARTS)
+    begun = beginning(run, "affect", needed(run.recipe))
     return begun if run.arm is None else _untaught(run, begun)
 
 
@@ -118,11 +118,11 @@ def _untaught(run: Run, begun: Path) -> Path:
     return folder
 
 
-def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> tuple[Student, Pieces]:
-    """Bridge, prefix and core as the parts have them, to be trained on."""
+def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> tuple[Student, Pieces | None]:
+    """Bridge, prefix and core as the parts have them, to be trained on; and what the bridge spells with."""
     tokenizer, core = load_text_side(recipe)
-    pieces = load_pieces(begun, tokenizer)
-    student = align_module(recipe, core, pieces.ids, readout(run).config.vector)
+    pieces = known_pieces(recipe, begun, tokenizer)
+    student = align_module(recipe, core, pieces.ids if pieces else (), readout(run).config.vector)
     student.bridge.load_state_dict(listen_part("bridge.", begun))
     if config.affect_vectors:
         student.prefix.load_state_dict(listen_part("prefix.", begun))

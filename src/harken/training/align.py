@@ -16,18 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from harken.dialogue.render import trace
-from harken.model.conv_bridge import ConvBridge, SoftFrames
-from harken.model.core import Core
-from harken.model.ctc_bridge import CtcBridge, SoftTokens
-from harken.model.listen import AffectPrefix
+from harken.model.ctc_bridge import CtcBridge
 from harken.model.speller import Speller
 from harken.training.answers import Answer
 from harken.training.callbacks import usual
@@ -38,6 +35,7 @@ from harken.training.saving import identity
 from harken.training.schedule import CORE_UPDATE, Schedule
 from harken.training.shared_prompt import prompt_length, read
 from harken.training.states import CachedClip, StateCache
+from harken.training.student import Hearing, Student
 from harken.training.words import (
     Batches,
     WordsConfig,
@@ -77,30 +75,6 @@ class AlignConfig:
     """Share of annotated traces in which a person's vector says any emotion, whatever the words say."""
     ctc_weight: float = 0.3
     repeat_weight: float = 0.5
-
-
-class Hearing(NamedTuple):
-    """What a bridge makes of a batch."""
-
-    words: SoftTokens | SoftFrames
-    log_probs: Tensor | None  # (B, U, P + 1) of a CTC bridge, which `valid` (B, U) goes with
-    valid: Tensor
-
-
-class Student(nn.Module):
-    """What is trained, under one roof."""
-
-    def __init__(self, bridge: CtcBridge | ConvBridge, prefix: AffectPrefix, core: Core) -> None:
-        super().__init__()
-        self.bridge, self.prefix, self.core = bridge, prefix, core
-
-    def hear(self, states: Tensor, valid: Tensor) -> Hearing:
-        """The encoder's last layer, (B, T, E) and (B, T) bool, as words."""
-        if isinstance(self.bridge, ConvBridge):
-            words: SoftFrames = self.bridge(states, valid)
-            return Hearing(words, None, words.valid)
-        log_probs, valid = self.bridge(states, valid)
-        return Hearing(self.bridge.collapse(log_probs, valid), log_probs, valid)
 
 
 @dataclass(frozen=True)
@@ -186,19 +160,9 @@ class AlignTask:
         felt = self.affects.get(emotion)
         return None if felt is None else felt[random.integers(len(felt))]
 
-    def heard(self, words: SoftTokens | SoftFrames, log_probs: Tensor | None, row: int) -> Tensor:
-        """The words of one row as the core reads them, (N, D)."""
-        if not isinstance(words, SoftTokens):
-            return words.embeddings[row][words.valid[row]]
-        assert self.speller is not None and log_probs is not None, "a CTC bridge spells"
-        embed: Callable[[list[int]], Tensor] = lambda ids: self.student.core.embed(torch.tensor(ids))  # noqa: E731
-        return self.speller.vectors(self.speller.words(words, log_probs, row), words, embed, row)
-
-    def example(
-        self, drawn: DrawnTask, words: SoftTokens | SoftFrames, log_probs: Tensor | None, row: int
-    ) -> Example:
+    def example(self, drawn: DrawnTask, heard: Hearing, row: int) -> Example:
         """A sample with its last turn as heard."""
-        core, content = self.student.core, self.heard(words, log_probs, row)
+        core, content = self.student.core, self.student.read(heard, row, self.speller)
         if drawn.affect is not None:
             affect = drawn.affect.to(core.embed.weight.device)
             content = torch.cat([self.student.prefix(affect[None])[0].to(content), content])
@@ -211,14 +175,10 @@ class AlignTask:
             return answer
         return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
-    def losses(
-        self, drawn: list[DrawnTask], words: SoftTokens | SoftFrames, log_probs: Tensor | None
-    ) -> dict[str, Tensor]:
+    def losses(self, drawn: list[DrawnTask], heard: Hearing) -> dict[str, Tensor]:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
-        core = self.student.core
-        if isinstance(words, SoftTokens) and log_probs is not None:
-            words, log_probs = words.to_spell(), log_probs.detach().cpu()
-        examples = [self.example(one, words, log_probs, row) for row, one in enumerate(drawn)]
+        core, heard = self.student.core, heard.to_spell()
+        examples = [self.example(one, heard, row) for row, one in enumerate(drawn)]
         inputs, valid, labels = collate(examples)
         learned = labels != IGNORED
         logits = core.logits(read(core, inputs, valid, self.prompt)[learned]).float()  # (M, V)
@@ -265,7 +225,7 @@ def batch_losses(
     drawn = [task.draw(clip, repeat_share, random) for clip in clips]
     with autocast(student, precision):
         heard = student.hear(mask_frames(batch.states, WordsConfig()), batch.valid)
-        losses = task.losses(drawn, heard.words, heard.log_probs)
+        losses = task.losses(drawn, heard)
     loss = losses["reply"] + losses["trace"] + config.repeat_weight * losses["repeat"]
     if heard.log_probs is not None:
         losses["ctc"] = ctc_loss(heard.log_probs, heard.valid, batch.targets, batch.target_lengths)
@@ -325,7 +285,7 @@ def measures_on_dev(
             drawn = [task.draw(clip, 1.0, random) for clip in clips]
             with autocast(student, precision):
                 heard = student.hear(rows, valid)
-                losses.append(float(task.losses(drawn, heard.words, heard.log_probs)["repeat"]))
+                losses.append(float(task.losses(drawn, heard)["repeat"]))
         return {"repeat": sum(losses) / len(losses)} if losses else {}
 
     return measure

@@ -19,12 +19,20 @@ from harken.training.affect_config import AffectConfig
 from harken.training.schedule import CORE_UPDATE
 
 _RATES = (("prefix.*", 2.4e-3), (CORE_UPDATE, 8e-4))
-_SCHEDULE = replace(AffectConfig().schedule, steps=80, warmup=8, rates=_RATES)
-_SHARES: tuple[tuple[Task, float], ...] = (("contrast", 0.5), ("empathy", 0.35), ("paralinguistic", 0.15))
-"""Half of what is learned are rows in which only the voice tells."""
+_SCHEDULE = replace(AffectConfig().schedule, steps=140, warmup=8, rates=_RATES, evaluate_every=70)
+_SHARES: tuple[tuple[Task, float], ...] = (("contrast", 0.6), ("empathy", 0.25), ("paralinguistic", 0.15))
+"""More than half of what is learned are rows in which only the voice tells."""
 _TRACE = AffectConfig(
-    _SCHEDULE, supervise="trace", other_voice_share=0.0, shares=_SHARES, replay_s=10.0, blend=1.0
+    _SCHEDULE,
+    supervise="trace",
+    other_voice_share=0.0,
+    shares=_SHARES,
+    batch_tokens=400,
+    replay_s=4.0,
+    replay_weight=0.25,
+    blend=1.0,
 )
+"""Small batches: what a voice says is learned in fewer tokens by more steps."""
 
 ARMS: Mapping[str, AffectConfig] = MappingProxyType(
     {

@@ -31,7 +31,6 @@ from harken.training.stage_modules import (
     reflect_module,
     words_module,
 )
-from harken.training.stage_parts import check_spells
 from harken.unit_checkpoint import new_codec, new_speak
 
 PIECES, VOICES = 942, 20
@@ -103,13 +102,11 @@ def trained_modules(stage: str, recipe: Recipe, config: Any) -> Iterator[tuple[s
             student = align_module(recipe, new_core(recipe.core), range(PIECES), affect_width)
             yield "", student, config.schedule.rates
         case "affect":
-            check_spells(recipe, stage)
             student = align_module(
                 as_heard(recipe, config), new_core(recipe.core), range(PIECES), affect_width
             )
             yield "", student, config.schedule.rates
         case "reflect":
-            check_spells(recipe, stage)
             student = align_module(recipe, new_core(recipe.core), range(PIECES), affect_width)
             yield "", reflect_module(recipe, student), config.schedule.rates
         case "joint":

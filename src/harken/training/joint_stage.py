@@ -16,14 +16,12 @@ from torch import Tensor
 from harken.checkpoint import RECIPE, UPDATE, load_text_side
 from harken.data.files import write_text
 from harken.errors import DataError
-from harken.model.lexicon import Lexicon
 from harken.model.own_voice import ReplyStyle
-from harken.model.speller import Speller
 from harken.tensors import save_tensors
 from harken.training.affect import AffectTask
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk, affect_rows, rows_folder, talks
-from harken.training.affect_stage import PARTS, new_student, row_states
+from harken.training.affect_stage import needed, new_student, row_states
 from harken.training.begun import beginning, leaving
 from harken.training.callbacks import Samples
 from harken.training.examples import Example
@@ -35,7 +33,7 @@ from harken.training.saving import digest
 from harken.training.speak import SpeakConfig, SpeakTask
 from harken.training.speech_stages import replies_in_units, said_of
 from harken.training.speech_units import SpokenReply
-from harken.training.stage_parts import Run, felt_vectors, people, precision, states
+from harken.training.stage_parts import Run, felt_vectors, people, precision, speller, states
 from harken.training.stage_parts import spoken as spoken_clips
 from harken.training.states import CachedClip, StateCache
 from harken.training.thoughts import kept_thoughts
@@ -45,8 +43,8 @@ if TYPE_CHECKING:
     from harken.data.speech import Clip
     from harken.model.core import Core
 
-ALL_PARTS = (*PARTS, SPEAK, *UNIT_FILES)
-"""What the stage builds on."""
+SPEAKS = (SPEAK, *UNIT_FILES)
+"""What the stage builds on beside what hears and writes."""
 SAMPLES = 3
 """Dev turns that are answered whenever measurements are taken."""
 
@@ -54,7 +52,8 @@ SAMPLES = 3
 def train_joint_stage(run: Run) -> None:
     """The text of replies and their sound, together."""
     config: JointConfig = run.scaled(JointConfig())
-    begun = run.world.made(lambda: beginning(run, "joint", ALL_PARTS))
+    parts = (*needed(run.recipe), *SPEAKS)
+    begun = run.world.made(lambda: beginning(run, "joint", parts))
     replies, _ = run.world.made(lambda: replies_in_units(run))
     rows = affect_rows(rows_folder(run.data), run.recipe.languages)
     heard, spoken = row_states(run, rows, rows_folder(run.data)), states(run)
@@ -63,11 +62,10 @@ def train_joint_stage(run: Run) -> None:
     settings = AffectConfig(schedule=config.schedule, supervise="trace", other_voice_share=0.0)
     listener, pieces = new_student(run, run.recipe, begun, settings)
     listener.requires_grad_(False).eval()  # nothing that is heard is learned
-    speller = Speller(pieces, Lexicon(pieces))
-    affects = felt_vectors(run)
+    affects, spelling = felt_vectors(run), speller(pieces)
 
     def hearing(cache: StateCache, settings: AffectConfig) -> AffectTask:
-        return AffectTask(listener, speller, tokenizer, run.recipe.system, cache, affects, settings)
+        return AffectTask(listener, spelling, tokenizer, run.recipe.system, cache, affects, settings)
 
     torch.manual_seed(config.schedule.seed)
     student = JointStudent(listener.core, speak)
@@ -82,7 +80,7 @@ def train_joint_stage(run: Run) -> None:
     tasks = run.world.made(lambda: _tasks(run, student, answering, replies, spoken, config))
     keep = partial(_keep, run, begun, student, style)
     samples = sample_replies(keep, run.out / "joint" / "parts", _dev_clips(run))
-    files = [(begun / name).read_bytes() for name in ALL_PARTS]
+    files = [(begun / name).read_bytes() for name in parts]
     origin = digest([run.recipe.system, people(run), *files])
     train_joint(
         tasks["train"], tasks["dev"], hearing(heard, settings), conversations, config, run.out / "joint",
@@ -132,7 +130,7 @@ def thinks(run: Run, clips: Collection[str], answers: Sequence[SpokenReply]) -> 
 
     Args: clips: the ids of those that are heard.
     """
-    parts = [hash_of(run.out / "joint" / "begun" / name) for name in PARTS]
+    parts = [hash_of(run.out / "joint" / "begun" / name) for name in needed(run.recipe)]
     read = [(reply.id, reply.before, reply.text) for reply in answers]
     return digest([run.recipe.system, people(run), sorted(clips), parts, read])
 

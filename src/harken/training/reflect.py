@@ -34,7 +34,6 @@ from harken.model.listen import AffectPrefix
 from harken.model.reflection_marks import ReflectionMarks
 from harken.recipes import ReflectConfig
 from harken.training.affect import AffectTask, DrawnTalk
-from harken.training.align import Student
 from harken.training.callbacks import usual
 from harken.training.examples import IGNORED, Bins, Example, collate, prompted
 from harken.training.loop import Losses, Objective, autocast, train
@@ -43,6 +42,7 @@ from harken.training.reflect_rows import Reflecting
 from harken.training.reflect_sequence import Marks, Sequenced, sequenced
 from harken.training.saving import identity
 from harken.training.shared_prompt import through
+from harken.training.student import Student
 from harken.training.world import ALONE, World
 
 

@@ -15,14 +15,12 @@ import torch
 
 from harken.checkpoint import MARKS, RECIPE, UPDATE, load_text_side
 from harken.data.files import write_text
-from harken.model.lexicon import Lexicon
-from harken.model.speller import Speller
 from harken.recipes import Recipe
 from harken.tensors import save_tensors
 from harken.training.affect import AffectTask
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import rows_folder
-from harken.training.affect_stage import PARTS, new_student, row_states
+from harken.training.affect_stage import needed, new_student, row_states
 from harken.training.begun import beginning, leaving
 from harken.training.low_rank import low_rank_update
 from harken.training.reflect import ReflectStudent, ReflectTask, train_reflect
@@ -32,10 +30,10 @@ from harken.training.saving import digest
 from harken.training.stage_modules import reflect_module
 from harken.training.stage_parts import (
     Run,
-    check_spells,
     felt_vectors,
     people,
     precision,
+    speller,
     work_folder,
 )
 
@@ -46,10 +44,10 @@ if TYPE_CHECKING:
 
 def train_reflect_stage(run: Run) -> None:
     """A reply and what is thought of it while it is given, or an arm that it is compared with."""
-    check_spells(run.recipe, "reflect")
     config: ReflectTraining = run.scaled(reflect_config(run.arm, run.seed))
     recipe = taught(run.recipe, config.arm)
-    begun = run.world.made(lambda: beginning(run, "reflect", PARTS))
+    parts = needed(recipe)
+    begun = run.world.made(lambda: beginning(run, "reflect", parts))
     folder = rows_folder(run.data)
     rows = reflect_rows(folder, recipe.languages)
     heard = row_states(run, rows, folder)
@@ -61,12 +59,11 @@ def train_reflect_stage(run: Run) -> None:
     student = reflect_module(recipe, listener)
     begin_marks(student.marks, core, tokenizer)
     affects = felt_vectors(run) if (run.data / "affect").is_dir() else {}
-    speller = Speller(pieces, Lexicon(pieces))
-    hearing = AffectTask(student, speller, tokenizer, recipe.system, heard, affects, settings)
+    hearing = AffectTask(student, speller(pieces), tokenizer, recipe.system, heard, affects, settings)
     task = ReflectTask(hearing, student, recipe.reflect, config)
     replies = reflecting(rows, {clip.id: clip for clip in heard.clips})
     work = work_folder(run.out, "reflect", run.arm, run.seed)
-    origin = digest([people(run), *((begun / name).read_bytes() for name in PARTS)])
+    origin = digest([people(run), *((begun / name).read_bytes() for name in parts)])
     train_reflect(task, replies, work, origin, precision(), run.world)
     if run.world.first:
         _keep(run, recipe, begun, student, work)
@@ -85,7 +82,7 @@ def _keep(run: Run, recipe: Recipe, begun: Path, student: ReflectStudent, work: 
     apart = work / "trained"
     if run.arm is not None:
         apart.mkdir(parents=True, exist_ok=True)
-        for file in [*run.trained.iterdir(), *(begun / name for name in PARTS)]:
+        for file in [*run.trained.iterdir(), *(begun / name for name in needed(recipe))]:
             if file.suffix != ".md" and file.name not in (RECIPE, UPDATE, MARKS):
                 shutil.copyfile(file, apart / file.name)
     with leaving(run, "reflect") if run.arm is None else nullcontext(apart) as folder:

@@ -14,13 +14,13 @@ from harken.model.core import Core
 from harken.model.ctc_bridge import CtcBridge
 from harken.model.reflection_marks import ReflectionMarks
 from harken.recipes import Recipe
-from harken.training.align import Student
 from harken.training.codec import CodecStudent
 from harken.training.core_update import Listener
 from harken.training.low_rank import add_low_rank
 from harken.training.readout import encoder_readout, fitted
 from harken.training.reflect import ReflectStudent
 from harken.training.stage_parts import check_spells, precision
+from harken.training.student import Student
 from harken.unit_checkpoint import new_codec
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from harken.data.speech import Clip
     from harken.model.affect_readout import AffectReadout
+    from harken.model.pieces import Pieces
+    from harken.model.speller import Speller
     from harken.training.own_words import OwnWords
     from harken.training.states import StateCache
 
@@ -188,6 +190,14 @@ def check_spells(recipe: Recipe, stage: str) -> None:
             f"the bridge of the recipe {recipe.name!r} gives no transcript, which the stage {stage!r} needs",
             "take a recipe with a CTC bridge, such as mini",
         )
+
+
+def speller(pieces: Pieces | None) -> Speller | None:
+    """What reads and mends the words that a bridge spells; None where it spells none."""
+    from harken.model.lexicon import Lexicon
+    from harken.model.speller import Speller
+
+    return Speller(pieces, Lexicon(pieces)) if pieces is not None else None
 
 
 def states(run: Run) -> StateCache:

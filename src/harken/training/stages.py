@@ -50,6 +50,7 @@ from harken.training.stage_parts import (
     precision,
     readout,
     scaled,
+    speller,
     states,
     teacher,
     teacher_update,
@@ -59,7 +60,7 @@ from harken.training.world import world
 
 if TYPE_CHECKING:
     from harken.model.pieces import Pieces
-    from harken.training.align import Student
+    from harken.training.student import Student
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,6 @@ def _align(run: Run) -> None:
     import torch
 
     from harken.checkpoint import LISTEN, PIECES, UPDATE, load_text_side, save_listen
-    from harken.model.lexicon import Lexicon
-    from harken.model.speller import Speller
     from harken.tensors import save_tensors
     from harken.training.align import AlignConfig, AlignTask, train_align
     from harken.training.begun import beginning, leaving
@@ -222,7 +221,7 @@ def _align(run: Run) -> None:
     tokenizer, _ = load_text_side(run.recipe)
     task = AlignTask(
         student,
-        Speller(pieces, Lexicon(pieces)) if pieces is not None else None,
+        speller(pieces),
         tokenizer,
         run.recipe.system,
         own.answers,
