@@ -324,7 +324,7 @@ def test_where_only_alignment_is_replayed_nothing_else_is_learned(updated, make,
 
 def test_a_stage_that_costs_words_is_refused(updated, make, talk, cache, tmp_path, monkeypatch):
     errors = iter([0.1, 0.1, 0.2, 0.2])
-    monkeypatch.setattr("harken.training.affect.words_on_dev", lambda *_, **__: lambda: {"wer": next(errors)})
+    monkeypatch.setattr("harken.training.align.words_on_dev", lambda *_, **__: lambda: {"wer": next(errors)})
     with pytest.raises(TrainingError, match="word error rate"):
         run(make(), [talk()], cache, tmp_path)
 

@@ -83,8 +83,9 @@ class Worker:
         """
         assert self._loop is None, "an event loop does not wait: see `call`"
         found: Future[T] = Future()
-        self._arrived.put(Job(_into(found, function), lambda _: None, lambda _: None))
+        job = Job(_into(found, function), lambda _: None, lambda _: None)
         try:
+            self._arrived.put(job)  # the thread may have begun, and Ctrl-C come, before this returns
             return found.result()
         except KeyboardInterrupt:
             on_interrupt()
