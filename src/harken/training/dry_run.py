@@ -31,6 +31,7 @@ from harken.training.stage_modules import (
     reflect_module,
     words_module,
 )
+from harken.training.stage_parts import check_spells
 from harken.unit_checkpoint import new_codec, new_speak
 
 PIECES, VOICES = 942, 20
@@ -107,6 +108,7 @@ def trained_modules(stage: str, recipe: Recipe, config: Any) -> Iterator[tuple[s
             )
             yield "", student, config.schedule.rates
         case "reflect":
+            check_spells(recipe, stage)
             student = align_module(recipe, new_core(recipe.core), range(PIECES), affect_width)
             yield "", reflect_module(recipe, student), config.schedule.rates
         case "joint":

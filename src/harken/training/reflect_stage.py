@@ -30,6 +30,7 @@ from harken.training.saving import digest
 from harken.training.stage_modules import reflect_module
 from harken.training.stage_parts import (
     Run,
+    check_spells,
     felt_vectors,
     people,
     precision,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 def train_reflect_stage(run: Run) -> None:
     """A reply and what is thought of it while it is given, or an arm that it is compared with."""
+    check_spells(run.recipe, "reflect")
     config: ReflectTraining = run.scaled(reflect_config(run.arm, run.seed))
     recipe = taught(run.recipe, config.arm)
     parts = needed(recipe)
