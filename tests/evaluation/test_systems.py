@@ -20,7 +20,7 @@ from harken.audio import pcm
 from harken.audio.io import write
 from harken.dialogue.conversation import embed_segments
 from harken.dialogue.events import Attribution, Done, Event
-from harken.dialogue.render import AssistantTurn, UserTurn, render
+from harken.dialogue.render import AssistantTurn, Turn, UserTurn, render
 from harken.errors import DataError, HarkenError, InputError
 from harken.evaluation.spoken_qa import Prediction, write_predictions
 from harken.evaluation.systems import chat
@@ -81,24 +81,24 @@ def test_a_recording_that_cannot_be_heard_is_one_unanswered_question(tmp_path: P
         SpokenSystem(Mute(ScriptedLM(lambda read: "")), "mute").answer(Question("set", "key", (tmp_path,)))
 
 
-def test_among_candidates_the_one_is_taken_whose_tokens_are_the_most_probable(
+def test_among_candidates_the_one_is_taken_that_gains_most_by_what_is_heard(
     recordings: tuple[Path, Path],
 ) -> None:
     model = tiny_model()
     system, candidates = SpokenSystem(Harken(model, None), "tiny"), ("sad, happy", "neutral", "ab")
     question = Question("set", "key", recordings, ("Oh no.",), "Which?", candidates=candidates)
     turn = heard_turn().embeddings
-    past = [UserTurn(turn), AssistantTurn("Oh no."), UserTurn(turn, "Which?")]
-    segments = render(past, model.tokenizer, model.recipe.system)
-    means = []
-    for candidate in candidates:
+    past: list[Turn] = [UserTurn(turn), AssistantTurn("Oh no."), UserTurn(turn, "Which?")]
+
+    def log_prob(turns: list[Turn], candidate: str) -> float:
         ids = model.tokenizer.encode(candidate, add_special_tokens=False)
-        inputs = embed_segments(model, [*segments, ids])
+        inputs = embed_segments(model, [*render(turns, model.tokenizer, model.recipe.system), ids])
         expected = model.core.logits(model.core(inputs[None]).hidden[0]).log_softmax(-1)
-        said = expected[range(len(inputs) - len(ids) - 1, len(inputs) - 1), ids]
-        means.append(float(said.detach().mean()))
+        return float(expected[range(len(inputs) - len(ids) - 1, len(inputs) - 1), ids].detach().sum())
+
+    gains = [log_prob(past, each) - log_prob([UserTurn("", "Which?")], each) for each in candidates]
     answer = system.answer(question)
-    assert answer.text == candidates[int(np.argmax(means))] and answer.felt is None
+    assert answer.text == candidates[int(np.argmax(gains))] and answer.felt is None
     assert ranks(system)
 
 

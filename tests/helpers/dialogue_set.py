@@ -30,7 +30,7 @@ from harken.testing import FakeLLM
 
 RATE_HZ = 16_000
 TONE = (0.3 * np.sin(np.arange(RATE_HZ // 4) / 10)).astype(np.float32)
-LETTER, LIKELY = "right choice, by letter", "right choice, by likelihood"
+LETTER, LIKELY = "right choice, by letter", "right choice, by likelihood gained"
 FELT = ("sad", "happy")
 TOLD = {"en": "I hear you. That matters.", "zh": "我听到了。这很重要。"}
 WORDS = {

@@ -33,14 +33,14 @@ ONLY_A_LETTER = {"en": "Answer with the letter alone.", "zh": "请只回答字�
 
 @dataclass(frozen=True)
 class Asker:
-    """What is asked, of a system that ranks candidates by likelihood or is given them with letters."""
+    """What is asked, of a system that ranks candidates by how likely they become or is given them with letters."""
 
     ranks: bool
 
     @property
     def how(self) -> str:
         """How a system chooses, as measures call it."""
-        return "by likelihood" if self.ranks else "by letter"
+        return "by likelihood gained" if self.ranks else "by letter"
 
     def question(self, case: Case, form: Form) -> Question:
         """One question."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harken.dialogue.events import Attribution, AudioChunk, Done, Heard
 from harken.errors import InputError
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 class SpokenSystem:
     """Answers by a Harken, greedily; its voice speaks where sound is wanted.
 
-    Among candidates it takes the one whose tokens are the most probable on average. It thinks only where its
-    attribution is asked for, and then before anything else, beside its answer.
+    Among candidates it takes the one that becomes most probable by what it hears: the log probability after the
+    conversation, less that after the question with nothing heard (domain-conditional pointwise mutual
+    information; Holtzman et al., 2021, Surface Form Competition). How common, and how long, a candidate is
+    does not count. It thinks only where its attribution is asked for, and then before anything else, beside its
+    answer.
     """
 
     concurrency = 1
@@ -89,15 +94,20 @@ class SpokenSystem:
         return Writer(self._harken.model)
 
     def _likeliest(self, question: Question) -> str:
+        from harken.dialogue.render import UserTurn
+
+        unheard = [UserTurn("", question.instruction)]
+        heard = self._log_probs(self._turns(question), question.candidates)
+        gained = heard - self._log_probs(unheard, question.candidates)
+        return question.candidates[int(gained.argmax())]
+
+    def _log_probs(self, turns: Sequence[Turn], answers: Sequence[str]) -> NDArray[np.float64]:
+        """Of each answer, all its tokens together, after these turns."""
         encode = self._harken.model.tokenizer.encode
-        answers = [encode(candidate, add_special_tokens=False) for candidate in question.candidates]
-        prompt = self._writer.prompt(self._turns(question))
-        expected = self._writer.log_probs([prompt] * len(answers), answers)  # (answer's length, V) each
-        means = [
-            float(row[range(len(answer)), answer].mean())
-            for row, answer in zip(expected, answers, strict=True)
-        ]
-        return question.candidates[int(np.argmax(means))]
+        tokens = [encode(answer, add_special_tokens=False) for answer in answers]
+        expected = self._writer.log_probs([self._writer.prompt(turns)] * len(tokens), tokens)
+        rows = zip(expected, tokens, strict=True)  # (answer's length, V) each
+        return np.array([float(row[range(len(answer)), answer].sum()) for row, answer in rows])
 
     def _turns(self, question: Question) -> list[Turn]:
         from harken.api import read_audio
