@@ -28,6 +28,12 @@ from harken.testing import FakeVoice, ScriptedLM, ToneVoice, heard_turn, tiny_mo
 from harken.weights.catalogue import find
 
 
+def test_a_stage_needs_data_and_a_place() -> None:
+    with pytest.raises(InputError, match="the stage joint needs one folder of data") as refused:
+        bench.run("train", recipe=mini(), stage="joint", data=[Path("d")])
+    assert "--data DATA --out OUT" in refused.value.hint
+
+
 def test_spread_and_ratio() -> None:
     assert spread([1.0, 2.0, 3.0]) == {"p50": 2.0, "p95": 2.9}
     assert spread([]) is None

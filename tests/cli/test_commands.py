@@ -113,6 +113,11 @@ def test_evaluate_and_bench_dispatch_by_name(capsys, monkeypatch):
     assert (name, options["data"], options["limit"]) == ("words", (Path("d"), Path("e")), 5)
     ((name,), options) = benched[0]
     assert (name, options["json"], options["runs"], options["ask"]) == ("latency", True, 2, None)
+    train = ("bench", "train", "--stage", "align", "--data", "d", "--out", "o", "--checkpoint", "c")
+    assert run(capsys, *train)[0] == 0
+    ((name,), options) = benched[1]
+    assert (name, options["stage"], options["data"]) == ("train", "align", (Path("d"),))
+    assert (options["out"], options["checkpoint"]) == (Path("o"), Path("c"))
 
 
 def test_evaluate_humdial_names_system_and_judge(capsys, monkeypatch):
@@ -302,6 +307,10 @@ def test_numbers_below_one_are_wrong_use(capsys, command, named):
         ("bench data --checkpoint c", "bench data does not use --checkpoint"),
         ("bench train --checkpoint c", "bench train does not use --checkpoint"),
         ("bench latency --core qwen3-0.6b", "bench latency does not use --core"),
+        ("bench train --stage align --core qwen3-0.6b", "bench train does not use --core"),
+        ("bench cold --stage align", "bench cold does not use --stage"),
+        ("bench train --data d", "bench train does not use --data"),
+        ("bench train --out o", "bench train does not use --out"),
         ("bench data --part kills --teacher t", "without --part ieat does not use --teacher"),
         ("bench serving --what soak --seconds 5", "bench serving --what soak does not use --seconds"),
         ("bench serving --what sessions --runs 5", "bench serving --what sessions does not use --runs"),

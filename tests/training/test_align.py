@@ -231,7 +231,11 @@ def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
         alone = task.losses([one], heard)
         assert alone[one.sample.task].item() > 0
         torch.testing.assert_close(together[one.sample.task], alone[one.sample.task], atol=1e-4, rtol=1e-4)
-        assert all(loss.item() == 0 for name, loss in alone.items() if name != one.sample.task)
+        others = {"reply", "repeat", "trace"} - {one.sample.task}
+        assert all(alone[name].item() == 0 for name in others)
+        assert 0 < alone["tokens"] == alone["padded"]
+    lengths = [int(task.losses([one], heard)["tokens"]) for one in batch]
+    assert together["tokens"] == sum(lengths) < together["padded"] == 3 * max(lengths)
 
 
 def test_two_steps_move_bridge_prefix_and_update_and_nothing_else(

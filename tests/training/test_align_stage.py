@@ -16,7 +16,7 @@ from harken.errors import RecipeError
 from harken.model.affect_readout import save_readout
 from harken.tensors import save_tensors
 from harken.testing import tiny_core
-from harken.training import stages
+from harken.training import align_stage, stages
 from harken.training.answers import TOP, Answer
 from harken.training.low_rank import low_rank_update
 from harken.training.own_words import OwnWords
@@ -63,11 +63,11 @@ def align(recipe, out, spoken, tokenizer, tmp_path, monkeypatch):
     cache = spoken(*SAID, splits=("train", "dev"), felt=(0.5,) * VECTOR)
     own = OwnWords({text: answer(tokenizer, f"So {text}.") for text in SAID}, {}, {})
     samples = [Sample("1", "reply", "train", (), "I won!", "happy", "How nice!")]
-    monkeypatch.setattr("harken.checkpoint.load_text_side", lambda recipe: (tokenizer, tiny_core()))
-    monkeypatch.setattr("harken.training.samples.text_samples", lambda folder: samples)
-    monkeypatch.setattr(stages, "states", lambda run: cache)
-    monkeypatch.setattr(stages, "felt_vectors", lambda run: {"sad": torch.zeros(3, VECTOR) - 1})
-    monkeypatch.setattr(stages, "own_words", lambda run, said, affects: own)
+    monkeypatch.setattr(align_stage, "load_text_side", lambda recipe: (tokenizer, tiny_core()))
+    monkeypatch.setattr(align_stage, "text_samples", lambda folder: samples)
+    monkeypatch.setattr(align_stage, "states", lambda run: cache)
+    monkeypatch.setattr(align_stage, "felt_vectors", lambda run: {"sad": torch.zeros(3, VECTOR) - 1})
+    monkeypatch.setattr(align_stage, "own_words", lambda run, said, affects: own)
     (tmp_path / "data" / "dialogue").mkdir(parents=True)
     recipe = recipe.model_copy(update={"units": None, "speak": None})
     return lambda: stages.run("align", recipe, tmp_path / "data", out, steps=1)

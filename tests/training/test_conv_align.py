@@ -14,7 +14,7 @@ from harken.model.affect_readout import save_readout
 from harken.model.conv_bridge import ConvBridge
 from harken.model.encoder import new_encoder
 from harken.testing import tiny_core
-from harken.training import stages
+from harken.training import align_stage, stages
 from harken.training.align import AlignConfig, AlignTask, train_align
 from harken.training.answers import TOP, Answer
 from harken.training.own_words import OwnWords
@@ -84,11 +84,14 @@ def run_stage(conv_recipe, cache, tokenizer, tmp_path, monkeypatch):
     """run_stage(name): as `harken train` runs it, in `tmp_path`, three steps; what is large is made up."""
     samples = [Sample("1", "reply", "train", (), "I won!", "happy", "How nice!")]
     own = OwnWords({text: answer(tokenizer, f"So {text}.") for text in SAID}, {}, {})
-    monkeypatch.setattr("harken.checkpoint.load_text_side", lambda recipe: (tokenizer, tiny_core()))
-    monkeypatch.setattr("harken.training.samples.text_samples", lambda folder: samples)
-    monkeypatch.setattr(stages, "states", lambda run: cache)
-    monkeypatch.setattr(stages, "felt_vectors", lambda run: AFFECTS)
-    monkeypatch.setattr(stages, "own_words", lambda run, said, affects: own)
+    for place in ("harken.checkpoint", "harken.training.align_stage"):
+        monkeypatch.setattr(f"{place}.load_text_side", lambda recipe: (tokenizer, tiny_core()))
+    for place in ("harken.training.samples", "harken.training.align_stage"):
+        monkeypatch.setattr(f"{place}.text_samples", lambda folder: samples)
+    for module in (stages, align_stage):
+        monkeypatch.setattr(module, "felt_vectors", lambda run: AFFECTS)
+    monkeypatch.setattr(align_stage, "states", lambda run: cache)
+    monkeypatch.setattr(align_stage, "own_words", lambda run, said, affects: own)
     (tmp_path / "data" / "dialogue").mkdir(parents=True)
     save_readout(readout_module(conv_recipe), tmp_path / "out" / "trained" / READOUT)
 

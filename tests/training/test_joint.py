@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 pytest.importorskip("peft")
 
+from harken.bench import train_stages
+from harken.bench.train_stages import JointLesson
+from harken.bench.train_systems import HARKEN, SYSTEMS, Work, run
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.model.layer_stack import LayerStack
 from harken.model.listen import AffectPrefix
 from harken.model.speak import Speak, SpeakSizes
 from harken.model.speller import Speller
+from harken.recipes import mini
 from harken.testing import tiny_core
 from harken.training.affect import AffectTask
 from harken.training.affect_config import AffectConfig
@@ -26,6 +32,7 @@ from harken.training.schedule import Schedule
 from harken.training.speak import Said, SpeakConfig, SpeakTask
 from harken.training.student import Student
 from harken.training.thoughts import kept_thoughts
+from harken.training.world import ALONE
 
 RATES = (("speak.stack.*", 1e-2), ("speak.*", 1e-2), ("core.write.*lora_*", 1e-2))
 SCHEDULE = Schedule(steps=12, rates=RATES, warmup=1, evaluate_every=12)
@@ -137,3 +144,25 @@ def test_what_was_thought_is_not_thought_again_and_a_half_written_thought_is(tmp
     again = kept_thoughts(path, lengths, 4, think)
     assert asked == [0, 1, 2, 2]
     assert [again(n).tolist() for n in range(3)] == [[[float(n)] * 4] * (n + 1) for n in range(3)]
+
+
+def test_beside_the_trainer_both_learn_text_and_units_of_as_many_tokens(world, tmp_path, monkeypatch):
+    task, _ = world
+    tasks = {"train": task(TALKS[:2]), "dev": task(TALKS[2:])}
+    joining = SimpleNamespace(student=tasks["train"].student, tasks=tasks)
+    for name, found in {"turns": None, "begin": None, "joined": joining}.items():
+        monkeypatch.setattr(train_stages, name, lambda *_, found=found: found)
+    place = SimpleNamespace(run=lambda work, world: None)
+    work = Work(partial(JointLesson, place), mini(), samples_a_step=2, precision=torch.float32)
+    lesson = work.open_lesson(work, ALONE)
+    tokens = [len(one.labels) + 5 for one in tasks["train"].written]  # positions, and steps of Speak
+    held_out = lesson.held_out()
+    assert held_out == lesson.held_out() and lesson.tally.tokens == 0
+    for system in SYSTEMS:
+        lesson.begin(1)
+        done = iter(range(7))
+        with pytest.raises(StopIteration):
+            run(system, lesson, tmp_path / system, lambda done=done: next(done))
+        assert lesson.held_out() < held_out
+        assert lesson.tally.tokens % sum(tokens) == 0 or system == HARKEN
+        assert 0 < lesson.tally.tokens <= lesson.tally.padded

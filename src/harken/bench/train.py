@@ -2,8 +2,9 @@
 
 Tokens that are not padding, a second. Each system is first tried at a few sizes of batches, a step always
 being as many samples; then each begins anew at its best, in turns, a turn lasting for as many tokens. At the
-end each is asked for its loss on the same dev samples. The core's low-rank update is trained, on written
-samples. On a GPU one system trains after another: its memory does not hold them all, and nothing disturbs it.
+end each is asked for its loss on the same dev samples. What is trained is the core's low-rank update, on
+written samples, or what a stage trains, by the stage's own losses. On a GPU one system trains after another:
+its memory does not hold them all, and nothing disturbs it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harken.bench.result import spread
+from harken.bench.train_core import CORES, CoreLesson
 from harken.bench.train_cost import matrix_rate
 from harken.bench.train_process import Account, Pupil, Step, TooLarge
-from harken.bench.train_systems import CORES, HARKEN, SYSTEMS, Work
+from harken.bench.train_systems import HARKEN, SYSTEMS, Work
 from harken.errors import HarkenError
 from harken.evaluation.progress import steps
 from harken.evaluation.report import hardware
 from harken.recipes import Recipe
 from harken.training.stage_parts import precision
+from harken.training.world import world
+
+if TYPE_CHECKING:
+    from harken.bench.train_stages import Place
 
 TURNS = 5
 ACCUMULATE = (1, 2, 4)
@@ -70,17 +76,36 @@ class Taught:
     account: Account
 
 
-def bench_train(recipe: Recipe, core: str = "recipe", runs: int | None = None) -> dict[str, Any]:
-    """Measure `runs` turns of each system. Args: core: of CORES. Raises HarkenError."""
+def bench_train(
+    recipe: Recipe,
+    core: str = "recipe",
+    runs: int | None = None,
+    stage: str = "core",
+    place: Place | None = None,
+) -> dict[str, Any]:
+    """Measure `runs` turns of each system. Args: core: of CORES. place: of a stage that needs data.
+
+    Raises HarkenError.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pace = PACES[device.type]
     dtype = precision()
-    work = Work(partial(CORES[core], recipe), recipe, pace.samples_a_step, dtype)
+    open_lesson: Any
+    if place is None:
+        open_lesson, learned = partial(CoreLesson, partial(CORES[core], recipe)), "the core's low-rank update"
+    else:
+        from harken.bench.train_stages import STAGES
+
+        open_lesson, learned = partial(STAGES[stage], place), f"the stage {stage}"
+    work = Work(open_lesson, recipe, pace.samples_a_step, dtype)
+    if place is not None:
+        with world() as here:
+            open_lesson(work, here)  # what comes before the first step is done once
     name = str(dtype).removeprefix("torch.")
     return {
-        "bench": "train", "recipe": recipe.name, "core": core, "hardware": hardware(),
+        "bench": "train", "recipe": recipe.name, "stage": stage, "core": core, "hardware": hardware(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "task": f"the core's low-rank update, {work.samples_a_step} written samples a step, {name}",
+        "task": f"{learned}, {work.samples_a_step} samples a step, {name}",
         **measure(work, pace, runs or TURNS, matrix_rate(device, dtype), Pupil),
     }  # fmt: skip
 
@@ -105,9 +130,10 @@ def measure(work: Work, pace: Pace, turns: int, rate: float, start: Start) -> di
         if system != HARKEN
     }
     account = taught[HARKEN].account
-    if pace.together:  # the host's allocator keeps what is freed
-        account = tight(replace(work, accumulate=taught[HARKEN].accumulate), pace, start)
-    result["memory_of_harken"] = memory(account)
+    if account.predicted_bytes is not None:
+        if pace.together:  # the host's allocator keeps what is freed
+            account = tight(replace(work, accumulate=taught[HARKEN].accumulate), pace, start)
+        result["memory_of_harken"] = memory(account)
     return result | {"matrix_rate_gflops": round(rate / 1e9, 1)}
 
 
@@ -200,7 +226,7 @@ def figures(taught: Taught, rate: float) -> dict[str, Any]:
         "batches_a_step": taught.accumulate,
         "tokens_per_s": spread([lap.tokens_per_s for lap in laps]),
         "padding": round(1 - tokens / padded, 4),
-        "flop_utilisation": round(per_s * account.flops_a_token / rate, 4),
+        "flop_utilisation": _share(account.flops_a_token, per_s / rate),
         "tokens": account.tokens,
         "dev_loss": round(account.loss, 4),
         "peak_gb": _gb(account.peak_bytes),
@@ -225,8 +251,13 @@ def memory(account: Account) -> dict[str, float | None]:
     return {
         "peak_gb": _gb(peak),
         "predicted_peak_gb": _gb(predicted),
-        "predicted_over_peak": None if peak is None else round(predicted / peak, 3),
+        "predicted_over_peak": None if peak is None or predicted is None else round(predicted / peak, 3),
     }
+
+
+def _share(flops_a_token: float | None, tokens: float) -> float | None:
+    """Args: tokens: for each operation that the machine could do."""
+    return None if flops_a_token is None else round(flops_a_token * tokens, 4)
 
 
 def _gb(count: int | None) -> float | None:

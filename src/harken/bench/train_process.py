@@ -53,11 +53,12 @@ class Account:
     """That were read."""
     loss: float
     """Of dev samples, after them."""
-    predicted_bytes: int
-    """`peak_bytes` of the largest batch."""
+    predicted_bytes: int | None
+    """`peak_bytes` of the largest batch; None where no formula is known."""
     peak_bytes: int | None
     """What it held at most beyond what it held before its weights were there; None where nobody tells."""
-    flops_a_token: float
+    flops_a_token: float | None
+    """None where they were not counted."""
 
 
 class Pupil:
@@ -125,7 +126,7 @@ def serve(system: str, work: Work, parent: Connection) -> None:
     with world() as here, TemporaryDirectory() as folder, suppress(EOFError):  # it hung up
         try:
             meter = _Meter(here.device, work.tight)
-            teaching = _Teaching(system, Lesson(work, here), meter, parent)
+            teaching = _Teaching(system, work.open_lesson(work, here), meter, parent)
             parent.send(_READY)
             teaching.go_on(Path(folder))
         except HarkenError as error:
@@ -187,10 +188,8 @@ class _Teaching:
     def _account(self) -> Account:
         lesson = self._lesson
         peak = self._meter.peak_bytes()  # before dev samples are read
-        tally, sizes = lesson.tally, lesson.sizes
-        compiled = lesson.world.device.type == "cuda"
-        predicted, flops = tally.peak_bytes(sizes, compiled), tally.flops_a_token(sizes)
-        return Account(tally.tokens, lesson.held_out(), predicted, peak, flops)
+        predicted, flops = lesson.costs()
+        return Account(lesson.tally.tokens, lesson.held_out(), predicted, peak, flops)
 
 
 class _Meter:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Part = Literal["overhead", "engines", "kills", "ieat", "starter"]
 Serving = Literal["overhead", "sessions", "bargein", "hostile", "soak", "steps"]
 TrainedCore = Literal["recipe", "qwen3-0.6b"]
+TrainedStage = Literal["core", "align", "joint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +57,20 @@ class Bench(Command):
     teacher: str | None = None
     """Of ieat, another embedded teacher than the starter's, by its name in `harken weights list`."""
     data: tuple[Path, ...] = ()
-    """Of latency and reflect, folders of recordings to answer: speech packs, renders, people reading."""
+    """Of latency and reflect, folders of recordings to answer: speech packs, renders, people reading; of
+    train --stage align or joint, the data folder of the stages."""
     voice: str = "recipe"
     """Of latency and reflect, who speaks Harken's replies, as in `harken reply`."""
     alone: bool = False
     """Of latency, measure nothing beside Harken."""
     core: TrainedCore = "recipe"
     """Of train, which core learns: the recipe's, or one of Qwen3-0.6B's architecture with random weights."""
+    stage: TrainedStage = "core"
+    """Of train, what learns: the core's update on dialogues that come with Harken, or a stage of training."""
     out: Path | None = None
-    """Of data, a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's
-    answers, from which it goes on; of starter also what was built."""
+    """Of train --stage align or joint, a folder for what they prepare, which later calls find again. Of data,
+    a folder for the figures of each part; of ieat also ten rows as Markdown and the teacher's answers, from
+    which it goes on; of starter also what was built."""
 
     what: Serving = "overhead"
     """Of serving: overhead (what the socket adds), sessions (1, 2, 4 and 8 speakers), bargein (how soon it is
@@ -79,29 +84,7 @@ class Bench(Command):
 
         check_known("bench", self.name, bench.BENCHES)
         check_counts({"--runs": self.runs, "--rows": self.rows})
-        of_ieat = {"--source": self.source, "--teacher": self.teacher}
-        if self.name != "data":
-            of_data = {"--part": self.part, "--rows": self.rows, **of_ieat, "--out": self.out}
-            check_unused(f"bench {self.name}", of_data)
-        if self.name in ("train", "data", "judging"):
-            check_unused(f"bench {self.name}", {"--checkpoint": self.checkpoint})
-        if self.name != "train":
-            check_unused(f"bench {self.name}", {"--core": self.core != "recipe"})
-        if self.name == "judging":
-            check_unused("bench judging", {"--runs": self.runs})
-        if self.name not in ("latency", "reflect"):
-            check_unused(f"bench {self.name}", {"--data": self.data, "--voice": self.voice != "recipe"})
-        if self.name != "latency":
-            check_unused(f"bench {self.name}", {"--alone": self.alone})
-        if self.name != "serving":
-            of_serving = {"--what": self.what != "overhead", "--seconds": self.seconds}
-            check_unused(f"bench {self.name}", of_serving)
-        elif self.what == "sessions":
-            check_unused("bench serving --what sessions", {"--runs": self.runs})
-        else:
-            check_unused(f"bench serving --what {self.what}", {"--seconds": self.seconds})
-        if self.name == "data" and "ieat" not in self.part:
-            check_unused("bench data without --part ieat", of_ieat)
+        self._check_used()
         bench.run(
             self.name,
             recipe=named_recipe(self.recipe),
@@ -113,10 +96,37 @@ class Bench(Command):
             voice=self.voice,
             alone=self.alone,
             core=self.core,
+            stage=self.stage,
+            out=self.out if self.name == "train" else None,
             what=self.what,
             seconds=self.seconds,
         )
         return DONE
+
+    def _check_used(self) -> None:
+        """Raises WrongUse for an option that this bench cannot use."""
+        name, staged = self.name, self.name == "train" and self.stage != "core"
+        answering = name in ("latency", "reflect")
+        sessions = name == "serving" and self.what == "sessions"
+        used: dict[str, tuple[object, bool]] = {
+            "--checkpoint": (self.checkpoint, staged or name not in ("train", "data", "judging")),
+            "--runs": (self.runs, name != "judging" and not sessions),
+            "--part": (self.part, name == "data"),
+            "--rows": (self.rows, name == "data"),
+            "--data": (self.data, answering or staged),
+            "--voice": (self.voice != "recipe", answering),
+            "--alone": (self.alone, name == "latency"),
+            "--core": (self.core != "recipe", name == "train" and not staged),
+            "--stage": (self.stage != "core", name == "train"),
+            "--out": (self.out, name == "data" or staged),
+            "--what": (self.what != "overhead", name == "serving"),
+            "--seconds": (self.seconds, sessions),
+        }
+        command = f"bench {name}" + (f" --what {self.what}" if name == "serving" else "")
+        check_unused(command, {option: given for option, (given, uses) in used.items() if not uses})
+        if name != "data" or "ieat" not in self.part:
+            command = "bench data without --part ieat" if name == "data" else f"bench {name}"
+            check_unused(command, {"--source": self.source, "--teacher": self.teacher})
 
     def _ask(self) -> Ask:
         from harken.bench.data import FAKES, Ask

@@ -176,7 +176,9 @@ class AlignTask:
         return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
     def losses(self, drawn: list[DrawnTask], heard: Hearing) -> dict[str, Tensor]:
-        """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy."""
+        """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy; and
+        how many positions it read, without padding and with it.
+        """
         core, heard = self.student.core, heard.to_spell()
         examples = [self.example(one, heard, row) for row, one in enumerate(drawn)]
         inputs, valid, labels = collate(examples)
@@ -190,6 +192,8 @@ class AlignTask:
             "reply": divergence(logits[_is(owner, task_of, "reply")], answers),
             "repeat": _mean(entropy[_is(owner, task_of, "repeat")]),
             "trace": _mean(entropy[_is(owner, task_of, "trace")]),
+            "tokens": valid.sum(),
+            "padded": torch.tensor(valid.numel()),
         }
 
 
@@ -214,13 +218,16 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean() if values.numel() else values.sum()
 
 
-def batch_losses(
-    task: AlignTask, batches: Batches, number: int, repeat_share: float, precision: torch.dtype
+def losses_of_clips(
+    task: AlignTask,
+    batches: Batches,
+    clips: list[CachedClip],
+    repeat_share: float,
+    random: np.random.Generator,
+    precision: torch.dtype,
 ) -> Losses:
-    """The losses of a batch, which is a function of its number and the schedule's seed."""
+    """The losses of a batch of clips."""
     student, config = task.student, task.config
-    random = np.random.default_rng([config.schedule.seed, number])
-    clips = batches.clips_at(number)
     batch = batches.collate(clips)
     drawn = [task.draw(clip, repeat_share, random) for clip in clips]
     with autocast(student, precision):
@@ -231,6 +238,14 @@ def batch_losses(
         losses["ctc"] = ctc_loss(heard.log_probs, heard.valid, batch.targets, batch.target_lengths)
         loss = loss + config.ctc_weight * losses["ctc"]
     return {"loss": loss} | losses | counts(batch)
+
+
+def batch_losses(
+    task: AlignTask, batches: Batches, number: int, repeat_share: float, precision: torch.dtype
+) -> Losses:
+    """The losses of a batch, which is a function of its number and the schedule's seed."""
+    random = np.random.default_rng([task.config.schedule.seed, number])
+    return losses_of_clips(task, batches, batches.clips_at(number), repeat_share, random, precision)
 
 
 def train_align(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,14 +49,57 @@ SAMPLES = 3
 """Dev turns that are answered whenever measurements are taken."""
 
 
+@dataclass(frozen=True)
+class Joining:
+    """What the stage trains and learns from, but for what it replays."""
+
+    begun: Path
+    student: JointStudent
+    style: ReplyStyle
+    tasks: Mapping[str, JointTask]
+    """Of each split."""
+    hearing: Callable[[StateCache], AffectTask]
+    """Hears conversations of whoever's states those are."""
+
+
 def train_joint_stage(run: Run) -> None:
     """The text of replies and their sound, together."""
     config: JointConfig = run.scaled(JointConfig())
-    parts = (*needed(run.recipe), *SPEAKS)
-    begun = run.world.made(lambda: beginning(run, "joint", parts))
-    replies, _ = run.world.made(lambda: replies_in_units(run))
+    begun = begin(run)
     rows = affect_rows(rows_folder(run.data), run.recipe.languages)
-    heard, spoken = row_states(run, rows, rows_folder(run.data)), states(run)
+    replay_states, spoken = row_states(run, rows, rows_folder(run.data)), states(run)
+    joining = joined(run, begun, spoken, config)
+    replay = joining.hearing(replay_states)
+    conversations = [
+        talk
+        for talk in talks(rows, {clip.id: clip for clip in replay_states.clips})
+        if replay.length(talk) <= replay.config.most_tokens
+    ]
+    keep = partial(_keep, run, joining)
+    samples = sample_replies(keep, run.out / "joint" / "parts", _dev_clips(run))
+    files = [(begun / name).read_bytes() for name in _parts(run)]
+    origin = digest([run.recipe.system, people(run), *files])
+    train_joint(
+        joining.tasks["train"], joining.tasks["dev"], replay, conversations, config, run.out / "joint",
+        origin, precision(), run.world, (Samples(samples),),
+    )  # fmt: skip
+    if run.world.first:
+        with leaving(run, "joint") as folder:
+            keep(folder)
+
+
+def begin(run: Run) -> Path:
+    """The parts that the stage begins with."""
+    return run.world.made(lambda: beginning(run, "joint", _parts(run)))
+
+
+def _parts(run: Run) -> tuple[str, ...]:
+    return (*needed(run.recipe), *SPEAKS)
+
+
+def joined(run: Run, begun: Path, spoken: StateCache, config: JointConfig) -> Joining:
+    """Replies in text and units, on what Think makes of them. Args: spoken: whom they answer."""
+    replies, _ = run.world.made(lambda: replies_in_units(run))
     tokenizer, core = load_text_side(run.recipe)
     speak, style = load_speak(run.recipe, begun, core)
     settings = AffectConfig(schedule=config.schedule, supervise="trace", other_voice_share=0.0)
@@ -64,31 +107,16 @@ def train_joint_stage(run: Run) -> None:
     listener.requires_grad_(False).eval()  # nothing that is heard is learned
     affects, spelling = felt_vectors(run), speller(pieces)
 
-    def hearing(cache: StateCache, settings: AffectConfig) -> AffectTask:
+    def hearing(cache: StateCache, settings: AffectConfig = settings) -> AffectTask:
         return AffectTask(listener, spelling, tokenizer, run.recipe.system, cache, affects, settings)
 
     torch.manual_seed(config.schedule.seed)
     student = JointStudent(listener.core, speak)
-    answering = hearing(spoken, replace(settings, direct_share=1.0))
-    conversations = [
-        talk
-        for talk in talks(rows, {clip.id: clip for clip in heard.clips})
-        if answering.length(talk) <= settings.most_tokens
-    ]
     listener.to(run.world.device)
     student.to(run.world.device)
+    answering = hearing(spoken, replace(settings, direct_share=1.0))
     tasks = run.world.made(lambda: _tasks(run, student, answering, replies, spoken, config))
-    keep = partial(_keep, run, begun, student, style)
-    samples = sample_replies(keep, run.out / "joint" / "parts", _dev_clips(run))
-    files = [(begun / name).read_bytes() for name in parts]
-    origin = digest([run.recipe.system, people(run), *files])
-    train_joint(
-        tasks["train"], tasks["dev"], hearing(heard, settings), conversations, config, run.out / "joint",
-        origin, precision(), run.world, (Samples(samples),),
-    )  # fmt: skip
-    if run.world.first:
-        with leaving(run, "joint") as folder:
-            keep(folder)
+    return Joining(begun, student, style, tasks, hearing)
 
 
 def _tasks(
@@ -164,12 +192,12 @@ def _dev_clips(run: Run) -> list[Clip]:
     return [clip for clip in clips if clip.split == "dev" and clip.role == "user"][:SAMPLES]
 
 
-def _keep(run: Run, begun: Path, student: JointStudent, style: ReplyStyle, folder: Path) -> None:
+def _keep(run: Run, joining: Joining, folder: Path) -> None:
     """Write the parts as they are now, what was not trained as it was."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in begun.iterdir():
+    for file in joining.begun.iterdir():
         if file.name not in (SPEAK, UPDATE):
             shutil.copyfile(file, folder / file.name)
     write_text(folder / RECIPE, run.recipe.model_dump_json(indent=2) + "\n")
-    save_speak(folder, student.speak, style)
-    save_tensors(folder / UPDATE, low_rank_update(student.core))
+    save_speak(folder, joining.student.speak, joining.style)
+    save_tensors(folder / UPDATE, low_rank_update(joining.student.core))

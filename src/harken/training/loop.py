@@ -32,8 +32,8 @@ from harken.training.world import ALONE, World, gather, reshard, shard, touched
 T = TypeVar("T")
 Losses = Mapping[str, Tensor]
 """Named losses of a batch, and counts of what is in it (`COUNTS`); `loss` is the one that is minimised."""
-COUNTS = ("clips", "tokens", "audio_s")
-"""Summed over the batches of a step; tokens that are not padding."""
+COUNTS = ("clips", "tokens", "padded", "audio_s")
+"""Summed over the batches of a step; tokens that are not padding, and tokens with it."""
 Row = dict[str, Any]
 """The scalars of a step."""
 

@@ -38,29 +38,24 @@ from typing import TYPE_CHECKING, Any
 from harken.checkpoint import RECIPE, check_recipe, stored_recipe
 from harken.data.files import write_text
 from harken.errors import DataError, RecipeError
-from harken.recipes import CtcBridgeConfig, Recipe
+from harken.recipes import Recipe
 from harken.training.saving import checkpoint
 from harken.training.stage_parts import (
     Run,
     check_spells,
     data_folder,
     felt_vectors,
-    own_words,
     people,
     precision,
     readout,
     scaled,
-    speller,
     states,
-    teacher,
-    teacher_update,
     work_folder,
 )
 from harken.training.world import world
 
 if TYPE_CHECKING:
     from harken.model.pieces import Pieces
-    from harken.training.student import Student
 
 
 @dataclass(frozen=True)
@@ -199,63 +194,9 @@ def _core(run: Run) -> None:
 
 
 def _align(run: Run) -> None:
-    import torch
+    from harken.training.align_stage import train_align_stage
 
-    from harken.checkpoint import LISTEN, PIECES, UPDATE, load_text_side, save_listen
-    from harken.tensors import save_tensors
-    from harken.training.align import AlignConfig, AlignTask, train_align
-    from harken.training.begun import beginning, leaving
-    from harken.training.low_rank import low_rank_update
-    from harken.training.samples import text_samples
-    from harken.training.saving import digest
-
-    cache, config = states(run), run.scaled(AlignConfig())
-    affects = felt_vectors(run)
-    turns = {clip.text for clip in cache.clips if clip.split == "train" and clip.role == "user"}
-    own = run.world.made(lambda: own_words(run, sorted(turns), affects))
-    written = text_samples(data_folder(run.data, "dialogue"))
-    parts = (UPDATE, LISTEN, PIECES) if isinstance(run.recipe.listen.bridge, CtcBridgeConfig) else (UPDATE,)
-    begun = run.world.made(lambda: beginning(run, "align", parts))
-    torch.manual_seed(config.schedule.seed)
-    student, pieces = new_student(run, begun)
-    tokenizer, _ = load_text_side(run.recipe)
-    task = AlignTask(
-        student,
-        speller(pieces),
-        tokenizer,
-        run.recipe.system,
-        own.answers,
-        own.felt,
-        {s.said: s for s in written if s.task == "trace" and s.split == "train" and not s.open},
-        own.causes,
-        affects,
-        config,
-    )
-    origin = digest([teacher(run), *((begun / name).read_bytes() for name in parts)])
-    train_align(task, cache, config, run.out / "align", origin, precision(), run.world)
-    if run.world.first:
-        with leaving(run, "align") as folder:
-            save_listen(folder, student.bridge, student.prefix)
-            save_tensors(folder / UPDATE, low_rank_update(student.core))
-
-
-def new_student(run: Run, begun: Path) -> tuple[Student, Pieces | None]:
-    """Bridge, prefix and core as the stages before left them. A bridge that does not spell begins here.
-
-    Args: begun: has the bridge that it begins with.
-    """
-    from harken.checkpoint import known_pieces, listen_part, load_text_side
-    from harken.training.low_rank import load_low_rank
-    from harken.training.stage_modules import align_module
-
-    tokenizer, core = load_text_side(run.recipe)
-    pieces = known_pieces(run.recipe, run.trained, tokenizer)
-    student = align_module(run.recipe, core, pieces.ids if pieces else (), readout(run).config.vector)
-    if pieces is not None:
-        student.bridge.load_state_dict(listen_part("bridge.", begun))
-    student.prefix.load_state_dict(listen_part("prefix.", run.out / "core"))
-    load_low_rank(core, teacher_update(run))
-    return student, pieces
+    train_align_stage(run)
 
 
 def _configs(module: str, name: str, arms: bool = False) -> Callable[[str | None, int], Any]:

@@ -33,7 +33,7 @@ ONLY_A_LETTER = {"en": "Answer with the letter alone.", "zh": "请只回答字�
 
 @dataclass(frozen=True)
 class Asker:
-    """What is asked, of a system that ranks candidates by how likely they become or is given them with letters."""
+    """What is asked, of a system that ranks candidates or is given them with letters."""
 
     ranks: bool
 

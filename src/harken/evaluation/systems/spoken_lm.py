@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class SpokenSystem:
     """Answers by a Harken, greedily; its voice speaks where sound is wanted.
 
-    Among candidates it takes the one that becomes most probable by what it hears: the log probability after the
-    conversation, less that after the question with nothing heard (domain-conditional pointwise mutual
+    Among candidates it takes the one that becomes most probable by what it hears: the log probability after
+    the conversation, less that after the question with nothing heard (domain-conditional pointwise mutual
     information; Holtzman et al., 2021, Surface Form Competition). How common, and how long, a candidate is
-    does not count. It thinks only where its attribution is asked for, and then before anything else, beside its
-    answer.
+    does not count. It thinks only where its attribution is asked for, and then before anything else, beside
+    its answer.
     """
 
     concurrency = 1
