@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from harken.model.ctc_bridge import CtcBridge, CtcBridgeSizes
 from harken.testing import tiny_core
-from harken.training.callbacks import Blend, Checkpoints, Evaluate, Metrics, WordsGuard
+from harken.training.callbacks import Checkpoints, Evaluate, Metrics, WordsGuard
 from harken.training.loop import Objective, train
 from harken.training.saving import identity
 from harken.training.schedule import Schedule
@@ -68,8 +68,7 @@ def main(out: str, steps: str, accumulate: str, recompute: str = "") -> None:
         prefix = float(student.prefix.weight.abs().sum())
         return {"wer": float(losses_at(10_000)["loss"]) / 100, "prefix": prefix}
 
-    blend = Blend(student, rates, 0.75)
-    beside = (blend, Evaluate(measure), WordsGuard(measure), Checkpoints(), Metrics())
+    beside = (Evaluate(measure), WordsGuard(measure), Checkpoints(), Metrics())
     with world(bool(recompute)) as here:
         whose = identity("together", Schedule(50, rates))
         train(objective(student), schedule, Path(out), whose, beside, here)

@@ -165,26 +165,6 @@ def test_it_begins_with_named_parts_and_leaves_others_of_the_same_form(call, par
     assert files(run.trained) == after
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_what_is_kept_stands_on_the_way_to_what_was_trained(call, parts, monkeypatch, share):
-    kept = {}
-    for name, blend in (("trained", 1.0), ("kept", share)):
-        monkeypatch.setattr(
-            arms, "AffectConfig", lambda blend=blend: AffectConfig(SCHEDULE, replay_s=10.0, blend=blend)
-        )
-        run = replace(call(begin=parts), out=call().out / name)
-        (run.out / "trained").mkdir(parents=True)
-        (run.out / "trained" / RECIPE).write_text(run.recipe.model_dump_json())
-        train_affect_stage(run)
-        kept[name] = read_tensors(run.trained / UPDATE) | read_tensors(run.trained / LISTEN)
-    before = read_tensors(parts / UPDATE) | read_tensors(parts / LISTEN)
-    assert all(torch.equal(before[k], kept["kept"][k]) for k in before if k.startswith("bridge."))  # no rate
-    assert any(not torch.equal(before[name], kept["trained"][name]) for name in before)
-    for name in before:
-        wanted = torch.lerp(before[name].float(), kept["trained"][name].float(), share)
-        torch.testing.assert_close(kept["kept"][name].float(), wanted, atol=1e-3, rtol=1e-3)
-
-
 def test_an_arm_begins_there_too_and_stands_apart(call, parts):
     run = call(begin=parts)
     train_affect_stage(run)

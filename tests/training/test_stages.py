@@ -99,7 +99,7 @@ def test_what_another_stage_should_have_left_is_asked_for(tmp_path):
         readout(Run(mini(), tmp_path, tmp_path / "out", None, ALONE))
     assert "harken train readout" in refused.value.hint
     with pytest.raises(RecipeError, match=UPDATE) as refused:
-        stages.teacher_update(Run(mini(), tmp_path, tmp_path / "out", None, ALONE))
+        stage_parts.teacher_update(Run(mini(), tmp_path, tmp_path / "out", None, ALONE))
     assert "harken train core" in refused.value.hint
 
 
@@ -113,17 +113,17 @@ def test_the_teacher_is_the_core_as_its_stage_left_it_and_is_named_by_it(tmp_pat
         save_tensors(part, {"a": torch.ones(1)})
     save_tensors(tmp_path / "core" / UPDATE, {"a.up": torch.ones(2)})
     save_tensors(step.trained / UPDATE, {"a.up": torch.zeros(2)})  # what `align` made of it
-    assert stages.teacher_update(step)["a.up"].tolist() == [1, 1]
-    first = stages.teacher(step)
-    assert stages.teacher(step) == first
+    assert stage_parts.teacher_update(step)["a.up"].tolist() == [1, 1]
+    first = stage_parts.teacher(step)
+    assert stage_parts.teacher(step) == first
     other = Run(mini().model_copy(update={"system": "Be brief."}), tmp_path, tmp_path, None, ALONE)
-    assert stages.teacher(other) != first
+    assert stage_parts.teacher(other) != first
     monkeypatch.setattr(stage_parts, "people", lambda run: "others")
-    assert stages.teacher(step) != first
+    assert stage_parts.teacher(step) != first
     for part in (tmp_path / "core" / UPDATE, *parts):
-        before = stages.teacher(step)
+        before = stage_parts.teacher(step)
         save_tensors(part, {"a.up": torch.zeros(2)})
-        assert stages.teacher(step) != before
+        assert stage_parts.teacher(step) != before
 
 
 def test_fewer_steps_are_asked_for_or_the_usual():
@@ -146,7 +146,7 @@ def test_batches_are_as_many_times_as_large():
     affect = scaled(AffectConfig(), batch=4)
     rates = tuple((pattern, 2 * rate) for pattern, rate in AffectConfig().schedule.rates)
     schedule = replace(AffectConfig().schedule, rates=rates)
-    assert affect == replace(AffectConfig(), batch_tokens=4000, replay_s=160.0, schedule=schedule)
+    assert affect == replace(AffectConfig(), batch_tokens=2000, replay_s=80.0, schedule=schedule)
     joint = JointConfig()
     larger = scaled(joint, batch=2)
     assert (larger.steps_a_batch, larger.affect_tokens) == (2 * joint.steps_a_batch, 2 * joint.affect_tokens)

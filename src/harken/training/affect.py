@@ -37,7 +37,7 @@ from harken.model.speller import Speller
 from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignTask, batch_losses, measures_on_dev
-from harken.training.callbacks import Blend, WordsGuard, usual
+from harken.training.callbacks import WordsGuard, usual
 from harken.training.examples import IGNORED, Bins, Example, collate, continued
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.saving import identity
@@ -290,13 +290,12 @@ def train_affect(
         return found | (words() if has_words else {})
 
     guards = (WordsGuard(words),) if guard and has_words and pieces is not None else ()
-    beside = (Blend(student, schedule.rates, config.blend), *usual(evaluate, *guards))
     whose = identity(
         "affect", config, origin=origin, system=task.system, talks=learned, clips=[c.id for c in clips]
     )
     bins = Bins([lengths[talk.id] for talk in learned], config.batch_tokens, schedule.seed)
     objective = _objective(task, learned, bins, replay, batches, precision)
-    train(objective, schedule, out, whose, beside, world)
+    train(objective, schedule, out, whose, usual(evaluate, *guards), world)
 
 
 def _objective(

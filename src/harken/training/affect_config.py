@@ -18,10 +18,10 @@ class AffectConfig:
     """How long, in what batches, what is heard, and what is learned."""
 
     schedule: Schedule = Schedule(
-        steps=120,
-        rates=(("prefix.*", 1e-4), ("bridge.*", 1e-5), (CORE_UPDATE, 1e-4)),
-        warmup=12,
-        evaluate_every=60,
+        steps=240,
+        rates=(("prefix.*", 3e-4), ("bridge.*", 1e-5), (CORE_UPDATE, 3e-4)),
+        warmup=20,
+        evaluate_every=120,
         save_every=20,
     )
     supervise: Supervise = "trace"
@@ -43,17 +43,17 @@ class AffectConfig:
     """Share of spoken instructions that stand in writing before the last turn, as in use; the others are
     heard before the first."""
     shares: tuple[tuple[Task, float], ...] = (
-        ("empathy", 0.45),
-        ("contrast", 0.2),
+        ("empathy", 0.35),
+        ("contrast", 0.3),
         ("trajectory", 0.1),
         ("reasoning", 0.1),
         ("paralinguistic", 0.15),
     )
     """Of the conversations; those of tasks that the rows lack go to the others."""
-    batch_tokens: int = 1000
+    batch_tokens: int = 500
     most_tokens: int = 400
     """Longer conversations are left out."""
-    replay_s: float = 40.0
+    replay_s: float = 20.0
     """Seconds of speech in a batch from which self-distillation is replayed."""
     repeat_share: float = 0.3
     """Share of what is replayed that is repeated, not answered."""
@@ -62,9 +62,6 @@ class AffectConfig:
     words say, where traces are supervised: so that what is felt goes on to follow the voice."""
     replay_weight: float = 0.5
     """Share of the loss that is replayed; at 1 nothing else is learned."""
-    blend: float = 0.5
-    """How far what is kept stands on the way from the parts that it began as to those that were trained, lest
-    what they knew is lost (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903)."""
 
     def replayed(self, people: bool) -> AlignConfig:
         """How self-distillation goes on.

@@ -30,7 +30,6 @@ _TRACE = AffectConfig(
     batch_tokens=400,
     replay_s=4.0,
     replay_weight=0.25,
-    blend=1.0,
 )
 """Small batches: what a voice says is learned in fewer tokens by more steps."""
 

@@ -10,15 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from harken.data.files import write_text
 from harken.errors import MissingExtra, TrainingError
 from harken.training.loop import Callback, Row, Training
-from harken.training.schedule import Rates, rate_of
 from harken.training.states import complete_rows
 
 METRICS, BASELINE = "metrics.jsonl", "baseline.json"
@@ -67,30 +63,6 @@ class WordsGuard(Callback):
                 f"this stage: it may cost {100 * self.most:.1f} points; its parts are not kept",
                 "replay more speech, train fewer steps or slower, or allow it: --allow-worse-words",
             )
-
-
-class Blend(Callback):
-    """After the last step, puts what is trained a part of the way back to what it was. It stands before
-    `Evaluate`, so that what is kept is what is measured."""
-
-    def __init__(self, module: nn.Module, rates: Rates, share: float) -> None:
-        """Args: module: as it is before it is trained. share: 0 keeps what it was, 1 what was trained."""
-        self.share = share
-        self.before = {
-            name: parameter.detach().clone()
-            for name, parameter in module.named_parameters()
-            if rate_of(name, rates) is not None
-        }
-
-    @torch.no_grad()
-    def after(self, run: Training, row: Row) -> None:
-        if not run.last:
-            return
-        for name, parameter in run.trained.items():
-            was = self.before[name].to(run.world.device)
-            if isinstance(parameter, DTensor):
-                was = distribute_tensor(was, parameter.device_mesh, parameter.placements)
-            parameter.mul_(self.share).add_(was, alpha=1 - self.share)
 
 
 SampleReply = tuple[str, NDArray[np.float32] | None, int]
