@@ -57,9 +57,11 @@ class AffectConfig:
     """Seconds of speech in a batch from which self-distillation is replayed."""
     repeat_share: float = 0.3
     """Share of what is replayed that is repeated, not answered."""
-    replay_trace_share: float = 0.25
-    """Share of what is replayed that is a trace in a person's voice, which says any emotion whatever the
-    words say, where traces are supervised: so that what is felt goes on to follow the voice."""
+    replay_trace_share: float = 0.4
+    """Share of what is replayed that is a trace, where traces are supervised. What the rows tell of a turn is
+    felt in the turn's own voice, in one of a person who feels so, or of a person who feels anything, whatever
+    the words say (`AlignConfig.words_share` and `voice_share`): so that the words decide where a voice says
+    little, and the voice where it says much."""
     replay_weight: float = 0.5
     """Share of the loss that is replayed; at 1 nothing else is learned."""
 

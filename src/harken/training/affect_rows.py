@@ -15,8 +15,9 @@ from harken.data.shards import read_rows
 from harken.data.speech import Clip
 from harken.data.steps.paralinguistic_clip import metadata
 from harken.data.workspace import IN_TAR
-from harken.dialogue.render import AssistantTurn, trace
+from harken.dialogue.render import AssistantTurn, UserTurn, parse_trace, trace
 from harken.errors import DataError
+from harken.training.samples import Sample
 from harken.training.states import CachedClip
 
 STAGE = "1-2"
@@ -121,6 +122,24 @@ def talks(rows: Sequence[Row], clips: Mapping[str, CachedClip]) -> list[Talk]:
         )
 
     return [talk(row) for row in rows]
+
+
+def told_traces(talks: Sequence[Talk]) -> dict[str, Sample]:
+    """What the rows tell of turns that were spoken, as traces, by the turns' words."""
+    found = {}
+    for talk in talks:
+        last = talk.turns[-1]
+        assert isinstance(last, Spoken), "a talk ends with the user"
+        if talk.task == "empathy" and talk.split == "train" and talk.trace and last.clip is not None:
+            history = tuple(
+                UserTurn(turn.text) if isinstance(turn, Spoken) else turn for turn in talk.turns[:-1]
+            )
+            cause = parse_trace(talk.trace)[1]
+            found[last.text] = Sample(
+                talk.id, "trace", talk.split, history, last.text, talk.emotion, talk.trace,
+                (cause,) if cause else (),
+            )  # fmt: skip
+    return found
 
 
 def _thought(row: Row) -> str | None:

@@ -32,7 +32,7 @@ from harken.recipes import CtcBridgeConfig, Recipe
 from harken.tensors import read_tensors, save_tensors
 from harken.training.affect import AffectTask, train_affect
 from harken.training.affect_config import AffectConfig
-from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
+from harken.training.affect_rows import Talk, affect_rows, row_clips, rows_folder, talks, told_traces
 from harken.training.align import AlignTask
 from harken.training.arms import arm_config, as_heard
 from harken.training.begun import beginning, complete, leaving, made_whole
@@ -87,8 +87,8 @@ def train_affect_stage(run: Run) -> None:
     student, pieces = new_student(run, recipe, begun, config)
     tokenizer, _ = load_text_side(recipe)
     task = AffectTask(student, speller(pieces), tokenizer, recipe.system, heard, affects, config)
-    replay = _replay(run, begun, task, spoken)
     conversations = talks(rows, {clip.id: clip for clip in heard.clips})
+    replay = _replay(run, begun, task, spoken, conversations)
     work = work_folder(run.out, "affect", run.arm, run.seed)
     origin = digest([people(run), *((begun / name).read_bytes() for name in needed(recipe))])
     guard = run.arm is None and not run.allow_worse_words
@@ -130,7 +130,9 @@ def new_student(run: Run, recipe: Recipe, begun: Path, config: AffectConfig) -> 
     return student, pieces
 
 
-def _replay(run: Run, begun: Path, task: AffectTask, spoken: StateCache) -> AlignTask:
+def _replay(
+    run: Run, begun: Path, task: AffectTask, spoken: StateCache, conversations: Sequence[Talk]
+) -> AlignTask:
     """What the teacher answered in writing: the core as its stage left it, or as the parts have it.
 
     That of an arm was not taught whom it hears, so it answers plainly.
@@ -147,7 +149,7 @@ def _replay(run: Run, begun: Path, task: AffectTask, spoken: StateCache) -> Alig
         task.system,
         own.answers,
         own.felt,
-        {},
+        told_traces(conversations) if run.arm is None else {},
         own.causes,
         affects,
         config,
