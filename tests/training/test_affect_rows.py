@@ -15,9 +15,9 @@ from harken.data.arrow import SCHEMA_KEY
 from harken.data.rows import Affect, Cause, Instruction, Question, Row, Speaker, Turn
 from harken.data.shards import rows_path, write_shard
 from harken.data.workspace import Workspace
-from harken.dialogue.render import AssistantTurn
+from harken.dialogue.render import AssistantTurn, UserTurn
 from harken.errors import DataError
-from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks
+from harken.training.affect_rows import affect_rows, row_clips, rows_folder, talks, told_traces
 from harken.training.states import CachedClip
 
 SAD, HAPPY = (Affect("sad", "human"),), (Affect("happy", "rule"),)
@@ -87,6 +87,23 @@ def test_the_thought_is_the_emotion_and_the_words_that_it_rests_on(written):
     unfounded = row(turns=(Turn("user", "He left.", affect=SAD),))
     assert read(written(unfounded))[0].trace == "The speaker feels sad."
     assert read(written(row(task="trajectory")))[0].trace == "They sound happy to me."
+
+
+def test_what_rows_tell_of_spoken_turns_is_a_trace_of_their_words(written):
+    said = Turn("user", "I am off.", "work:how.ogg", 1.0, affect=HAPPY, cause=(Cause(2, "off"),))
+    talks = read(
+        written(
+            row("1", turns=(*row().turns[:2], said)),
+            row("2"),  # nobody has spoken its last turn
+            row("3", task="reasoning", turns=(said,)),
+            row("4", split="dev", turns=(replace(said, text="Off I am."),)),
+        )
+    )
+    (sample,) = told_traces(talks).values()
+    assert list(told_traces(talks)) == ["I am off."] and (sample.id, sample.task) == ("1", "trace")
+    assert sample.history == (UserTurn("He left."), AssistantTurn("When?"))
+    assert (sample.emotion, sample.gold) == ("happy", ("off",))
+    assert sample.target == 'The speaker feels happy because: "off"'
 
 
 def test_an_instruction_is_heard_where_it_was_spoken(written):

@@ -28,7 +28,7 @@ from harken.training.callbacks import METRICS
 from harken.training.examples import IGNORED
 from harken.training.joint import JointConfig, JointStudent, JointTask, Written, train_joint
 from harken.training.low_rank import add_low_rank
-from harken.training.schedule import Schedule
+from harken.training.schedule import Schedule, trainable
 from harken.training.speak import Said, SpeakConfig, SpeakTask
 from harken.training.student import Student
 from harken.training.thoughts import kept_thoughts
@@ -109,6 +109,25 @@ def test_speak_is_given_what_think_makes_of_the_replys_own_tokens(world, tokeniz
         inputs = answering.example(answering.draw(talk, _random(number)), {}).inputs
         shared = answering.student.core.think(inputs[None])[0][0]
         assert torch.allclose(thought, shared[len(inputs) - len(ids) - 1 : -1], atol=1e-5)
+
+
+def test_the_system_prompt_is_read_once_and_nothing_is_lost_or_gained_by_it(world):
+    make, answering = world
+    task = make(TALKS[:2])
+    trainable(task.student, RATES)
+    found = []
+    for prompt in (0, answering.prompt):
+        task.prompt = prompt
+        loss, tokens = task.text([0, 1])
+        loss.backward()
+        update = {n: p.grad.clone() for n, p in task.student.core.named_parameters() if p.grad is not None}
+        task.student.zero_grad()
+        found.append((loss, tokens, update))
+    (whole, tokens, gradients), (once, again, others) = found
+    assert answering.prompt > 3 and tokens == again and gradients and gradients.keys() == others.keys()
+    torch.testing.assert_close(once, whole, atol=1e-5, rtol=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(others[name], gradient, atol=1e-5, rtol=1e-4)
 
 
 def test_both_outputs_are_learned_and_nothing_else_moves(world, tmp_path):

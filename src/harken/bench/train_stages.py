@@ -176,7 +176,10 @@ class JointLesson(StageLesson):
         return found["speech"] + self.config.text_weight * found["text"]
 
     def whole(self, numbers: Sequence[int]) -> Tensor:
-        return self.loss(numbers)
+        prompt, self.task.prompt = self.task.prompt, 0
+        loss = self.loss(numbers)
+        self.task.prompt = prompt
+        return loss
 
     def loss_held_out(self) -> float:
         found = [

@@ -29,6 +29,7 @@ from harken.training.examples import IGNORED, Bins
 from harken.training.loop import Callback, Losses, Objective, autocast, train
 from harken.training.saving import identity
 from harken.training.schedule import Schedule
+from harken.training.shared_prompt import through
 from harken.training.speak import SpeakTask
 from harken.training.world import ALONE, World
 
@@ -83,12 +84,15 @@ class JointTask:
         speaking: SpeakTask,
         written: Sequence[Written],
         shared: Callable[[int], Tensor],
+        prompt: int = 0,
     ) -> None:
         """Args:
         speaking: the replies as Speak's steps; it is given what Think makes of them here.
         shared: number of a reply -> (L, D), what Think makes of its conversation.
+        prompt: positions of the system prompt, which is read once a batch.
         """
         self.student, self.speaking, self.written, self.shared = student, speaking, written, shared
+        self.prompt = prompt
         speaking.hidden = self.thought
 
     def thought(self, number: int) -> Tensor:
@@ -111,7 +115,7 @@ class JointTask:
         shared = [self.shared(n).to(device, core.embed.weight.dtype) for n in numbers]
         labels = [self.written[n].labels.to(device) for n in numbers]
         valid = pad_sequence([torch.ones(len(row), dtype=torch.bool, device=device) for row in labels], True)
-        hidden, _ = core.write(pad_sequence(shared, True), valid=valid)  # (B, L, D)
+        hidden = through(core.write, pad_sequence(shared, True), valid, self.prompt)  # (B, L, D)
         wanted = pad_sequence(labels, True, IGNORED)
         learned = wanted != IGNORED
         return F.cross_entropy(core.logits(hidden[learned]).float(), wanted[learned]), valid.sum()

@@ -149,7 +149,7 @@ def _tasks(
             partial(_think, student.core, answering, drawn),
         )
         speaking = SpeakTask(student.speak, student.core.embed, said, shared, settings)
-        tasks[split] = JointTask(student, speaking, written, shared)
+        tasks[split] = JointTask(student, speaking, written, shared, answering.prompt)
     return tasks
 
 
