@@ -30,7 +30,7 @@ from harken.training.states import CachedClip, StateCache
 from harken.training.words import Batches
 from harken.training.world import World
 
-CLIPS = 320
+CLIPS = 160
 """Of users' train turns, that `align` learns from; every turn is answered in writing first."""
 HELD_OUT = 32
 
