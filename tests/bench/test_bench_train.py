@@ -204,6 +204,17 @@ def test_what_begins_anew_learns_the_same_again(tmp_path: Path) -> None:
         assert torch.equal(ours, theirs)
 
 
+def _tell(work: Work, world: World) -> CoreLesson:
+    print("some progress")
+    return OPEN(work, world)
+
+
+def test_what_a_training_tells_is_not_among_the_figures(capfd: pytest.CaptureFixture[str]) -> None:
+    Pupil(HARKEN, replace(WORK, open_lesson=_tell)).close()
+    found = capfd.readouterr()
+    assert "some progress" not in found.out and "some progress" in found.err
+
+
 def _find(name: str, work: Work, world: World) -> None:
     find(name)
 

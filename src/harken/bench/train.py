@@ -9,7 +9,9 @@ its memory does not hold them all, and nothing disturbs it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -99,7 +101,7 @@ def bench_train(
         open_lesson, learned = partial(STAGES[stage], place), f"the stage {stage}"
     work = Work(open_lesson, recipe, pace.samples_a_step, dtype)
     if place is not None:
-        with world() as here:
+        with redirect_stdout(sys.stderr), world() as here:
             open_lesson(work, here)  # what comes before the first step is done once
     name = str(dtype).removeprefix("torch.")
     return {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from contextlib import suppress
+import sys
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
@@ -123,7 +124,8 @@ def serve(system: str, work: Work, parent: Connection) -> None:
     with suppress(ImportError):  # `Lesson` says what is missing
         import_module("peft")
         import_module("transformers.trainer")
-    with world() as here, TemporaryDirectory() as folder, suppress(EOFError):  # it hung up
+    told = redirect_stdout(sys.stderr)  # standard output is the figures'
+    with told, world() as here, TemporaryDirectory() as folder, suppress(EOFError):  # it hung up
         try:
             meter = _Meter(here.device, work.tight)
             teaching = _Teaching(system, work.open_lesson(work, here), meter, parent)
