@@ -219,7 +219,9 @@ def test_a_batch_without_replies_costs_nothing_and_can_be_learned_from():
     assert loss.item() == 0 and logits.grad is not None
 
 
-def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
+@pytest.mark.parametrize("portion", [0, 10_000], ids=["apart", "together"])
+def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard, portion, monkeypatch):
+    monkeypatch.setattr("harken.training.align.PORTION", portion)
     batch = [
         drawn(task, "reply"),
         drawn(task, "trace", "The speaker feels sad.", AFFECTS["sad"][1]),
@@ -235,7 +237,8 @@ def test_losses_of_a_mixed_batch_are_those_of_its_tasks_alone(task, heard):
         assert all(alone[name].item() == 0 for name in others)
         assert 0 < alone["tokens"] == alone["padded"]
     lengths = [int(task.losses([one], heard)["tokens"]) for one in batch]
-    assert together["tokens"] == sum(lengths) < together["padded"] == 3 * max(lengths)
+    assert together["tokens"] == sum(lengths) < 3 * max(lengths)
+    assert together["padded"] == (3 * max(lengths) if portion else sum(lengths))
 
 
 def test_two_steps_move_bridge_prefix_and_update_and_nothing_else(

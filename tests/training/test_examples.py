@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harken.dialogue.render import REPEAT, THINK_CLOSE, AssistantTurn, UserTurn, render
 from harken.testing import tiny_core
-from harken.training.examples import IGNORED, Bins, collate, example, instruction, target_ids
+from harken.training.examples import IGNORED, Bins, alike, collate, example, instruction, target_ids
 from harken.training.samples import Sample
 
 SYSTEM = "Be kind."
@@ -72,6 +72,19 @@ def test_bins_hold_everything_once_within_the_budget_and_a_step_decides(lengths,
     for one in bins.bins:
         assert len(one) == 1 or len(one) * max(lengths[i] for i in one) <= budget
     assert bins.at(7) == Bins(lengths, budget, seed).at(7)
+
+
+@given(
+    st.lists(st.integers(1, 200), min_size=1, max_size=12), st.sampled_from([0.0, 20.0, 100.0, float("inf")])
+)
+def test_rows_of_like_length_are_read_together_where_that_spares_padding(lengths, cost):
+    portions = alike(lengths, cost)
+    assert sorted(row for rows in portions for row in rows) == list(range(len(lengths)))
+    positions = sum(max(lengths[row] for row in rows) * len(rows) for rows in portions)
+    spared = max(lengths) * len(lengths) - positions
+    assert spared >= cost * (len(portions) - 1) if len(portions) > 1 else spared == 0
+    if cost == 0:
+        assert positions == sum(lengths), "nothing is padded where portions cost nothing"
 
 
 def test_only_repeating_carries_an_instruction():

@@ -144,7 +144,7 @@ class AlignLesson(StageLesson):
         return sum(losses) / len(losses)
 
     def _loss(self, clips: list[CachedClip], prompt: int) -> Tensor:
-        """Args: prompt: positions that are read once for all rows."""
+        """Args: prompt: positions that are read once for all rows; at 0 rows are read whole, and together."""
         self._read += 1
         random = np.random.default_rng([self.schedule.seed, self._read])
         self.task.prompt = prompt

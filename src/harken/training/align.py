@@ -13,7 +13,8 @@ Trained: the bridge, the affect prefix, and the core's low-rank update. A bridge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from harken.model.ctc_bridge import CtcBridge
 from harken.model.speller import Speller
 from harken.training.answers import Answer
 from harken.training.callbacks import usual
-from harken.training.examples import IGNORED, Example, collate, example, target_ids
+from harken.training.examples import IGNORED, Example, alike, collate, example, target_ids
 from harken.training.loop import Losses, Objective, autocast, train
 from harken.training.samples import Sample, Task
 from harken.training.saving import identity
@@ -47,6 +48,9 @@ from harken.training.words import (
     words_on_dev,
 )
 from harken.training.world import ALONE, World
+
+PORTION = 100
+"""Positions of padding that it has to spare to read a batch in one portion more."""
 
 
 @dataclass(frozen=True)
@@ -179,22 +183,39 @@ class AlignTask:
         """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy; and
         how many positions it read, without padding and with it.
         """
-        core, heard = self.student.core, heard.to_spell()
+        heard = heard.to_spell()
         examples = [self.example(one, heard, row) for row, one in enumerate(drawn)]
-        inputs, valid, labels = collate(examples)
-        learned = labels != IGNORED
-        logits = core.logits(read(core, inputs, valid, self.prompt)[learned]).float()  # (M, V)
+        found = [self._read(examples, rows) for rows in self.portions([len(e.labels) for e in examples])]
+        logits, targets, owner = (torch.cat(parts) for parts in zip(*(one[:3] for one in found), strict=True))
         task_of = [one.sample.task for one in drawn]
-        owner = torch.arange(len(drawn))[:, None].expand_as(labels)[learned]  # (M,) whose position it is
-        entropy = F.cross_entropy(logits, labels[learned], reduction="none")
-        answers = [one.answer for one in drawn if one.sample.task == "reply" and one.answer]
+        entropy = F.cross_entropy(logits, targets, reduction="none")
+        replied = [row for row in owner.unique_consecutive().tolist() if task_of[row] == "reply"]
+        answers = [answer for row in replied if (answer := drawn[row].answer)]
         return {
             "reply": divergence(logits[_is(owner, task_of, "reply")], answers),
             "repeat": _mean(entropy[_is(owner, task_of, "repeat")]),
             "trace": _mean(entropy[_is(owner, task_of, "trace")]),
-            "tokens": valid.sum(),
-            "padded": torch.tensor(valid.numel()),
+            "tokens": torch.tensor(sum(len(e.labels) for e in examples)),
+            "padded": torch.tensor(sum(one[3] for one in found)),
         }
+
+    def portions(self, lengths: list[int]) -> list[list[int]]:
+        """The rows of a batch that are read together: on a CPU rows of like length; on a GPU, and where the
+        core is spread over processes, which have to read in step, all of them.
+        """
+        on_cpu = self.student.core.embed.weight.device.type == "cpu"
+        parts = self.prompt > 0 and on_cpu and not torch.distributed.is_initialized()
+        return alike(lengths, PORTION if parts else math.inf)
+
+    def _read(self, examples: Sequence[Example], rows: list[int]) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Of some rows: logits (M, V) where something is learned, what (M,), by which row (M,); and how many
+        positions were read, with padding.
+        """
+        inputs, valid, labels = collate([examples[row] for row in rows])
+        learned, core = labels != IGNORED, self.student.core
+        logits = core.logits(read(core, inputs, valid, self.prompt)[learned]).float()
+        owner = torch.tensor(rows)[:, None].expand_as(labels)[learned]
+        return logits, labels[learned], owner, valid.numel()
 
 
 def divergence(logits: Tensor, answers: list[Answer]) -> Tensor:

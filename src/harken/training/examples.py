@@ -8,6 +8,7 @@ Shapes: T positions, B rows, D core width, N vectors of a turn, M positions that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,26 @@ def collate(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
     labels = torch.stack([F.pad(e.labels, (0, longest - len(e.labels)), value=IGNORED) for e in examples])
     valid = torch.arange(longest)[None] < torch.tensor([len(e.labels) for e in examples])[:, None]
     return inputs, valid, labels
+
+
+def alike(lengths: Sequence[int], cost: float) -> list[list[int]]:
+    """Rows in portions of like length, each padded to its longest: fewest positions in all.
+
+    Args: cost: positions that one portion more has to spare; where it is infinite, all rows are one portion.
+    """
+    if math.isinf(cost):
+        return [list(range(len(lengths)))]
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    best: list[tuple[float, int]] = [(0.0, 0)]  # of the first rows in order: positions, where the last begins
+    for end in range(1, len(order) + 1):
+        ways = ((best[i][0] + lengths[order[i]] * (end - i) + cost, i) for i in range(end))
+        best.append(min(ways))
+    found, end = [], len(order)
+    while end:
+        begin = best[end][1]
+        found.append(order[begin:end])
+        end = begin
+    return found
 
 
 def batch_at(seed: int, step: int, count: int) -> int:
