@@ -9,10 +9,11 @@ from threading import Barrier, current_thread
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 from inspect_ai.log import list_eval_logs, read_eval_log
 
 from harken.errors import DataError, HarkenError, InputError
-from harken.evaluation.asking.answers import FILE, Answers
+from harken.evaluation.asking.answers import FILE, LOCK, Answers
 from harken.evaluation.asking.exchanges import LOGS, Exchange, Failure, ask, score
 from harken.evaluation.systems.base import Answer, Question, Unanswered
 
@@ -95,6 +96,14 @@ def test_one_that_is_asked_one_question_at_a_time_is_asked_on_the_thread_that_it
 
     ask(Noting(), {"en": [exchange("a")]}, answers(tmp_path), "fake")
     assert threads == [current_thread()] * 2
+
+
+def test_a_folder_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
+    with FileLock(tmp_path / LOCK), pytest.raises(DataError, match="another run keeps its answers there"):
+        answers(tmp_path)
+    answers(tmp_path).keep(exchange("a").questions[0], Answer("after it"))
+    kept = answers(tmp_path).get(exchange("a").questions[0])  # this process may open it again
+    assert kept is not None and kept.text == "after it"
 
 
 def test_a_system_that_is_down_ends_the_run_with_its_own_error(tmp_path: Path) -> None:
