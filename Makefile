@@ -11,7 +11,7 @@ FOR_TEST := $(VENV)/.installed-for-test
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SAMPLE ?= $(firstword $(sort $(wildcard examples/*.wav examples/*.flac examples/*.ogg)))
+SAMPLE ?= docs/samples/made-1-dog.question.ogg
 RECIPE ?= mini
 # Test files run in so many processes at once, of one thread each.
 WORKERS ?= 2

@@ -120,6 +120,12 @@ def test_a_share_is_answered_at_once(make, talk):
     assert {one.thought for one in draws(make(direct_share=0.0), talk(trace=None))} == {None}
 
 
+def test_tasks_that_are_said_and_not_thought_are_answered_at_once(make, talk):
+    task = make(direct_share=0.0, always_direct=("contrast",))
+    assert {one.thought for one in draws(task, talk(task="contrast"))} == {None}
+    assert {one.thought for one in draws(task, talk())} == {THOUGHT}
+
+
 def test_in_a_share_of_thoughts_a_voice_that_feels_otherwise_decides(make, talk):
     task = make(direct_share=0.0, person_share=1.0, other_voice_share=0.25)
     drawn = draws(task, talk())
@@ -159,13 +165,22 @@ def test_a_turn_has_its_voices_own_affect_or_that_of_a_person_who_acted_its_emot
 
 
 def test_a_turn_that_nobody_has_spoken_is_read_in_a_persons_voice(make, talk):
-    task = make(person_share=0.0, direct_share=1.0)
+    task = make(person_share=0.0, direct_share=1.0, borrowed_voices=False)
     (drawn,) = draws(task, talk(heard=False), 1)
     assert drawn.turns[0].words == "he left" and (drawn.turns[0].affect == -1).all()
     words = task.student.core.embed(torch.tensor(task.tokenizer.encode("he left")))
     content = torch.cat([task.student.prefix(drawn.turns[0].affect[None])[0], words])
     asked = prompt(task, UserTurn(content))
     torch.testing.assert_close(learned(task, drawn)[0].inputs[: len(asked)], asked)
+
+
+def test_a_turn_that_nobody_has_spoken_may_stand_behind_a_synthetic_voice(make, talk):
+    task = make(person_share=0.3, direct_share=1.0)
+    turns = [one.turns[0] for one in draws(task, talk(heard=False))]
+    borrowed = [turn for turn in turns if torch.equal(turn.affect, OWN)]
+    assert 0.6 < len(borrowed) / 400 < 0.8 and {turn.words for turn in turns} == {"he left"}
+    contrasts = [one.turns[0].affect for one in draws(task, talk(heard=False, task="contrast"))]
+    assert all((affect == -1).all() for affect in contrasts), "there the voice alone tells"
 
 
 def test_every_turn_of_the_user_is_heard(make, talk, cache):

@@ -104,11 +104,13 @@ class AffectTask:
 
     def draw(self, talk: Talk, random: np.random.Generator) -> DrawnTalk:
         """How it is heard, and what stands before the reply."""
-        turns = [self._sound(turn, random) if isinstance(turn, Spoken) else turn for turn in talk.turns]
+        turns = [
+            self._sound(turn, talk.task, random) if isinstance(turn, Spoken) else turn for turn in talk.turns
+        ]
         aloud = talk.asked.clip if talk.asked and self.config.heard != "transcript" else None
         if random.random() < self.config.written_share:
             aloud = None
-        direct = random.random() < self.config.direct_share
+        direct = random.random() < self.config.direct_share or talk.task in self.config.always_direct
         drawn = DrawnTalk(talk, tuple(turns), aloud, None if direct else self.thought(talk))
         return self._in_another_voice(drawn, random)
 
@@ -133,24 +135,27 @@ class AffectTask:
             return trace(talk.emotion, None) if talk.emotion else None
         return talk.trace if self.config.supervise == "trace" else None
 
-    def _sound(self, turn: Spoken, random: np.random.Generator) -> Sound:
+    def _sound(self, turn: Spoken, task: Task, random: np.random.Generator) -> Sound:
         if self.config.heard == "transcript":
             return Sound(turn.text, None)
         clip, emotion = turn.clip, turn.emotion
         if self.config.heard == "shuffled":
             clip = self.strangers[random.integers(len(self.strangers))]
             emotion = clip.emotion
-        return Sound(clip or turn.text, self._affect(clip, emotion, random))
+        borrows = clip is None and task == "empathy" and self.config.borrowed_voices and self.strangers
+        voice = self.strangers[random.integers(len(self.strangers))] if borrows else clip
+        return Sound(clip or turn.text, self._affect(voice, emotion, random))
 
     def _affect(
-        self, clip: CachedClip | None, emotion: str | None, random: np.random.Generator
+        self, voice: CachedClip | None, emotion: str | None, random: np.random.Generator
     ) -> Tensor | None:
+        """A person's vector of the emotion, or that of the voice."""
         if not self.config.affect_vectors:
             return None
         people = self.affects.get(emotion or "")
-        if people is not None and (clip is None or random.random() < self.config.person_share):
+        if people is not None and (voice is None or random.random() < self.config.person_share):
             return people[random.integers(len(people))]
-        return torch.tensor(clip.felt) if clip is not None else None
+        return torch.tensor(voice.felt) if voice is not None else None
 
     def heard(self, clips: Sequence[CachedClip]) -> dict[str, Tensor]:
         """What the core reads of the words of recordings: id -> (N, D), all of them in one batch."""

@@ -18,16 +18,19 @@ class AffectConfig:
     """How long, in what batches, what is heard, and what is learned."""
 
     schedule: Schedule = Schedule(
-        steps=240,
+        steps=200,
         rates=(("prefix.*", 3e-4), ("bridge.*", 1e-5), (CORE_UPDATE, 3e-4)),
         warmup=20,
-        evaluate_every=120,
+        evaluate_every=100,
         save_every=20,
     )
     supervise: Supervise = "trace"
     """What stands before the reply: nothing, the trace in a think block, or the emotion's label in one."""
     direct_share: float = 0.5
     """Share of the conversations that are answered at once all the same, as in use."""
+    always_direct: tuple[Task, ...] = ("contrast",)
+    """Tasks that are answered at once always. Contrasts: their words tell no cause, and thoughts that never
+    name one teach that there is none."""
     metadata: bool = False
     """How the turns sound stands in the prompt, in words."""
     heard: Heard = "speech"
@@ -35,7 +38,10 @@ class AffectConfig:
     affect_vectors: bool = True
     """Whether a vector of the affect stands before the words."""
     person_share: float = 0.7
-    """Share of turns with the vector of a person who acted the emotion, and not the voice's own."""
+    """Share of turns with the vector of a person who acted the emotion, and not a synthetic voice's."""
+    borrowed_voices: bool = True
+    """Whether a turn of task `empathy` that nobody has spoken may have the vector of a synthetic voice that
+    said something else, which says little, so that the words decide; or else always a person's."""
     other_voice_share: float = 0.5
     """Of the thoughts before replies (task `empathy`), the share that is thought of the voice of a person who
     feels something else than the words were marked with: the voice decides, and the reply is not learned."""
@@ -53,11 +59,11 @@ class AffectConfig:
     batch_tokens: int = 500
     most_tokens: int = 400
     """Longer conversations are left out."""
-    replay_s: float = 20.0
+    replay_s: float = 30.0
     """Seconds of speech in a batch from which self-distillation is replayed."""
     repeat_share: float = 0.3
     """Share of what is replayed that is repeated, not answered."""
-    replay_trace_share: float = 0.4
+    replay_trace_share: float = 0.5
     """Share of what is replayed that is a trace, where traces are supervised. What the rows tell of a turn is
     felt in the turn's own voice, in one of a person who feels so, or of a person who feels anything, whatever
     the words say (`AlignConfig.words_share` and `voice_share`): so that the words decide where a voice says

@@ -25,6 +25,8 @@ _SHARES: tuple[tuple[Task, float], ...] = (("contrast", 0.6), ("empathy", 0.25),
 _TRACE = AffectConfig(
     _SCHEDULE,
     supervise="trace",
+    always_direct=(),
+    borrowed_voices=False,
     other_voice_share=0.0,
     shares=_SHARES,
     batch_tokens=400,
