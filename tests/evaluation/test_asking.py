@@ -99,11 +99,12 @@ def test_one_that_is_asked_one_question_at_a_time_is_asked_on_the_thread_that_it
 
 
 def test_a_folder_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
+    system, held = Echo(), {"en": [exchange("a")]}
     with FileLock(tmp_path / LOCK), pytest.raises(DataError, match="another run keeps its answers there"):
-        answers(tmp_path)
-    answers(tmp_path).keep(exchange("a").questions[0], Answer("after it"))
-    kept = answers(tmp_path).get(exchange("a").questions[0])  # this process may open it again
-    assert kept is not None and kept.text == "after it"
+        ask(system, held, answers(tmp_path), "fake")
+    assert system.asked == []
+    assert ask(system, held, answers(tmp_path), "fake").failures == []
+    assert system.asked == ["a_1", "a_2"], "it is free again where the other run has ended"
 
 
 def test_a_system_that_is_down_ends_the_run_with_its_own_error(tmp_path: Path) -> None:

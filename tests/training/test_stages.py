@@ -146,7 +146,7 @@ def test_batches_are_as_many_times_as_large():
     affect = scaled(AffectConfig(), batch=4)
     rates = tuple((pattern, 2 * rate) for pattern, rate in AffectConfig().schedule.rates)
     schedule = replace(AffectConfig().schedule, rates=rates)
-    assert affect == replace(AffectConfig(), batch_tokens=2000, replay_s=80.0, schedule=schedule)
+    assert affect == replace(AffectConfig(), batch_tokens=2000, replay_s=120.0, schedule=schedule)
     joint = JointConfig()
     larger = scaled(joint, batch=2)
     assert (larger.steps_a_batch, larger.affect_tokens) == (2 * joint.steps_a_batch, 2 * joint.affect_tokens)

@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+WAKES_S = 0.5
+"""How often who waits looks up: a signal that another thread was given does not wake it."""
 
 
 class Job:
@@ -86,6 +88,8 @@ class Worker:
         job = Job(_into(found, function), lambda _: None, lambda _: None)
         try:
             self._arrived.put(job)  # the thread may have begun, and Ctrl-C come, before this returns
+            while not wait([found], timeout=WAKES_S).done:
+                pass
             return found.result()
         except KeyboardInterrupt:
             on_interrupt()

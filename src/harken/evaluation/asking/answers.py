@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,14 +57,13 @@ class Answers:
             head: whose answers, and to what; a folder holds those of one head.
             sound_file: where the sound of an answer goes, under the folder; None is a folder of its own.
 
-        Raises: DataError where the folder holds answers under another head, or another process writes there;
-            InputError where it cannot be written.
+        Raises: DataError where the folder holds answers under another head, InputError where it cannot be
+            written.
         """
         self.folder = folder
         self._sound_file = sound_file or self._beside
         self._path = folder / FILE
         self._lock = threading.Lock()
-        self._alone = self._claim()
         self._kept: dict[tuple[str, str], Kept] = {}
         if self._path.exists():
             self._read(dict(head))
@@ -97,6 +97,27 @@ class Answers:
             self._kept[kept.dataset, kept.key] = kept
         return kept
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While answers are asked for, the folder is this process's. Raises DataError where it is another's,
+        InputError where it cannot be written.
+        """
+        self._make(self.folder)
+        claim = FileLock(self.folder / LOCK, timeout=0)
+        try:
+            claim.acquire()
+        except Timeout:
+            hint = "wait for it, or name another folder after --out"
+            raise DataError(f"{self.folder}: another run keeps its answers there", hint) from None
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be written: {error.strerror}", "name another folder"
+            ) from None
+        try:
+            yield
+        finally:
+            claim.release()
+
     def _beside(self, question: Question) -> Path:
         return self.folder / SOUND / question.dataset / f"{file_name(question.key)}.wav"
 
@@ -115,21 +136,6 @@ class Answers:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be made: {error.strerror}", "name another folder") from None
-
-    def _claim(self) -> FileLock:
-        """The folder is this process's until it ends."""
-        self._make(self.folder)
-        claim = FileLock(self.folder / LOCK, timeout=0, thread_local=False, is_singleton=True)
-        try:
-            claim.acquire()
-        except Timeout:
-            hint = "wait for it, or name another folder after --out"
-            raise DataError(f"{self.folder}: another run keeps its answers there", hint) from None
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be written: {error.strerror}", "name another folder"
-            ) from None
-        return claim
 
     def _read(self, head: dict[str, object]) -> None:
         if not self._path.read_bytes().endswith(b"\n"):  # torn: what follows must not be written onto it

@@ -63,15 +63,15 @@ class Asked:
 def ask(system: System, groups: Mapping[str, Sequence[Exchange]], answers: Answers, benchmark: str) -> Asked:
     """Ask for what is missing in `answers`, group after group, `system.concurrency` exchanges at once.
 
-    Raises: HarkenError where the system cannot answer at all, MissingExtra without inspect-ai; what was
-        answered before is kept.
+    Raises: HarkenError where the system cannot answer at all, MissingExtra without inspect-ai, DataError where
+        another process asks into the same folder; what was answered before is kept.
     """
     try:
         import inspect_ai  # noqa: F401
     except ImportError:
         raise MissingExtra("asking systems", "eval") from None
     done = Asked()
-    with bar(sum(map(len, groups.values())), "asking") as advance:
+    with answers.alone(), bar(sum(map(len, groups.values())), "asking") as advance:
         for group, exchanges in groups.items():
             run = _Run(system, {each.id: each for each in exchanges}, answers, advance)
             done.logs[group] = run.run(f"{benchmark} {group}", answers.folder / LOGS)
