@@ -63,8 +63,8 @@ class Asked:
 def ask(system: System, groups: Mapping[str, Sequence[Exchange]], answers: Answers, benchmark: str) -> Asked:
     """Ask for what is missing in `answers`, group after group, `system.concurrency` exchanges at once.
 
-    Raises: HarkenError where the system cannot answer at all, MissingExtra without inspect-ai, DataError where
-        another process asks into the same folder; what was answered before is kept.
+    Raises: HarkenError where the system cannot answer at all, DataError where another process asks into the
+        same folder, MissingExtra without inspect-ai; what was answered before is kept.
     """
     try:
         import inspect_ai  # noqa: F401
