@@ -180,12 +180,12 @@ class AlignTask:
         return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
     def losses(self, drawn: list[DrawnTask], heard: Hearing) -> dict[str, Tensor]:
-        """One forward of the core over a mixed batch: the reply's divergence, the others' cross-entropy; and
+        """What the core makes of a mixed batch, read in portions: the reply's divergence, the others' cross-entropy; and
         how many positions it read, without padding and with it.
         """
         heard = heard.to_spell()
         examples = [self.example(one, heard, row) for row, one in enumerate(drawn)]
-        found = [self._read(examples, rows) for rows in self.portions([len(e.labels) for e in examples])]
+        found = [self._read(examples, rows) for rows in self._portions([len(e.labels) for e in examples])]
         logits, targets, owner = (torch.cat(parts) for parts in zip(*(one[:3] for one in found), strict=True))
         task_of = [one.sample.task for one in drawn]
         entropy = F.cross_entropy(logits, targets, reduction="none")
@@ -199,7 +199,7 @@ class AlignTask:
             "padded": torch.tensor(sum(one[3] for one in found)),
         }
 
-    def portions(self, lengths: list[int]) -> list[list[int]]:
+    def _portions(self, lengths: list[int]) -> list[list[int]]:
         """The rows of a batch that are read together: on a CPU rows of like length; on a GPU, and where the
         core is spread over processes, which have to read in step, all of them.
         """
