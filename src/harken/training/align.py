@@ -180,8 +180,8 @@ class AlignTask:
         return [*target_ids(drawn.sample, self.tokenizer), *answer]
 
     def losses(self, drawn: list[DrawnTask], heard: Hearing) -> dict[str, Tensor]:
-        """What the core makes of a mixed batch, read in portions: the reply's divergence, the others' cross-entropy; and
-        how many positions it read, without padding and with it.
+        """What the core makes of a mixed batch, read in portions: the reply's divergence, the others'
+        cross-entropy; and how many positions it read, without padding and with it.
         """
         heard = heard.to_spell()
         examples = [self.example(one, heard, row) for row, one in enumerate(drawn)]
