@@ -13,7 +13,8 @@ from harken.data.rows import Row, Turn
 from harken.data.speech_making import Speech, SpeechMaker
 from harken.data.steps.base import Dropped
 from harken.data.steps.instruct import FOLDER, Instruct, InstructStep, read_review, review_file
-from harken.data.steps.instruct_texts import HOUSE, LANGS, SPOKEN_TASKS, fits, write_instructions
+from harken.data.steps.instruct_texts import LANGS, SPOKEN_TASKS, fits, write_instructions
+from harken.data.steps.task_prompts import ASKED
 from harken.data.workspace import Workspace
 from harken.errors import DataError
 from harken.llm.base import LLM, Completion, LLMError, Sampling
@@ -81,7 +82,7 @@ class Lent:
 def test_a_teacher_goes_on_with_the_houses_list(task: str, lang: str) -> None:
     teacher = Teacher(eager)
     texts = write_instructions(teacher, task, lang, 25)
-    house = HOUSE[task, lang]
+    house = ASKED[task, lang]
     assert len(texts) == len(set(texts)) == 25 and tuple(texts[: len(house)]) == house
     assert all(fits(text, task, lang) for text in texts[len(house) :])
     assert write_instructions(Teacher(eager), task, lang, 25) == texts

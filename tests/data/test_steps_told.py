@@ -14,6 +14,7 @@ from harken.data.steps import tasks
 from harken.data.steps.attribute import Attribute, trace_fault
 from harken.data.steps.base import Dropped, StepConfig
 from harken.data.steps.contrast import Contrast, leaves_open
+from harken.data.steps.task_prompts import ASKED
 from harken.data.steps.tasks import Tasks
 from harken.data.steps.told_tasks import is_told
 from harken.data.workspace import Workspace
@@ -68,7 +69,7 @@ def test_a_told_trajectory_names_every_turn_in_order(lang: str) -> None:
         for at, (text, label) in enumerate(zip(said, ("fear", "happy"), strict=True))
     )
     row = replace(listening(1)[0], lang=lang, turns=turns, task="empathy", stage="1-2", target="Good.")
-    answers = set()
+    answers, questions = set(), set()
     for number in range(20):
         one = replace(row, id=content_id("row", number))
         made, dropped = run(Tasks(told=True), [one])
@@ -77,8 +78,14 @@ def test_a_told_trajectory_names_every_turn_in_order(lang: str) -> None:
         assert emotions_named(of["trajectory"].target or "") == ("fear", "happy")
         assert tasks.order_fault(of["trajectory"].target or "", ["fear", "happy"], lang) is None
         assert said[1].rstrip("!！") in (of["reasoning"].target or "")
+        asked = of["trajectory"].instruction
+        assert asked is not None
+        by_the_speaker = asked.text in ASKED["trajectory", lang]
+        assert (said[0].rstrip(".。") in (of["trajectory"].target or "")) == by_the_speaker
         answers.add(of["trajectory"].target)
-    assert len(answers) > 1, "not always in the same words"
+        questions.add(by_the_speaker)
+    assert len(answers) > 2, "not always in the same words"
+    assert questions == {True, False}
 
 
 def test_packaged_dialogues_are_told_whole() -> None:

@@ -24,6 +24,9 @@ ZH = ("狗叫了", "下雨了", "商店关门了", "我的火车晚点了")
         ("upset", ()),  # angry or sad
         ("sadden, happyish", ()),
         ("", ()),
+        ('You were sad when you said "I was so happy then", then "calm".', ("sad", "neutral")),
+        ("先是“难过”，因为你说“我那时候真的很开心”，然后平静", ("sad", "neutral")),
+        ('"Happy, then sad.', ("happy", "sad")),
     ],
 )
 def test_emotion_words_become_labels_in_their_order(text: str, labels: tuple[str, ...]) -> None:

@@ -126,6 +126,16 @@ def test_tasks_that_are_said_and_not_thought_are_answered_at_once(make, talk):
     assert {one.thought for one in draws(task, talk())} == {THOUGHT}
 
 
+def test_of_some_sources_the_thought_alone_is_learned(make, talk):
+    task = make(direct_share=1.0, thoughts_of=("reccon",))
+    (drawn,) = draws(task, talk(source="reccon"), 1)
+    assert learned(task, drawn)[1] == f"{THOUGHT}{THINK_CLOSE}"
+    (other,) = draws(task, talk(source="reccon", task="reasoning"), 1)
+    assert other.replied and other.thought is None
+    assert task.teaches(talk(source="reccon")) and not task.teaches(talk(source="reccon", trace=None))
+    assert not make(supervise="reply", thoughts_of=("reccon",)).teaches(talk(source="reccon"))
+
+
 def test_in_a_share_of_thoughts_a_voice_that_feels_otherwise_decides(make, talk):
     task = make(direct_share=0.0, person_share=1.0, other_voice_share=0.25)
     drawn = draws(task, talk())

@@ -34,7 +34,7 @@ from harken.dialogue.render import (
 )
 from harken.errors import DataError
 from harken.model.speller import Speller
-from harken.training.affect_config import AffectConfig
+from harken.training.affect_config import BORROWING, AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignTask, batch_losses, measures_on_dev
 from harken.training.callbacks import WordsGuard, usual
@@ -111,8 +111,18 @@ class AffectTask:
         if random.random() < self.config.written_share:
             aloud = None
         direct = random.random() < self.config.direct_share or talk.task in self.config.always_direct
-        drawn = DrawnTalk(talk, tuple(turns), aloud, None if direct else self.thought(talk))
+        replied = not self._thought_alone(talk)
+        drawn = DrawnTalk(
+            talk, tuple(turns), aloud, None if direct and replied else self.thought(talk), replied
+        )
         return self._in_another_voice(drawn, random)
+
+    def _thought_alone(self, talk: Talk) -> bool:
+        return talk.task == "empathy" and talk.source in self.config.thoughts_of
+
+    def teaches(self, talk: Talk) -> bool:
+        """Whether there is something in it to learn."""
+        return not self._thought_alone(talk) or self.thought(talk) is not None
 
     def _in_another_voice(self, drawn: DrawnTalk, random: np.random.Generator) -> DrawnTalk:
         """The same, or in a share of what is thought before replies a person's voice that feels otherwise."""
@@ -142,7 +152,7 @@ class AffectTask:
         if self.config.heard == "shuffled":
             clip = self.strangers[random.integers(len(self.strangers))]
             emotion = clip.emotion
-        borrows = clip is None and task == "empathy" and self.config.borrowed_voices and self.strangers
+        borrows = clip is None and task in BORROWING and self.config.borrowed_voices and self.strangers
         voice = self.strangers[random.integers(len(self.strangers))] if borrows else clip
         return Sound(clip or turn.text, self._affect(voice, emotion, random))
 
@@ -276,7 +286,7 @@ def train_affect(
     """
     student, config, schedule = task.student, task.config, task.config.schedule
     lengths = {talk.id: task.length(talk) for talk in talks}
-    fits = [talk for talk in talks if lengths[talk.id] <= config.most_tokens]
+    fits = [talk for talk in talks if lengths[talk.id] <= config.most_tokens and task.teaches(talk)]
     learned = portions([talk for talk in fits if talk.split == "train"], config.shares)
     if not learned:
         raise DataError(

@@ -50,6 +50,7 @@ class Talk:
     trace: str | None
     """What to think of it."""
     target: str
+    source: str = ""
 
     @property
     def emotion(self) -> str | None:
@@ -119,6 +120,7 @@ def talks(rows: Sequence[Row], clips: Mapping[str, CachedClip]) -> list[Talk]:
             metadata(turns, row.lang),
             _thought(row),
             row.target or "",
+            row.source,
         )
 
     return [talk(row) for row in rows]

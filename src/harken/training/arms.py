@@ -26,6 +26,7 @@ _TRACE = AffectConfig(
     _SCHEDULE,
     supervise="trace",
     always_direct=(),
+    thoughts_of=(),
     borrowed_voices=False,
     other_voice_share=0.0,
     shares=_SHARES,

@@ -73,7 +73,7 @@ def train_joint_stage(run: Run) -> None:
     conversations = [
         talk
         for talk in talks(rows, {clip.id: clip for clip in replay_states.clips})
-        if replay.length(talk) <= replay.config.most_tokens
+        if replay.length(talk) <= replay.config.most_tokens and replay.teaches(talk)
     ]
     keep = partial(_keep, run, joining)
     samples = sample_replies(keep, run.out / "joint" / "parts", _dev_clips(run))

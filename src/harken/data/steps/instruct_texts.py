@@ -1,7 +1,7 @@
-"""What to ask of a conversation, in five hundred ways: a teacher goes on with a list that the house began.
+"""What to ask of a conversation, in five hundred ways: a teacher goes on with a list that was begun for it.
 
 A list in the middle of which a model finds itself is something that small models too can go on with, so the
-teacher's turn is opened with some of the house's own lines, other ones each time. What it adds is kept where
+teacher's turn is opened with some of the lines of `ASKED`, other ones each time. What it adds is kept where
 it is one whole sentence of a fit length in the language, asks about the task, and is not almost the same as
 another. Keeping and speaking them is left to `instruct`.
 """
@@ -27,44 +27,8 @@ _MOST_ROUNDS = 40  # each with a seed of its own
 _IDLE_ROUNDS = 3  # without anything new, and the teacher has no more to say
 _ALIKE = 88.0  # rapidfuzz ratio from which on two instructions are one
 _LENGTHS = {"en": (5, 30), "zh": (8, 45)}  # words; characters
-_SHOWN = 4  # of the house's lines, at the head of the list
+_SHOWN = 4  # of `ASKED`, at the head of the list
 _BULLET = "- "
-
-HOUSE = {
-    ("trajectory", "en"): (
-        ASKED["trajectory", "en"],
-        "Tell me how my mood moved from one turn to the next.",
-        "Please describe the course of my feelings from the beginning to the end.",
-        "Where did my emotion shift, and what made it shift?",
-        "Can you walk me through the ups and downs in how I felt?",
-        "I'd like to know which emotions I went through, in order.",
-    ),
-    ("trajectory", "zh"): (
-        ASKED["trajectory", "zh"],
-        "请说说我的情绪从头到尾是怎么变的。",
-        "我的心情在哪一句话之后发生了转变？",
-        "帮我梳理一下这段对话里我情绪的起伏。",
-        "能不能按顺序讲讲我经历了哪些情绪变化？",
-        "听完之后，请描述我的感受怎样一步步变化。",
-    ),
-    ("reasoning", "en"): (
-        ASKED["reasoning", "en"],
-        "Tell me what really caused me to feel this way.",
-        "Can you explain the deeper reason for my mood?",
-        "Please work out why my last words sounded so emotional.",
-        "What happened before that made me feel like this?",
-        "I'd like you to say what is behind my emotions here.",
-    ),
-    ("reasoning", "zh"): (
-        ASKED["reasoning", "zh"],
-        "请分析一下我为什么会有这种情绪。",
-        "是什么让我现在的心情变成这样？",
-        "帮我找找我这种感受背后的原因。",
-        "能说说我的情绪是由什么事情引起的吗？",
-        "我没有说出口的心情，到底是因为什么？",
-    ),
-}
-"""The house's own instructions: first of every list, and what the teacher goes on from."""
 
 PROMPTS = {
     "instruct-en": Prompt(
@@ -118,11 +82,11 @@ _ENDS = ".?!。？！"
 
 
 def write_instructions(llm: LLM, task: str, lang: str, count: int, seed: int = 0) -> list[str]:
-    """Up to `count` distinct instructions, the house's own first.
+    """Up to `count` distinct instructions, those of `ASKED` first.
 
     A teacher that has few ideas gives fewer. Raises DataError where it does not answer any more.
     """
-    kept, idle = list(HOUSE[task, lang]), 0
+    kept, idle = list(ASKED[task, lang]), 0
     for number in range(_MOST_ROUNDS):
         missing = count - len(kept)
         if missing <= 0 or idle == _IDLE_ROUNDS:
@@ -158,7 +122,7 @@ def fits(text: str, task: str, lang: str) -> bool:
 def _prompt(llm: LLM, task: str, lang: str, manner: str, dice: random.Random) -> str:
     """The request, and the answer's first lines."""
     asked = PROMPTS[f"instruct-{lang}"].text.format(about=_ABOUT[task, lang], manner=manner)
-    shown = dice.sample(HOUSE[task, lang], _SHOWN)
+    shown = dice.sample(ASKED[task, lang], _SHOWN)
     opening = "".join(f"{_BULLET}{line}\n" for line in shown)
     return render(llm.template, [Message("user", asked)]) + opening + _BULLET.rstrip()
 

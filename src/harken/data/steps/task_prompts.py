@@ -219,12 +219,40 @@ to hope any more that somebody would like what you make.""",
 }
 
 ASKED = {
-    ("trajectory", "en"): "How did my emotions change over this conversation, and what caused each change?",
-    ("trajectory", "zh"): "在这段对话里，我的心情是怎样变化的？每次变化是因为什么？",
-    ("reasoning", "en"): "Why do I feel the way I do now, and what lies behind it?",
-    ("reasoning", "zh"): "我现在为什么会有这样的心情？背后的原因是什么？",
+    ("trajectory", "en"): (
+        "How did my emotions change over this conversation, and what caused each change?",
+        "Tell me how my mood moved from one turn to the next.",
+        "Please describe the course of my feelings from the beginning to the end.",
+        "Where did my emotion shift, and what made it shift?",
+        "Can you walk me through the ups and downs in how I felt?",
+        "I'd like to know which emotions I went through, in order.",
+    ),
+    ("trajectory", "zh"): (
+        "在这段对话里，我的心情是怎样变化的？每次变化是因为什么？",
+        "请说说我的情绪从头到尾是怎么变的。",
+        "我的心情在哪一句话之后发生了转变？",
+        "帮我梳理一下这段对话里我情绪的起伏。",
+        "能不能按顺序讲讲我经历了哪些情绪变化？",
+        "听完之后，请描述我的感受怎样一步步变化。",
+    ),
+    ("reasoning", "en"): (
+        "Why do I feel the way I do now, and what lies behind it?",
+        "Tell me what really caused me to feel this way.",
+        "Can you explain the deeper reason for my mood?",
+        "Please work out why my last words sounded so emotional.",
+        "What happened before that made me feel like this?",
+        "I'd like you to say what is behind my emotions here.",
+    ),
+    ("reasoning", "zh"): (
+        "我现在为什么会有这样的心情？背后的原因是什么？",
+        "请分析一下我为什么会有这种情绪。",
+        "是什么让我现在的心情变成这样？",
+        "帮我找找我这种感受背后的原因。",
+        "能说说我的情绪是由什么事情引起的吗？",
+        "我没有说出口的心情，到底是因为什么？",
+    ),
 }
-"""What the rows of these tasks ask until the instruct step gives them words of their own."""
+"""How people ask it of themselves: a row draws one of them, and the instruct step goes on from them."""
 
 PROMPTS = {p.name: p for kind in (TRAJECTORY, REASONING) for p in kind.values()}
 """Every prompt here, by name."""

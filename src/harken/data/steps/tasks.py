@@ -1,8 +1,8 @@
 """HumDial's tasks 1 and 2 from dialogues: how the emotion moved, and what lies behind it.
 
 The teacher is shown the turns with their labels, and its think block is opened with them (as in the IEAT
-step); the row itself shows only the conversation, and asks in the same words everywhere until the instruct
-step gives it some of its own. The trace is kept apart from the answer.
+step); the row itself shows only the conversation, and asks in one of a few ways until the instruct step gives
+it words of its own. The trace is kept apart from the answer.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ class Tasks(TaughtStep):
 
 @dataclass(frozen=True)
 class Written:
-    """What the teacher, or a rule from what people marked, thought and answered."""
+    """What was asked, and what the teacher, or a rule from what people marked, thought and answered."""
 
+    question: str
     injection: str
     thought: Thought
     teacher: Teacher | None
@@ -107,7 +108,7 @@ class TasksStep:
         jobs = [(row, task) for row, task in jobs if task == "reasoning" or len(set(felt(row))) > 1]
         by_people = [job for job in jobs if self.config.told and is_told(job[0])]
         asked = [job for job in jobs if job not in by_people]
-        answers = [Written(*told(*job), None) for job in by_people] + draw(
+        answers = [_told(*job) for job in by_people] + draw(
             self.config, self.seed, len(asked), lambda these, how: self._once([asked[i] for i in these], how)
         )
         for (row, task), answer in zip([*by_people, *asked], answers, strict=True):
@@ -120,7 +121,7 @@ class TasksStep:
                     ("trajectory", "reasoning").index(task),
                     task=task,
                     stage="1-2",
-                    instruction=Instruction(ASKED[task, row.lang]),
+                    instruction=Instruction(answer.question),
                     injection=answer.injection,
                     trace=answer.thought.trace,
                     target=answer.thought.reply,
@@ -147,8 +148,14 @@ class TasksStep:
                 answers.append(Fault(reason, f"{thought.trace} -> {thought.reply}"[:DETAIL]))
             else:
                 by = teacher(self.llm, _PROMPTS[task][row.lang], sampling)
-                answers.append(Written(injected, thought, by))
+                dice = random.Random(content_id("asked", task, row.id))
+                answers.append(Written(dice.choice(ASKED[task, row.lang]), injected, thought, by))
         return answers
+
+
+def _told(row: Row, task: Task) -> Written:
+    question, thought = told(row, task)
+    return Written(question, thought.trace, thought, None)
 
 
 def question(row: Row) -> Message:

@@ -1,6 +1,8 @@
 """Answers to HumDial's tasks 1 and 2, put together from what people marked where they marked all of it: how
 each of the user's turns feels, and the words that it rests on. No teacher is asked, and nothing can be wrong
-that the annotation has right; the phrasing is a rule's, one of a few, drawn by the row's id.
+that the annotation has right; the phrasing is a rule's, one of a few, drawn by the row's id. Half of the
+rows are asked by the speaker, half by somebody who speaks of them. Asked for the feelings alone, the answer
+names no more.
 """
 
 from __future__ import annotations
@@ -10,8 +12,37 @@ from collections.abc import Sequence
 
 from harken.data.rows import Row, Task, Turn, content_id
 from harken.data.steps.injections import FEELINGS
+from harken.data.steps.task_prompts import ASKED
 from harken.data.steps.teaching import LANGUAGES, Thought
 
+_SPOKEN_OF = {
+    ("trajectory", "en"): (
+        "List what the speaker feels in each turn.",
+        "What is the order of the speaker's emotions?",
+        "Turn by turn, how did this person sound?",
+        "Name the speaker's feelings from the first turn to the last.",
+        "Which feelings were there, one after the other?",
+    ),
+    ("trajectory", "zh"): (
+        "请列出说话人每一轮的感受。",
+        "说话人的情绪先后是哪些？",
+        "这个人每句话听起来是什么心情？",
+        "从第一轮到最后一轮，说话人分别是什么情绪？",
+    ),
+    ("reasoning", "en"): (
+        "Why does the speaker feel like that at the end?",
+        "What lies behind the speaker's last emotion?",
+        "What made this person feel so?",
+        "Explain why the speaker sounds this way.",
+    ),
+    ("reasoning", "zh"): (
+        "说话人最后为什么有这样的心情？",
+        "是什么让这个人有这种感受？",
+        "说话人情绪的原因是什么？",
+    ),
+}
+"""Of trajectories they ask for the feelings alone."""
+_FEELINGS_ALONE = {"en": ("First {0}.", "In order: {0}."), "zh": ("先是{0}。", "依次是：{0}。")}
 _ORDERS = {
     "en": (
         ("First you sounded {0}{1}", ", then {0}{1}", "."),
@@ -53,19 +84,24 @@ def is_told(row: Row) -> bool:
 
 
 def told(row: Row, task: Task) -> tuple[str, Thought]:
-    """What the think block opens with, and the whole of it with the answer, for a row that `is_told`."""
+    """What is asked, and what is thought and answered, of a row that `is_told`."""
     turns = [turn for turn in row.turns if turn.role == "user"]
     dice = random.Random(content_id("told", task, row.id))
-    trace = _trace(turns, task, row.lang)
-    answer = _order(turns, row.lang, dice) if task == "trajectory" else _reason(turns, row.lang, dice)
-    return trace, Thought(trace, answer)
+    spoken_of = dice.random() < 0.5
+    question = dice.choice((_SPOKEN_OF if spoken_of else ASKED)[task, row.lang])
+    if task == "reasoning":
+        answer = _reason(turns, row.lang, dice)
+    elif spoken_of:
+        answer = dice.choice(_FEELINGS_ALONE[row.lang]).format(_feelings(turns, row.lang))
+    else:
+        answer = _order(turns, row.lang, dice)
+    return question, Thought(_trace(turns, task, row.lang), answer)
 
 
 def _trace(turns: Sequence[Turn], task: Task, lang: str) -> str:
-    feelings = [_feeling(turn, lang) for turn in turns]
     if task == "trajectory":
-        return _TRACES[task, lang].format(_THEN[lang].join(feelings))
-    return _TRACES[task, lang].format(feelings[-1], _cause(turns[0]))
+        return _TRACES[task, lang].format(_feelings(turns, lang))
+    return _TRACES[task, lang].format(_feeling(turns[-1], lang), _cause(turns[0]))
 
 
 def _order(turns: Sequence[Turn], lang: str, dice: random.Random) -> str:
@@ -79,6 +115,10 @@ def _reason(turns: Sequence[Turn], lang: str, dice: random.Random) -> str:
     answer = dice.choice(_WHYS[lang]).format(_feeling(last, lang), _cause(last))
     before = next((turn for turn in reversed(earlier) if turn.emotion != last.emotion), None)
     return answer + (_BEFORE[lang].format(_feeling(before, lang), _cause(before)) if before else "")
+
+
+def _feelings(turns: Sequence[Turn], lang: str) -> str:
+    return _THEN[lang].join(_feeling(turn, lang) for turn in turns)
 
 
 def _feeling(turn: Turn, lang: str) -> str:

@@ -1,5 +1,6 @@
 """What a system's words come to: the emotions that they name, the candidate that they choose, and how much of
-an annotated cause they hold. Naming is all that is read: negation and irony are not."""
+an annotated cause they hold. Naming is all that is read: negation and irony are not. What a system quotes are
+the speaker's words, and name nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from harken.evaluation.attribution import token_f1
 from harken.evaluation.language import is_han
 
 LETTERS = "ABCDEFGH"
+_QUOTED = re.compile(r'"[^"]+"|“[^“”]+”|「[^「」]+」')
 _ALONE = re.compile(r"\W*([A-H])\W*", re.IGNORECASE)
 _FIRST = re.compile(r"\W*([A-H])\s*(?:[.):：,，、。）\]]|\n|$)")
 _SAID = re.compile(
@@ -24,9 +26,10 @@ _SAID = re.compile(
 
 
 def emotions_named(text: str) -> tuple[str, ...]:
-    """The labels that words of either language name, in order. A word that may mean two of them counts as
-    neither."""
-    return tuple(_emotion_of()[found[0].lower()] for found in _emotion_words().finditer(text))
+    """The labels that words of either language name, in order, but in quotations. A word that may mean two of
+    them counts as neither."""
+    own = _QUOTED.sub(_unless_quoted, text)
+    return tuple(_emotion_of()[found[0].lower()] for found in _emotion_words().finditer(own))
 
 
 def chosen(text: str, candidates: Sequence[str], emotions: bool) -> str | None:
@@ -51,6 +54,12 @@ def chosen(text: str, candidates: Sequence[str], emotions: bool) -> str | None:
 def cause_overlap(text: str, causes: Sequence[str]) -> float:
     """F1 of words as in SQuAD, with the annotated cause that fits best; Chinese by characters."""
     return max(token_f1(_spaced(text), _spaced(cause)) for cause in causes)
+
+
+def _unless_quoted(marked: re.Match[str]) -> str:
+    """Nothing of a quotation; a word or two between such marks are none."""
+    most = 4 if any(map(is_han, marked[0])) else 2
+    return marked[0] if len(_spaced(marked[0]).split()) <= most else " "
 
 
 def _spaced(text: str) -> str:
