@@ -16,7 +16,7 @@ from harken.data.steps.base import Dropped, StepConfig
 from harken.data.steps.contrast import Contrast, leaves_open
 from harken.data.steps.task_prompts import ASKED
 from harken.data.steps.tasks import Tasks
-from harken.data.steps.told_tasks import is_told
+from harken.data.steps.told_tasks import is_told, told
 from harken.data.workspace import Workspace
 from harken.evaluation.dialogue_sets.reading import emotions_named
 from harken.llm.base import LLMError
@@ -88,11 +88,36 @@ def test_a_told_trajectory_names_every_turn_in_order(lang: str) -> None:
     assert questions == {True, False}
 
 
+@pytest.mark.parametrize(("at", "words"), [(0, "you said"), (1, "you heard")])
+def test_a_cause_is_of_whoever_said_it(at: int, words: str) -> None:
+    turns = (
+        Turn("user", "What came?", affect=(Affect("neutral", "human"),)),
+        Turn("assistant", "What came is my letter!"),
+        Turn("user", "Wow!", affect=(Affect("happy", "human"),), cause=(Cause(at, "What came"),)),
+    )
+    row = replace(listening(1)[0], turns=turns, task="empathy")
+    for task in ("trajectory", "reasoning"):
+        answers = {told(replace(row, id=content_id(n)), task)[1].reply for n in range(30)}
+        assert any(f'{words}: "What came' in text or f'{words} "What came' in text for text in answers)
+        (other,) = {"you said", "you heard"} - {words}
+        assert not any(other in text for text in answers)
+
+
 def test_packaged_dialogues_are_told_whole() -> None:
     rows = listening(2)
-    assert len(rows) > 200 and all(is_told(row) for row in rows)
-    first = replace(rows[0], turns=(replace(rows[0].turns[0], cause=()), *rows[0].turns[1:]))
-    assert not is_told(first), "a felt turn without a cause"
+    assert len(rows) > 200 and all(is_told(row, task) for row in rows for task in ("trajectory", "reasoning"))
+
+
+def test_a_turn_whose_cause_nobody_marked_is_asked_for_its_feeling_alone() -> None:
+    row = next(row for row in listening(2) if row.last_user.emotion != "neutral")
+    bare = replace(row, turns=tuple(replace(turn, cause=()) for turn in row.turns))
+    assert is_told(bare, "trajectory") and not is_told(bare, "reasoning")
+    assert not is_told(
+        replace(bare, turns=tuple(replace(turn, affect=()) for turn in row.turns)), "trajectory"
+    )
+    for number in range(10):
+        question, thought = told(replace(bare, id=content_id("row", number)), "trajectory")
+        assert question not in ASKED["trajectory", "en"] and '"' not in thought.reply
 
 
 def test_the_same_words_are_asked_about_in_other_emotions_and_a_rule_answers() -> None:

@@ -106,7 +106,7 @@ class TasksStep:
             if random.Random(content_id(task, row.id)).random() < self.config.share
         ]
         jobs = [(row, task) for row, task in jobs if task == "reasoning" or len(set(felt(row))) > 1]
-        by_people = [job for job in jobs if self.config.told and is_told(job[0])]
+        by_people = [job for job in jobs if self.config.told and is_told(*job)]
         asked = [job for job in jobs if job not in by_people]
         answers = [_told(*job) for job in by_people] + draw(
             self.config, self.seed, len(asked), lambda these, how: self._once([asked[i] for i in these], how)

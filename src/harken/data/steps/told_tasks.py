@@ -1,8 +1,7 @@
-"""Answers to HumDial's tasks 1 and 2, put together from what people marked where they marked all of it: how
-each of the user's turns feels, and the words that it rests on. No teacher is asked, and nothing can be wrong
-that the annotation has right; the phrasing is a rule's, one of a few, drawn by the row's id. Half of the
-rows are asked by the speaker, half by somebody who speaks of them. Asked for the feelings alone, the answer
-names no more.
+"""Answers to HumDial's tasks 1 and 2, put together from what people marked: how each of the user's turns
+feels, and the words that it rests on. No teacher is asked, and nothing can be wrong that the annotation has
+right; the phrasing is a rule's, one of a few, drawn by the row's id. Half of the rows are asked by the
+speaker, half by somebody who speaks of them. Asked for the feelings alone, the answer names no more.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from harken.data.rows import Row, Task, Turn, content_id
+from harken.data.rows import Cause, Row, Task, Turn, content_id
 from harken.data.steps.injections import FEELINGS
 from harken.data.steps.task_prompts import ASKED
 from harken.data.steps.teaching import LANGUAGES, Thought
@@ -55,14 +54,15 @@ _ORDERS = {
         ("起初我听出你{0}{1}", "，后来{0}{1}", "。"),
     ),
 }
-_WHEN = {"en": ' when you said "{0}"', "zh": "，因为你说“{0}”"}
+_WHO = {"en": {"user": "you said", "assistant": "you heard"}, "zh": {"user": "你说", "assistant": "你听到"}}
+_WHEN = {"en": ' when {0} "{1}"', "zh": "，因为{0}“{1}”"}
 _WHYS = {
     "en": (
-        'You feel {0} because of what you said: "{1}".',
-        'You sound {0}, and what lies behind it is this: "{1}".',
-        'It is this that makes you feel {0}: "{1}".',
+        'You feel {0} because of what {1}: "{2}".',
+        'You sound {0}, and what lies behind it is this: "{2}".',
+        'It is this that makes you feel {0}: "{2}".',
     ),
-    "zh": ("你感到{0}，是因为你说的这件事：“{1}”。", "你听起来{0}，背后的原因是：“{1}”。"),
+    "zh": ("你感到{0}，是因为{1}的这件事：“{2}”。", "你听起来{0}，背后的原因是：“{2}”。"),
 }
 _BEFORE = {"en": ' Before that you were {0}: "{1}".', "zh": "在那之前你{0}：“{1}”。"}
 _TRACES = {
@@ -74,28 +74,35 @@ _TRACES = {
 _THEN = {"en": ", then ", "zh": "，然后"}
 
 
-def is_told(row: Row) -> bool:
-    """Did people mark how each of the user's turns feels, and why where it is not neutral?"""
-    return row.lang in LANGUAGES and all(
-        turn.emotion == "neutral" or (turn.emotion in FEELINGS["en"] and turn.cause)
-        for turn in row.turns
-        if turn.role == "user"
-    )
+def is_told(row: Row, task: Task) -> bool:
+    """Did people mark all that the task asks about: how each of the user's turns feels, and for a reason why
+    the last one does, where it is not neutral?"""
+    turns = _said(row)
+    felt = all(turn.emotion in FEELINGS["en"] for turn in turns)
+    return row.lang in LANGUAGES and felt and (task == "trajectory" or _has_cause(turns[-1]))
 
 
 def told(row: Row, task: Task) -> tuple[str, Thought]:
     """What is asked, and what is thought and answered, of a row that `is_told`."""
-    turns = [turn for turn in row.turns if turn.role == "user"]
+    turns = _said(row)
     dice = random.Random(content_id("told", task, row.id))
-    spoken_of = dice.random() < 0.5
+    spoken_of = dice.random() < 0.5 or (task == "trajectory" and not all(map(_has_cause, turns)))
     question = dice.choice((_SPOKEN_OF if spoken_of else ASKED)[task, row.lang])
     if task == "reasoning":
-        answer = _reason(turns, row.lang, dice)
+        answer = _reason(row, turns, dice)
     elif spoken_of:
         answer = dice.choice(_FEELINGS_ALONE[row.lang]).format(_feelings(turns, row.lang))
     else:
-        answer = _order(turns, row.lang, dice)
+        answer = _order(row, turns, dice)
     return question, Thought(_trace(turns, task, row.lang), answer)
+
+
+def _said(row: Row) -> list[Turn]:
+    return [turn for turn in row.turns if turn.role == "user"]
+
+
+def _has_cause(turn: Turn) -> bool:
+    return turn.emotion == "neutral" or bool(turn.cause)
 
 
 def _trace(turns: Sequence[Turn], task: Task, lang: str) -> str:
@@ -104,17 +111,23 @@ def _trace(turns: Sequence[Turn], task: Task, lang: str) -> str:
     return _TRACES[task, lang].format(_feeling(turns[-1], lang), _cause(turns[0]))
 
 
-def _order(turns: Sequence[Turn], lang: str, dice: random.Random) -> str:
-    first, then, end = dice.choice(_ORDERS[lang])
-    said = [(_feeling(turn, lang), _WHEN[lang].format(_cause(turn)) if turn.cause else "") for turn in turns]
+def _order(row: Row, turns: Sequence[Turn], dice: random.Random) -> str:
+    first, then, end = dice.choice(_ORDERS[row.lang])
+    when = _WHEN[row.lang]
+    said = [
+        (_feeling(turn, row.lang), when.format(_who(row, turn), _cause(turn)) if turn.cause else "")
+        for turn in turns
+    ]
     return first.format(*said[0]) + "".join(then.format(*each) for each in said[1:]) + end
 
 
-def _reason(turns: Sequence[Turn], lang: str, dice: random.Random) -> str:
+def _reason(row: Row, turns: Sequence[Turn], dice: random.Random) -> str:
     *earlier, last = turns
-    answer = dice.choice(_WHYS[lang]).format(_feeling(last, lang), _cause(last))
+    answer = dice.choice(_WHYS[row.lang]).format(_feeling(last, row.lang), _who(row, last), _cause(last))
     before = next((turn for turn in reversed(earlier) if turn.emotion != last.emotion), None)
-    return answer + (_BEFORE[lang].format(_feeling(before, lang), _cause(before)) if before else "")
+    if before is None:
+        return answer
+    return answer + _BEFORE[row.lang].format(_feeling(before, row.lang), _cause(before))
 
 
 def _feelings(turns: Sequence[Turn], lang: str) -> str:
@@ -127,5 +140,15 @@ def _feeling(turn: Turn, lang: str) -> str:
 
 def _cause(turn: Turn) -> str:
     """The shortest of the marked causes, or all that was said, without the mark that ends it."""
-    cause = min((cause.span for cause in turn.cause), key=len, default=turn.text)
-    return cause.strip().rstrip(".!?。！？")
+    marked = _marked(turn)
+    return (marked.span if marked else turn.text).strip().rstrip(".!?。！？")
+
+
+def _who(row: Row, turn: Turn) -> str:
+    """Whether the cause was said by the speaker, or to them."""
+    marked = _marked(turn)
+    return _WHO[row.lang][row.turns[marked.turn].role if marked else "user"]
+
+
+def _marked(turn: Turn) -> Cause | None:
+    return min(turn.cause, key=lambda cause: len(cause.span), default=None)
