@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from numpy.typing import NDArray
 
 from harken import evaluation
+from harken.audio.io import read
+from harken.bench.recording import EXAMPLES
+from harken.checkpoint import shipped
 from harken.errors import DataError
 from harken.evaluation import manner, speaking
 from harken.evaluation.manner import Probe, agreement, evaluate_manner, sounds, trusted
 from harken.evaluation.speaking import Replies, Sound, spoken
 from harken.model.own_voice import STYLES
+from harken.recipes import mini
 from harken.testing import heard_turn, spelled_words, tiny_model, tiny_own_voice
+from harken.unit_checkpoint import load_unit_decoder, load_unit_encoder
 
 SOUNDS = {"bright": (0.8, 300.0), "warm": (0.8, 150.0), "calm": (0.1, 300.0), "gentle": (0.1, 150.0)}
 """Level and pitch in Hz."""
@@ -37,6 +43,10 @@ def rendered(style: str, split: str = "train", number: int = 0) -> Any:
     return SimpleNamespace(style=style, split=split, samples=lambda: wave)
 
 
+def hear(clip: Any) -> NDArray[np.float32]:
+    return clip.samples()  # type: ignore[no-any-return]
+
+
 def test_loudness_and_pitch_are_read_where_somebody_speaks() -> None:
     pytest.importorskip("swift_f0", reason="the extra units is not installed")
     soft, loud, high = sounds(buzz(0.1)), sounds(buzz(0.2)), sounds(buzz(0.1, 300.0))
@@ -52,11 +62,27 @@ def test_loudness_and_pitch_are_read_where_somebody_speaks() -> None:
 def test_the_probe_learns_styles_from_replies() -> None:
     pytest.importorskip("swift_f0", reason="the extra units is not installed")
     pytest.importorskip("sklearn", reason="the extra eval is not installed")
-    probe = Probe([rendered(style, number=n) for style in STYLES for n in range(4)])
+    probe = Probe([rendered(style, number=n) for style in STYLES for n in range(4)], hear)
     assert probe([buzz(*SOUNDS[style]) for style in STYLES]) == list(STYLES)
     assert probe.learned == 16
     with pytest.raises(DataError, match="no rendered reply of split train is calm or warm"):
-        Probe([rendered("bright"), rendered("gentle")])
+        Probe([rendered("bright"), rendered("gentle")], hear)
+
+
+@pytest.mark.weights
+def test_a_reply_that_the_codec_says_again_keeps_its_melody() -> None:
+    pytest.importorskip("swift_f0", reason="the extra units is not installed")
+    folder, wave = shipped("mini"), read(EXAMPLES / "sad.wav").samples
+    clip: Any = SimpleNamespace(
+        id="1", split="dev", before=None, text="", voice="a stranger", style="warm", words=(),
+        samples=lambda rate=16_000: soxr.resample(wave, 16_000, rate),
+    )  # fmt: skip
+    decoder = load_unit_decoder(mini(), folder)
+    voice: Any = SimpleNamespace(decoder=decoder, speaker="af_heart")
+    again = manner.said_again(load_unit_encoder(mini(), folder), voice, clip)
+    assert 0.6 * wave.size < again.size < 1.1 * wave.size, "silence at either end goes"
+    said, before = sounds(again), sounds(wave)
+    assert abs(said[5] - before[5]) < 0.1, "how much the pitch moves"
 
 
 def value(rows: Any, data: str, system: str, measure: str) -> float:
@@ -113,7 +139,8 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     monkeypatch.setattr(speaking, "say_all", speak)
     monkeypatch.setattr(speaking, "words", spelled_words)
     monkeypatch.setattr(Replies, "written", lambda self, heard: self.given(heard, "the dog."))
-    monkeypatch.setattr(manner, "Probe", lambda rendered, seed: HearsManners(said))
+    monkeypatch.setattr(manner, "Probe", lambda rendered, hear, seed: HearsManners(said))
+    monkeypatch.setattr(manner, "said_again", lambda encoder, voice, clip: clip.samples())
     return model, voice
 
 
@@ -121,7 +148,7 @@ def test_a_voice_that_follows_what_is_heard_agrees_until_affect_is_shuffled(plan
     model, voice = planted
     felt = ["sad", "happy"] * 8
     turns: list[Any] = [SimpleNamespace(emotion=f, samples=lambda f=f: f) for f in felt]
-    report = evaluate_manner(model, voice, [rendered("warm", "dev")], {"people": turns})
+    report = evaluate_manner(model, voice, Any, [rendered("warm", "dev")], {"people": turns})
     rows = report.rows
     assert value(rows, "rendered dev replies", "probe", "the probe is right") == 1
     assert value(rows, "own voice, people", "probe", "the same, mean of styles") == 1

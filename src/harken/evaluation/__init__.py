@@ -228,11 +228,12 @@ def _own_voice(
 ) -> Report:
     """What the model says in its own voice: its replies to dev users' turns, or one text to dev people."""
     from harken.api import Harken
-    from harken.checkpoint import load_model
+    from harken.checkpoint import load_model, shipped
     from harken.evaluation import manner, speech, style
     from harken.evaluation.clips import drawn, evaluation_clips
     from harken.evaluation.labelers import people
     from harken.model.own_voice import OwnVoice
+    from harken.unit_checkpoint import load_unit_encoder
 
     harken = Harken(load_model(recipe, checkpoint))
     voice = harken.voice("recipe")
@@ -245,7 +246,9 @@ def _own_voice(
         return style.evaluate_style(harken.model, voice, drawn(style.sad_and_happy(clips), limit, seed), seed)
     if benchmark == "manner":
         limit = limit or manner.MOST_TURNS
-        return manner.evaluate_manner(harken.model, voice, *_felt(data, recipe.languages, limit, seed), seed)
+        encoder = load_unit_encoder(recipe, checkpoint or shipped(recipe.name))
+        felt = _felt(data, recipe.languages, limit, seed)
+        return manner.evaluate_manner(harken.model, voice, encoder, *felt, seed)
     turns = [clip for chosen in evaluation_clips(data).values() for clip in chosen]
     external = harken.voice("kokoro")
     assert external is not None and not isinstance(external, OwnVoice)

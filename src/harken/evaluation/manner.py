@@ -2,8 +2,9 @@
 for.
 
 A probe learns how the styles of `harken.voices.styles.REPLY_STYLES` sound, from rendered replies of split
-train. It is tried on those of split dev, and on the model's own voice when that is told each style in turn:
-so far it can be trusted, and no further. Then the model answers dev users' turns, and people who acted an
+train that the codec said again, since it sounds otherwise than what rendered them. It is tried on those of
+split dev, and on the model's own voice when that is told each style in turn: so far it can be trusted, and no
+further. Then the model answers dev users' turns, and people who acted an
 emotion, in words and a style of its own, and the probe hears its voice. Beside it, the same with the affect
 vectors dealt out anew among all turns: there a voice suits what was annotated no more often than by chance.
 
@@ -14,10 +15,12 @@ Shapes: F values, N samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from harken.affect.labels import to_emotion
@@ -28,30 +31,34 @@ from harken.errors import DataError, MissingExtra
 from harken.evaluation.clips import drawn
 from harken.evaluation.progress import steps
 from harken.evaluation.report import Report, Row, bootstrap, figure, per_item
-from harken.evaluation.speaking import Replies, spoken
+from harken.evaluation.speaking import Replies, Sound, spoken
 from harken.evaluation.speech import at_16_khz
 from harken.evaluation.statistics import recall_ratios
 from harken.evaluation.style import with_affect_of
 from harken.model.own_voice import STYLES
+from harken.training.speech_units import spoken_reply
 from harken.voices.styles import reply_style
 
 if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_lm import SpokenLM
+    from harken.model.units.encoder import HarkenUnitEncoder
 
 MOST_TURNS = 100
-LEARNED_A_STYLE = 150
+LEARNED_A_STYLE = 100
 """Rendered replies of each style that the probe learns from, at most."""
 _QUANTILES = (10, 50, 90)
 
 Turns = Mapping[str, Sequence[Clip]]
 """Name -> users' turns of an annotated emotion."""
+Hear = Callable[[Clip], NDArray[np.float32]]
+"""A rendered reply -> how it sounds, (N,) at 16 kHz."""
 
 
 class Probe:
     """Which style a voice has, by ear."""
 
-    def __init__(self, rendered: Sequence[Clip], seed: int = 0) -> None:
+    def __init__(self, rendered: Sequence[Clip], hear: Hear, seed: int = 0) -> None:
         """Args: rendered: replies whose style is known. Raises MissingExtra, and DataError where none is."""
         try:
             from sklearn.linear_model import LogisticRegression
@@ -66,7 +73,7 @@ class Probe:
                 "name a folder that `harken data render --replies` wrote",
             )
         learned = [clip for clips in of_style.values() for clip in drawn(clips, LEARNED_A_STYLE, seed)]
-        values = [sounds(clip.samples()) for clip in steps(learned, "learning styles")]
+        values = [sounds(hear(clip)) for clip in steps(learned, "learning styles")]
         regression = LogisticRegression(class_weight="balanced", max_iter=1000)
         self._model: Any = make_pipeline(StandardScaler(), regression)
         self._model.fit(np.stack(values), [clip.style for clip in learned])
@@ -94,27 +101,45 @@ def sounds(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def evaluate_manner(
-    model: SpokenLM, voice: OwnVoice, rendered: Sequence[Clip], turns: Turns, seed: int = 0
+    model: SpokenLM,
+    voice: OwnVoice,
+    encoder: HarkenUnitEncoder,
+    rendered: Sequence[Clip],
+    turns: Turns,
+    seed: int = 0,
 ) -> Report:
-    """Args: rendered: replies whose style is known, of both splits; turns: to be answered.
+    """Args:
+        encoder: of the voice's codec.
+        rendered: replies whose style is known, of both splits.
+        turns: to be answered.
 
     Raises: DataError where the probe cannot be taught, or there is nothing to try it on.
     """
-    probe = Probe([clip for clip in rendered if clip.split == "train"], seed)
+    hear = partial(said_again, encoder, voice)
+    probe = Probe([clip for clip in rendered if clip.split == "train"], hear, seed)
     dev = [clip for clip in rendered if clip.split == "dev"]
     if not dev:
         raise DataError("no rendered reply of split dev has a style", "render some, with --split dev")
-    heard_dev = probe([clip.samples() for clip in steps(dev, "rendered replies")])
+    heard_dev = probe([hear(clip) for clip in steps(dev, "rendered replies")])
     rows = trusted("rendered dev replies", [str(clip.style) for clip in dev], heard_dev, seed)
     for name, clips in turns.items():
         rows += answered(model, voice, probe, name, clips, seed)
     method = (
-        f"logistic regression on loudness and pitch of {probe.learned} rendered train replies; styles answer "
-        "emotions as `reply_style` has it; 95 % by bootstrap over replies. Where the probe is no better than "
-        f"chance ({1 / len(STYLES):g}) on the own voice, what it hears there says nothing"
+        f"logistic regression on loudness and pitch of {probe.learned} rendered train replies, through the "
+        "codec; styles answer emotions as `reply_style` has it; 95 % by bootstrap over replies. Where the "
+        f"probe is no better than chance ({1 / len(STYLES):g}) on the own voice, what it hears there says "
+        "nothing"
     )
     about = {"data": {name: f"{len(clips)} turns" for name, clips in turns.items()}, "method": method}
     return Report("manner", about, tuple(rows))
+
+
+def said_again(encoder: HarkenUnitEncoder, voice: OwnVoice, clip: Clip) -> NDArray[np.float32]:
+    """A rendered reply through the codec, in its own voice where the codec has that: (N,) at 16 kHz."""
+    reply = spoken_reply(clip, encoder)
+    speaker = clip.voice if clip.voice in voice.decoder.voices else voice.speaker
+    wave = voice.decoder.decode([torch.from_numpy(reply.unit_array())], [speaker])[0]
+    return at_16_khz(Sound(wave.numpy(), voice.decoder.sample_rate, ended=True))
 
 
 def answered(
