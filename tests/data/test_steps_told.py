@@ -105,7 +105,15 @@ def test_a_cause_is_of_whoever_said_it(at: int, words: str) -> None:
 
 def test_packaged_dialogues_are_told_whole() -> None:
     rows = listening(2)
-    assert len(rows) > 200 and all(is_told(row, task) for row in rows for task in ("trajectory", "reasoning"))
+    assert len(rows) > 200 and all(is_told(row, "trajectory") for row in rows)
+    assert all(is_told(row, "reasoning") for row in rows if row.last_user.emotion != "neutral")
+
+
+def test_nobody_is_asked_why_they_feel_nothing() -> None:
+    calm = Turn("user", "It's out.", affect=(Affect("neutral", "human"),), cause=(Cause(1, "It's out."),))
+    turns = (Turn("user", "Maggots!", affect=(SAD,), cause=(Cause(0, "Maggots"),)), calm)
+    made, _ = run(Tasks(told=True), [replace(listening(1)[0], turns=turns, task="empathy")])
+    assert [row.task for row in made] == ["empathy", "trajectory"]
 
 
 def test_a_turn_whose_cause_nobody_marked_is_asked_for_its_feeling_alone() -> None:

@@ -20,6 +20,7 @@ from harken.evaluation.attribution import (
     SpokenTurn,
     evaluate_attribution,
     exact,
+    neutral_turns,
     score,
     spoken_turns,
     think,
@@ -141,4 +142,22 @@ def test_both_sides_and_the_trivial_answers_stand_in_the_report(
     assert f1["baseline: the turn before"] == 0
     assert f1["baseline: the whole turn"] == pytest.approx(2 * 3 / (3 + 8))
     assert figures["baseline: always sad", "emotion accuracy"] == 2 / 3
-    assert report.setting["data"] == {"turns": 3, "dialogues": 2, "emotions": {"anger": 1, "sad": 2}}
+    counts = {"turns": 3, "neutral turns": 0, "dialogues": 2, "emotions": {"anger": 1, "sad": 2}}
+    assert report.setting["data"] == counts
+
+
+def test_neutral_turns_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    rome, oslo = dialogue("Rome"), dialogue("Oslo")
+    clips = [clip(one, number) for one in (rome, oslo) for number in (1, 2)]
+    felt, neutral = spoken_turns([rome, oslo], clips), neutral_turns([rome, oslo], clips)
+    assert [turn.turn.number for turn in felt] == [2, 2] and [turn.turn.number for turn in neutral] == [1, 1]
+    planted: list[list[Named]] = [
+        *([("anger", None)] * 2 for _ in range(2)),
+        [("neutral", None), ("sad", "the bus")],
+        [("neutral", None)] * 2,
+    ]
+    monkeypatch.setattr(attribution, "think", lambda writer, asked: planted.pop(0))
+    report = evaluate_attribution(Writer(tiny_model()), felt, neutral)
+    of = {row["system"]: row for row in report.rows if row["data"] == "reccon dev, neutral turns"}
+    assert {system: row["value"][0] for system, row in of.items()} == {"speech": 0.5, "true words": 1.0}
+    assert {row["n"] for row in of.values()} == {2}

@@ -295,9 +295,12 @@ def _with_model(
     if benchmark == "attribution":
         annotated, spoken = _reccon(data)
         clips = [clip for folder in spoken for clip in dev_turns(folder)]
-        turns = attribution.spoken_turns(annotated, clips)
+        felt, neutral = (
+            find(annotated, clips) for find in (attribution.spoken_turns, attribution.neutral_turns)
+        )
+        writer = Writer(load_model(recipe, checkpoint))
         return attribution.evaluate_attribution(
-            Writer(load_model(recipe, checkpoint)), drawn(turns, limit, seed), seed
+            writer, drawn(felt, limit, seed), drawn(neutral, limit, seed), seed
         )
     sets = evaluation_clips(data, limit if benchmark == "words" else None, seed)
     writer = Writer(load_model(recipe, checkpoint))

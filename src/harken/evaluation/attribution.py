@@ -2,9 +2,10 @@
 
 The turn is heard, the turns before it are text, and the model opens its think block. What it names is
 compared with the annotated spans of RECCON, beside the same core reading the true words, and beside two
-trivial answers: the whole turn, and the turn before. Recordings are synthesised, so how they sound follows
-the annotated emotion by rule: emotion figures say what a trace states, not how well people's feelings are
-heard (that is `harken.evaluation.affect`'s).
+trivial answers: the whole turn, and the turn before. How often a turn that people marked as neutral is called
+so stands beside, since who finds a feeling in all that is said misses no cause. Recordings are synthesised,
+so how they sound follows the annotated emotion by rule: emotion figures say what a trace states, not how well
+people's feelings are heard (that is `harken.evaluation.affect`'s).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +62,7 @@ def spoken_turns(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> list[S
 
     Raises: DataError where there is none.
     """
-    recorded = {(clip.group, clip.text): clip for clip in clips}
-    found = [
-        SpokenTurn(dialogue, turn, recorded[dialogue.group, turn.text])
-        for dialogue in dialogues
-        for turn in dialogue.turns
-        if dialogue.split == "dev" and turn.causes and (dialogue.group, turn.text) in recorded
-    ]
+    found = [said for said in _recorded(dialogues, clips) if said.turn.causes]
     if not found:
         raise DataError(
             "no dev turn with an annotated cause is spoken in these recordings", "render dev turns of reccon"
@@ -75,12 +70,28 @@ def spoken_turns(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> list[S
     return found
 
 
-def evaluate_attribution(writer: Writer, turns: Sequence[SpokenTurn], seed: int = 0) -> Report:
-    """Overlap of the named causes with the annotated ones, and the named emotions."""
-    heard = [said.embeddings for said in writer.hear([turn.clip.samples() for turn in turns])]
+def neutral_turns(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> list[SpokenTurn]:
+    """Dev turns that are marked as neutral, and a recording of them."""
+    return [said for said in _recorded(dialogues, clips) if said.turn.emotion == "neutral"]
+
+
+def _recorded(dialogues: Iterable[Dialogue], clips: Iterable[Clip]) -> Iterator[SpokenTurn]:
+    recorded = {(clip.group, clip.text): clip for clip in clips}
+    for dialogue in dialogues:
+        for turn in dialogue.turns:
+            if dialogue.split == "dev" and (dialogue.group, turn.text) in recorded:
+                yield SpokenTurn(dialogue, turn, recorded[dialogue.group, turn.text])
+
+
+def evaluate_attribution(
+    writer: Writer, turns: Sequence[SpokenTurn], neutral: Sequence[SpokenTurn] = (), seed: int = 0
+) -> Report:
+    """Overlap of the named causes with the annotated ones, and the named emotions.
+
+    Args: neutral: turns that are marked as such.
+    """
     named: dict[str, Sequence[Named]] = {
-        HEARD: think(writer, [(turn.past, UserTurn(said)) for turn, said in zip(turns, heard, strict=True)]),
-        READ: think(writer, [(turn.past, UserTurn(turn.turn.text)) for turn in turns]),
+        **stated(writer, turns),
         "baseline: the whole turn": [(None, turn.turn.text) for turn in turns],
         "baseline: the turn before": [(None, turn.previous) for turn in turns],
     }
@@ -96,12 +107,35 @@ def evaluate_attribution(writer: Writer, turns: Sequence[SpokenTurn], seed: int 
         rows.append(figure("reccon dev", f"{HEARD} - {READ}", measure, difference, n))
     commonest, times = Counter(turn.turn.emotion for turn in turns).most_common(1)[0]
     rows.append(figure("reccon dev", f"baseline: always {commonest}", "emotion accuracy", times / n, n))
+    rows += called_neutral(writer, neutral, seed) if neutral else []
     counts = {
         "turns": n,
+        "neutral turns": len(neutral),
         "dialogues": len(set(groups)),
         "emotions": dict(Counter(str(t.turn.emotion) for t in turns)),
     }
     return Report("attribution", {"data": counts, "method": METHOD}, tuple(rows))
+
+
+def called_neutral(writer: Writer, turns: Sequence[SpokenTurn], seed: int = 0) -> list[Row]:
+    """How often turns that are marked as neutral are called so."""
+    groups = [turn.dialogue.id for turn in turns]
+    return [
+        figure(
+            "reccon dev, neutral turns", system, "emotion accuracy",
+            bootstrap(per_item([emotion == "neutral" for emotion, _ in answers]), groups, seed), len(turns),
+        )
+        for system, answers in stated(writer, turns).items()
+    ]  # fmt: skip
+
+
+def stated(writer: Writer, turns: Sequence[SpokenTurn]) -> dict[str, list[Named]]:
+    """What the model states of turns that it hears, and of their true words."""
+    heard = [said.embeddings for said in writer.hear([turn.clip.samples() for turn in turns])]
+    return {
+        HEARD: think(writer, [(turn.past, UserTurn(said)) for turn, said in zip(turns, heard, strict=True)]),
+        READ: think(writer, [(turn.past, UserTurn(turn.turn.text)) for turn in turns]),
+    }
 
 
 def think(writer: Writer, asked: Sequence[tuple[tuple[Turn, ...], UserTurn]]) -> list[Named]:

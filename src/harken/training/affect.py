@@ -34,7 +34,7 @@ from harken.dialogue.render import (
 )
 from harken.errors import DataError
 from harken.model.speller import Speller
-from harken.training.affect_config import BORROWING, AffectConfig
+from harken.training.affect_config import AffectConfig
 from harken.training.affect_rows import Spoken, Talk
 from harken.training.align import AlignTask, batch_losses, measures_on_dev
 from harken.training.callbacks import WordsGuard, usual
@@ -152,7 +152,7 @@ class AffectTask:
         if self.config.heard == "shuffled":
             clip = self.strangers[random.integers(len(self.strangers))]
             emotion = clip.emotion
-        borrows = clip is None and task in BORROWING and self.config.borrowed_voices and self.strangers
+        borrows = clip is None and task == "empathy" and self.config.borrowed_voices and self.strangers
         voice = self.strangers[random.integers(len(self.strangers))] if borrows else clip
         return Sound(clip or turn.text, self._affect(voice, emotion, random))
 

@@ -10,8 +10,6 @@ from harken.training.align import AlignConfig
 from harken.training.schedule import CORE_UPDATE, Schedule
 
 Supervise = Literal["reply", "trace", "label"]
-BORROWING: tuple[Task, ...] = ("empathy", "trajectory", "reasoning")
-"""Tasks whose turns may have a borrowed voice: those whose words tell what is felt."""
 Heard = Literal["speech", "transcript", "shuffled"]
 
 
@@ -45,8 +43,8 @@ class AffectConfig:
     person_share: float = 0.7
     """Share of turns with the vector of a person who acted the emotion, and not a synthetic voice's."""
     borrowed_voices: bool = True
-    """Whether a turn that nobody has spoken may have the vector of a synthetic voice that said something
-    else, which says little, so that the words decide (tasks of `BORROWING`); or else always a person's."""
+    """Whether a turn of task `empathy` that nobody has spoken may have the vector of a synthetic voice that
+    said something else, which says little, so that the words decide; or else always a person's."""
     other_voice_share: float = 0.5
     """Of the thoughts before replies (task `empathy`), the share that is thought of the voice of a person who
     feels something else than the words were marked with: the voice decides, and the reply is not learned."""
@@ -54,10 +52,10 @@ class AffectConfig:
     """Share of spoken instructions that stand in writing before the last turn, as in use; the others are
     heard before the first."""
     shares: tuple[tuple[Task, float], ...] = (
-        ("empathy", 0.3),
-        ("contrast", 0.2),
-        ("trajectory", 0.2),
-        ("reasoning", 0.15),
+        ("empathy", 0.35),
+        ("contrast", 0.3),
+        ("trajectory", 0.1),
+        ("reasoning", 0.1),
         ("paralinguistic", 0.15),
     )
     """Of the conversations; those of tasks that the rows lack go to the others."""

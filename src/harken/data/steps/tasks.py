@@ -105,7 +105,7 @@ class TasksStep:
             for task in self.config.tasks
             if random.Random(content_id(task, row.id)).random() < self.config.share
         ]
-        jobs = [(row, task) for row, task in jobs if task == "reasoning" or len(set(felt(row))) > 1]
+        jobs = [job for job in jobs if _has_an_answer(*job)]
         by_people = [job for job in jobs if self.config.told and is_told(*job)]
         asked = [job for job in jobs if job not in by_people]
         answers = [_told(*job) for job in by_people] + draw(
@@ -151,6 +151,11 @@ class TasksStep:
                 dice = random.Random(content_id("asked", task, row.id))
                 answers.append(Written(dice.choice(ASKED[task, row.lang]), injected, thought, by))
         return answers
+
+
+def _has_an_answer(row: Row, task: Task) -> bool:
+    """A trajectory is of more than one emotion; a reason is for a feeling."""
+    return len(set(felt(row))) > 1 if task == "trajectory" else felt(row)[-1] != "neutral"
 
 
 def _told(row: Row, task: Task) -> Written:

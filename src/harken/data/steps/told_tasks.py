@@ -41,7 +41,10 @@ _SPOKEN_OF = {
     ),
 }
 """Of trajectories they ask for the feelings alone."""
-_FEELINGS_ALONE = {"en": ("First {0}.", "In order: {0}."), "zh": ("先是{0}。", "依次是：{0}。")}
+_FEELINGS_ALONE = {
+    "en": ("The speaker sounds {0}.", "First {0}."),
+    "zh": ("说话人听起来先是{0}。", "依次是：{0}。"),
+}
 _ORDERS = {
     "en": (
         ("First you sounded {0}{1}", ", then {0}{1}", "."),
@@ -76,17 +79,19 @@ _THEN = {"en": ", then ", "zh": "，然后"}
 
 def is_told(row: Row, task: Task) -> bool:
     """Did people mark all that the task asks about: how each of the user's turns feels, and for a reason why
-    the last one does, where it is not neutral?"""
+    the last one does?"""
     turns = _said(row)
     felt = all(turn.emotion in FEELINGS["en"] for turn in turns)
-    return row.lang in LANGUAGES and felt and (task == "trajectory" or _has_cause(turns[-1]))
+    return row.lang in LANGUAGES and felt and (task == "trajectory" or bool(turns[-1].cause))
 
 
 def told(row: Row, task: Task) -> tuple[str, Thought]:
     """What is asked, and what is thought and answered, of a row that `is_told`."""
     turns = _said(row)
     dice = random.Random(content_id("told", task, row.id))
-    spoken_of = dice.random() < 0.5 or (task == "trajectory" and not all(map(_has_cause, turns)))
+    spoken_of = dice.random() < 0.5 or (
+        task == "trajectory" and any(turn.emotion != "neutral" and not turn.cause for turn in turns)
+    )
     question = dice.choice((_SPOKEN_OF if spoken_of else ASKED)[task, row.lang])
     if task == "reasoning":
         answer = _reason(row, turns, dice)
@@ -99,10 +104,6 @@ def told(row: Row, task: Task) -> tuple[str, Thought]:
 
 def _said(row: Row) -> list[Turn]:
     return [turn for turn in row.turns if turn.role == "user"]
-
-
-def _has_cause(turn: Turn) -> bool:
-    return turn.emotion == "neutral" or bool(turn.cause)
 
 
 def _trace(turns: Sequence[Turn], task: Task, lang: str) -> str:
