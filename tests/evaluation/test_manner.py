@@ -77,9 +77,8 @@ def test_a_reply_that_the_codec_says_again_keeps_its_melody() -> None:
         id="1", split="dev", before=None, text="", voice="a stranger", style="warm", words=(),
         samples=lambda rate=16_000: soxr.resample(wave, 16_000, rate),
     )  # fmt: skip
-    decoder = load_unit_decoder(mini(), folder)
-    voice: Any = SimpleNamespace(decoder=decoder, speaker="af_heart")
-    again = manner.said_again(load_unit_encoder(mini(), folder), voice, clip)
+    encoder, decoder = load_unit_encoder(mini(), folder), load_unit_decoder(mini(), folder)
+    again = manner.said_again(encoder, decoder, "af_heart", clip)
     assert 0.6 * wave.size < again.size < 1.1 * wave.size, "silence at either end goes"
     said, before = sounds(again), sounds(wave)
     assert abs(said[5] - before[5]) < 0.1, "how much the pitch moves"
@@ -140,7 +139,6 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     monkeypatch.setattr(speaking, "words", spelled_words)
     monkeypatch.setattr(Replies, "written", lambda self, heard: self.given(heard, "the dog."))
     monkeypatch.setattr(manner, "Probe", lambda rendered, hear, seed: HearsManners(said))
-    monkeypatch.setattr(manner, "said_again", lambda encoder, voice, clip: clip.samples())
     return model, voice
 
 
@@ -148,7 +146,7 @@ def test_a_voice_that_follows_what_is_heard_agrees_until_affect_is_shuffled(plan
     model, voice = planted
     felt = ["sad", "happy"] * 8
     turns: list[Any] = [SimpleNamespace(emotion=f, samples=lambda f=f: f) for f in felt]
-    report = evaluate_manner(model, voice, Any, [rendered("warm", "dev")], {"people": turns})
+    report = evaluate_manner(model, voice, hear, [rendered("warm", "dev")], {"people": turns})
     rows = report.rows
     assert value(rows, "rendered dev replies", "probe", "the probe is right") == 1
     assert value(rows, "own voice, people", "probe", "the same, mean of styles") == 1

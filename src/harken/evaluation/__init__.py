@@ -233,7 +233,7 @@ def _own_voice(
     from harken.evaluation.clips import drawn, evaluation_clips
     from harken.evaluation.labelers import people
     from harken.model.own_voice import OwnVoice
-    from harken.unit_checkpoint import load_unit_encoder
+    from harken.unit_checkpoint import load_unit_decoder, load_unit_encoder
 
     harken = Harken(load_model(recipe, checkpoint))
     voice = harken.voice("recipe")
@@ -246,9 +246,11 @@ def _own_voice(
         return style.evaluate_style(harken.model, voice, drawn(style.sad_and_happy(clips), limit, seed), seed)
     if benchmark == "manner":
         limit = limit or manner.MOST_TURNS
-        encoder = load_unit_encoder(recipe, checkpoint or shipped(recipe.name))
+        folder = checkpoint or shipped(recipe.name)
+        codec = load_unit_encoder(recipe, folder), load_unit_decoder(recipe, folder)
+        hear = partial(manner.said_again, *codec, recipe.speaker)
         felt = _felt(data, recipe.languages, limit, seed)
-        return manner.evaluate_manner(harken.model, voice, encoder, *felt, seed)
+        return manner.evaluate_manner(harken.model, voice, hear, *felt, seed)
     turns = [clip for chosen in evaluation_clips(data).values() for clip in chosen]
     external = harken.voice("kokoro")
     assert external is not None and not isinstance(external, OwnVoice)

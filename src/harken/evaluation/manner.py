@@ -16,7 +16,6 @@ Shapes: F values, N samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from harken.voices.styles import reply_style
 if TYPE_CHECKING:
     from harken.model.own_voice import OwnVoice
     from harken.model.spoken_lm import SpokenLM
+    from harken.model.units.decoder import HarkenUnitDecoder
     from harken.model.units.encoder import HarkenUnitEncoder
 
 MOST_TURNS = 100
@@ -103,19 +103,18 @@ def sounds(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def evaluate_manner(
     model: SpokenLM,
     voice: OwnVoice,
-    encoder: HarkenUnitEncoder,
+    hear: Hear,
     rendered: Sequence[Clip],
     turns: Turns,
     seed: int = 0,
 ) -> Report:
     """Args:
-        encoder: of the voice's codec.
+        hear: says again what was rendered, as the voice's codec does.
         rendered: replies whose style is known, of both splits.
         turns: to be answered.
 
     Raises: DataError where the probe cannot be taught, or there is nothing to try it on.
     """
-    hear = partial(said_again, encoder, voice)
     probe = Probe([clip for clip in rendered if clip.split == "train"], hear, seed)
     dev = [clip for clip in rendered if clip.split == "dev"]
     if not dev:
@@ -134,12 +133,13 @@ def evaluate_manner(
     return Report("manner", about, tuple(rows))
 
 
-def said_again(encoder: HarkenUnitEncoder, voice: OwnVoice, clip: Clip) -> NDArray[np.float32]:
-    """A rendered reply through the codec, in its own voice where the codec has that: (N,) at 16 kHz."""
-    reply = spoken_reply(clip, encoder)
-    speaker = clip.voice if clip.voice in voice.decoder.voices else voice.speaker
-    wave = voice.decoder.decode([torch.from_numpy(reply.unit_array())], [speaker])[0]
-    return at_16_khz(Sound(wave.numpy(), voice.decoder.sample_rate, ended=True))
+def said_again(
+    encoder: HarkenUnitEncoder, decoder: HarkenUnitDecoder, speaker: str, clip: Clip
+) -> NDArray[np.float32]:
+    """A rendered reply through the codec, in its own voice or else in the speaker's: (N,) at 16 kHz."""
+    units = torch.from_numpy(spoken_reply(clip, encoder).unit_array())
+    (wave,) = decoder.decode([units], [clip.voice if clip.voice in decoder.voices else speaker])
+    return at_16_khz(Sound(wave.numpy(), decoder.sample_rate, ended=True))
 
 
 def answered(
