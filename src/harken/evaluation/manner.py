@@ -4,9 +4,9 @@ for.
 A probe learns how the styles of `harken.voices.styles.REPLY_STYLES` sound, from rendered replies of split
 train that the codec said again, since it sounds otherwise than what rendered them. It is tried on those of
 split dev, and on the model's own voice when that is told each style in turn: so far it can be trusted, and no
-further. Then the model answers dev users' turns, and people who acted an
-emotion, in words and a style of its own, and the probe hears its voice. Beside it, the same with the affect
-vectors dealt out anew among all turns: there a voice suits what was annotated no more often than by chance.
+further. Then the model answers dev users' turns, and people who acted an emotion, in words and a style of its
+own, and the probe hears its voice. Beside it, the same with the affect vectors dealt out anew among all
+turns: there a voice suits what was annotated no more often than by chance.
 
 The probe reads loudness and pitch of what is audible, scaled, into a logistic regression.
 
@@ -59,7 +59,10 @@ class Probe:
     """Which style a voice has, by ear."""
 
     def __init__(self, rendered: Sequence[Clip], hear: Hear, seed: int = 0) -> None:
-        """Args: rendered: replies whose style is known. Raises MissingExtra, and DataError where none is."""
+        """Args: rendered: replies whose style is known; hear: how they sound.
+
+        Raises: MissingExtra, and DataError where no style is known.
+        """
         try:
             from sklearn.linear_model import LogisticRegression
             from sklearn.pipeline import make_pipeline
